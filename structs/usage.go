@@ -1,0 +1,105 @@
+package structs
+
+import "time"
+
+type MemoryStats struct {
+	RSS            uint64
+	Cache          uint64
+	Swap           uint64
+	Usage          uint64
+	MaxUsage       uint64
+	KernelUsage    uint64
+	KernelMaxUsage uint64
+	Measured       []string
+}
+
+type CpuStats struct {
+	SystemMode       float64
+	UserMode         float64
+	TotalTicks       float64
+	ThrottledPeriods uint64
+	ThrottledTime    uint64
+	Percent          float64
+	Measured         []string
+}
+
+type ResourceUsage struct {
+	MemoryStats *MemoryStats
+	CpuStats    *CpuStats
+	DeviceStats []*DeviceGroupStats
+}
+
+type TaskResourceUsage struct {
+	ResourceUsage *ResourceUsage
+	Timestamp     int64
+	Pids          map[string]*ResourceUsage
+}
+
+type AllocResourceUsage struct {
+	ResourceUsage *ResourceUsage
+	Tasks         map[string]*TaskResourceUsage
+	Timestamp     int64
+}
+
+type DeviceGroupStats struct {
+	Vendor        string
+	Type          string
+	Name          string
+	InstanceStats map[string]*DeviceStats
+}
+
+type DeviceStats struct {
+	Summary   *StatValue
+	Stats     *StatObject
+	Timestamp time.Time
+}
+
+type StatObject struct {
+	Nested     map[string]*StatObject
+	Attributes map[string]*StatValue
+}
+
+type StatValue struct {
+	FloatNumeratorVal   *float64 `json:",omitempty"`
+	FloatDenominatorVal *float64 `json:",omitempty"`
+	IntNumeratorVal     *int64   `json:",omitempty"`
+	IntDenominatorVal   *int64   `json:",omitempty"`
+	StringVal           *string  `json:",omitempty"`
+	BoolVal             *bool    `json:",omitempty"`
+	Unit                string   `json:",omitempty"`
+	Desc                string   `json:",omitempty"`
+}
+
+type HostStats struct {
+	Memory           *HostMemoryStats
+	CPU              []*HostCPUStats
+	DiskStats        []*HostDiskStats
+	AllocDirStats    *HostDiskStats
+	DeviceStats      []*DeviceGroupStats
+	Uptime           uint64
+	CPUTicksConsumed float64
+}
+
+type HostMemoryStats struct {
+	Total     uint64
+	Available uint64
+	Used      uint64
+	Free      uint64
+}
+
+type HostCPUStats struct {
+	CPU    string
+	User   float64
+	System float64
+	Idle   float64
+}
+
+type HostDiskStats struct {
+	Device            string
+	Mountpoint        string
+	Size              uint64
+	Used              uint64
+	Available         uint64
+	UsedPercent       float64
+	InodesUsedPercent float64
+}
