@@ -63,8 +63,8 @@ var (
 	ErrDeploymentTerminalPause   = &Error{KindRefused, "can't pause terminal deployment"}
 	ErrDeploymentTerminalResume  = &Error{KindRefused, "can't resume terminal deployment"}
 	ErrDeploymentTerminalPromote = &Error{KindRefused, "can't promote terminal deployment"}
-	ErrDeploymentTerminalHealth  = &Error{KindRefused, "can't set health of allocations for a terminal deployment"}
-	ErrRegistrationDisabled      = &Error{KindForbidden, "job registration, dispatch, and scale are disabled by the scheduler configuration"}
+	ErrDeploymentTerminalHealth  = &Error{KindRefused, "can't set allocation health of terminal deployment"}
+	ErrRegistrationDisabled      = &Error{KindForbidden, "job registration is switched off in the scheduler configuration: an operator can switch it on again"}
 )
 
 // EnforceIndexError refuses a registration whose expected modify index is not
