@@ -1,0 +1,215 @@
+package agent
+
+import "github.com/hashicorp/hcl/v2"
+
+// Config is an agent's configuration under the names of the configuration
+// file. Defaults, files and flags are decoded over one value, in that order;
+// what a later one doesn't mention stays. Durations are kept as text until
+// Settings checks them, so that all faults are told at once.
+type Config struct {
+	Region             string `hcl:"region,optional"`
+	Datacenter         string `hcl:"datacenter,optional"`
+	Name               string `hcl:"name,optional"`
+	DataDir            string `hcl:"data_dir,optional"`
+	PluginDir          string `hcl:"plugin_dir,optional"`
+	LogLevel           string `hcl:"log_level,optional"`
+	LogJSON            bool   `hcl:"log_json,optional"`
+	BindAddr           string `hcl:"bind_addr,optional"`
+	EnableDebug        bool   `hcl:"enable_debug,optional"`
+	LeaveOnInterrupt   bool   `hcl:"leave_on_interrupt,optional"`
+	LeaveOnTerminate   bool   `hcl:"leave_on_terminate,optional"`
+	DisableUpdateCheck bool   `hcl:"disable_update_check,optional"` // accepted: there is no update check
+
+	Ports     *Ports         `hcl:"ports,block"`
+	Addresses *Addresses     `hcl:"addresses,block"`
+	Advertise *Addresses     `hcl:"advertise,block"`
+	Server    *ServerBlock   `hcl:"server,block"`
+	Client    *ClientBlock   `hcl:"client,block"`
+	TLS       *TLSBlock      `hcl:"tls,block"`
+	Telemetry *Telemetry     `hcl:"telemetry,block"`
+	Limits    *Limits        `hcl:"limits,block"`
+	UI        *UIBlock       `hcl:"ui,block"`
+	ACL       *ACLBlock      `hcl:"acl,block"`
+	Plugins   []*PluginBlock `hcl:"plugin,block"`
+
+	// Dev is set by the flag -dev only.
+	Dev bool
+	// StateOwned tells that data_dir is a temporary folder of this run, which
+	// is removed when the agent ends.
+	StateOwned bool
+}
+
+// Ports are the ports that an agent listens on.
+type Ports struct {
+	HTTP int `hcl:"http,optional"`
+	RPC  int `hcl:"rpc,optional"`
+	Serf int `hcl:"serf,optional"`
+}
+
+// Addresses are addresses by use: to bind, or to tell others.
+type Addresses struct {
+	HTTP string `hcl:"http,optional"`
+	RPC  string `hcl:"rpc,optional"`
+	Serf string `hcl:"serf,optional"`
+}
+
+// Join says which servers to look for, and how insistently.
+type Join struct {
+	StartJoin     []string `hcl:"start_join,optional"`
+	RetryJoin     []string `hcl:"retry_join,optional"`
+	RetryMax      int      `hcl:"retry_max,optional"`
+	RetryInterval string   `hcl:"retry_interval,optional"`
+}
+
+// ServerBlock configures the control plane.
+type ServerBlock struct {
+	Enabled         bool     `hcl:"enabled,optional"`
+	BootstrapExpect int      `hcl:"bootstrap_expect,optional"`
+	DataDir         string   `hcl:"data_dir,optional"`
+	RaftMultiplier  int      `hcl:"raft_multiplier,optional"`
+	RaftProtocol    int      `hcl:"raft_protocol,optional"`
+	Encrypt         string   `hcl:"encrypt,optional"`
+	HeartbeatGrace  string   `hcl:"heartbeat_grace,optional"`
+	MinHeartbeatTTL string   `hcl:"min_heartbeat_ttl,optional"`
+	MaxHeartbeats   float64  `hcl:"max_heartbeats_per_second,optional"`
+	StartJoin       []string `hcl:"start_join,optional"`
+	RetryJoin       []string `hcl:"retry_join,optional"`
+	RetryMax        int      `hcl:"retry_max,optional"`
+	RetryInterval   string   `hcl:"retry_interval,optional"`
+	ServerJoin      *Join    `hcl:"server_join,block"`
+
+	NodeGCThreshold       string `hcl:"node_gc_threshold,optional"`
+	JobGCInterval         string `hcl:"job_gc_interval,optional"`
+	JobGCThreshold        string `hcl:"job_gc_threshold,optional"`
+	EvalGCThreshold       string `hcl:"eval_gc_threshold,optional"`
+	BatchEvalGCThreshold  string `hcl:"batch_eval_gc_threshold,optional"`
+	DeploymentGCThreshold string `hcl:"deployment_gc_threshold,optional"`
+	JobDefaultPriority    int    `hcl:"job_default_priority,optional"`
+	JobMaxPriority        int    `hcl:"job_max_priority,optional"`
+	JobTrackedVersions    int    `hcl:"job_tracked_versions,optional"`
+	EventBufferSize       int    `hcl:"event_buffer_size,optional"`
+	RaftSnapshotThreshold int    `hcl:"raft_snapshot_threshold,optional"`
+	RaftSnapshotInterval  string `hcl:"raft_snapshot_interval,optional"`
+	RaftTrailingLogs      int    `hcl:"raft_trailing_logs,optional"`
+}
+
+// ClientBlock configures the node agent.
+type ClientBlock struct {
+	Enabled          bool              `hcl:"enabled,optional"`
+	StateDir         string            `hcl:"state_dir,optional"`
+	AllocDir         string            `hcl:"alloc_dir,optional"`
+	Servers          []string          `hcl:"servers,optional"`
+	NodeClass        string            `hcl:"node_class,optional"`
+	NodePool         string            `hcl:"node_pool,optional"`
+	Meta             map[string]string `hcl:"meta,optional"`
+	MetaBlocks       []*attributes     `hcl:"meta,block"`
+	Options          map[string]string `hcl:"options,optional"`
+	OptionBlocks     []*attributes     `hcl:"options,block"`
+	NetworkInterface string            `hcl:"network_interface,optional"`
+	CPUTotalCompute  int               `hcl:"cpu_total_compute,optional"`
+	MemoryTotalMB    int               `hcl:"memory_total_mb,optional"`
+	DiskTotalMB      int               `hcl:"disk_total_mb,optional"`
+	DiskFreeMB       int               `hcl:"disk_free_mb,optional"`
+	MaxKillTimeout   string            `hcl:"max_kill_timeout,optional"`
+	MinDynamicPort   int               `hcl:"min_dynamic_port,optional"`
+	MaxDynamicPort   int               `hcl:"max_dynamic_port,optional"`
+	ClientMinPort    int               `hcl:"client_min_port,optional"`
+	ClientMaxPort    int               `hcl:"client_max_port,optional"`
+	NoHostUUID       bool              `hcl:"no_host_uuid,optional"`
+	DisableExec      bool              `hcl:"disable_remote_exec,optional"`
+	Reserved         *Reserved         `hcl:"reserved,block"`
+	ServerJoin       *Join             `hcl:"server_join,block"`
+	GCInterval       string            `hcl:"gc_interval,optional"`
+	GCParallel       int               `hcl:"gc_parallel_destroys,optional"`
+	GCDiskUsage      float64           `hcl:"gc_disk_usage_threshold,optional"`
+	GCInodeUsage     float64           `hcl:"gc_inode_usage_threshold,optional"`
+	GCMaxAllocs      int               `hcl:"gc_max_allocs,optional"`
+	CgroupParent     string            `hcl:"cgroup_parent,optional"`
+	HostVolumes      []*HostVolume     `hcl:"host_volume,block"`
+	HostNetworks     []*HostNetwork    `hcl:"host_network,block"`
+}
+
+// Reserved is what a node keeps for itself.
+type Reserved struct {
+	CPU           int    `hcl:"cpu,optional"`
+	Memory        int    `hcl:"memory,optional"`
+	Disk          int    `hcl:"disk,optional"`
+	ReservedPorts string `hcl:"reserved_ports,optional"`
+}
+
+// HostVolume offers a folder of the node to jobs.
+type HostVolume struct {
+	Name     string `hcl:"name,label"`
+	Path     string `hcl:"path"`
+	ReadOnly bool   `hcl:"read_only,optional"`
+}
+
+// HostNetwork names one of the node's networks.
+type HostNetwork struct {
+	Name          string `hcl:"name,label"`
+	CIDR          string `hcl:"cidr,optional"`
+	Interface     string `hcl:"interface,optional"`
+	ReservedPorts string `hcl:"reserved_ports,optional"`
+}
+
+// TLSBlock names the certificates.
+type TLSBlock struct {
+	HTTP                 bool   `hcl:"http,optional"`
+	RPC                  bool   `hcl:"rpc,optional"`
+	VerifyServerHostname bool   `hcl:"verify_server_hostname,optional"`
+	CAFile               string `hcl:"ca_file,optional"`
+	CertFile             string `hcl:"cert_file,optional"`
+	KeyFile              string `hcl:"key_file,optional"`
+	VerifyHTTPSClient    bool   `hcl:"verify_https_client,optional"`
+}
+
+// Telemetry configures metrics.
+type Telemetry struct {
+	CollectionInterval       string   `hcl:"collection_interval,optional"`
+	InMemoryInterval         string   `hcl:"in_memory_collection_interval,optional"`
+	InMemoryRetention        string   `hcl:"in_memory_retention_period,optional"`
+	PrometheusMetrics        bool     `hcl:"prometheus_metrics,optional"`
+	DisableHostname          bool     `hcl:"disable_hostname,optional"`
+	UseNodeName              bool     `hcl:"use_node_name,optional"`
+	PublishAllocationMetrics bool     `hcl:"publish_allocation_metrics,optional"`
+	PublishNodeMetrics       bool     `hcl:"publish_node_metrics,optional"`
+	PrefixFilter             []string `hcl:"prefix_filter,optional"`
+	FilterDefault            bool     `hcl:"filter_default,optional"`
+}
+
+// Limits bounds what one peer may take.
+type Limits struct {
+	HTTPSHandshakeTimeout string `hcl:"https_handshake_timeout,optional"`
+	HTTPMaxConnsPerClient int    `hcl:"http_max_conns_per_client,optional"`
+	RPCHandshakeTimeout   string `hcl:"rpc_handshake_timeout,optional"`
+	RPCMaxConnsPerClient  int    `hcl:"rpc_max_conns_per_client,optional"`
+}
+
+// UIBlock configures the web console.
+type UIBlock struct {
+	Enabled      bool `hcl:"enabled,optional"`
+	ShowCLIHints bool `hcl:"show_cli_hints,optional"`
+}
+
+// ACLBlock is read so that a file which says "off" is accepted; "on" is told
+// to be not built yet.
+type ACLBlock struct {
+	Enabled bool `hcl:"enabled,optional"`
+}
+
+// PluginBlock configures one driver plugin.
+type PluginBlock struct {
+	Name   string        `hcl:"name,label"`
+	Args   []string      `hcl:"args,optional"`
+	Config []*pluginBody `hcl:"config,block"`
+}
+
+// pluginBody is decoded by the plugin's own schema, later.
+type pluginBody struct {
+	Body hcl.Body `hcl:",remain"`
+}
+
+// attributes is a block whose keys are free, such as meta { rack = "r1" }.
+type attributes struct {
+	Body hcl.Attributes `hcl:",remain"`
+}
