@@ -1,0 +1,91 @@
+package client
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Config says who this node is and where it keeps its things. Zero values mean
+// the defaults named beside each field.
+type Config struct {
+	// Region, Datacenter, Name, NodeClass and NodePool describe the node
+	// ("global", "dc1", the host name, "", "default").
+	Region, Datacenter, Name, NodeClass, NodePool string
+	// Version is the agent's version, told as attribute nomad.version.
+	Version string
+	// Revision is the source revision the agent was built from.
+	Revision string
+	// StateDir holds the node's crash-safe memory. Required.
+	StateDir string
+	// AllocDir holds the directories of allocations. Required.
+	AllocDir string
+	// HTTPAddr is the address at which people reach the agent's HTTP API.
+	HTTPAddr string
+	// TLSEnabled says whether that API speaks TLS.
+	TLSEnabled bool
+	// Meta is the configured metadata of the node.
+	Meta map[string]string
+	// NetworkInterface names the interface whose address tasks are given;
+	// empty means the one of the default route, "lo" when Dev is set.
+	NetworkInterface string
+	// CPUTotalCompute (MHz), MemoryTotalMB, DiskTotalMB and DiskFreeMB
+	// replace what was detected.
+	CPUTotalCompute, MemoryTotalMB, DiskTotalMB, DiskFreeMB int
+	// Reserved is kept from allocations.
+	Reserved structs.NodeReservedResources
+	// MinDynamicPort and MaxDynamicPort bound dynamic ports (20000, 32000).
+	MinDynamicPort, MaxDynamicPort int
+	// NodeMaxAllocs limits the allocations of this node (0: no limit).
+	NodeMaxAllocs int
+	// DefaultIneligible registers a new node as ineligible.
+	DefaultIneligible bool
+	// HostVolumes and HostNetworks are offered to jobs.
+	HostVolumes  map[string]*structs.HostVolumeInfo
+	HostNetworks map[string]*structs.HostNetworkInfo
+	// CgroupParent is the group under which tasks are accounted.
+	CgroupParent string
+	// Options are the key-value settings of client.options.
+	Options map[string]string
+	// NoHostUUID, when false, derives the node's id from the host's.
+	NoHostUUID bool
+	// MaxKillTimeout caps the kill_timeout of tasks (30s).
+	MaxKillTimeout time.Duration
+	// DisableRemoteExec refuses exec into tasks.
+	DisableRemoteExec bool
+	// NoServiceDiscovery switches native service registration off.
+	NoServiceDiscovery bool
+	// GC says when directories of finished allocations are removed.
+	GC GCConfig
+	// Dev marks a node whose state lives only as long as the agent: the
+	// loopback interface is used and tasks are ended when Run returns.
+	Dev bool
+}
+
+// GCConfig are the limits of what finished allocations may occupy.
+type GCConfig struct {
+	// Interval between sweeps (1m).
+	Interval time.Duration
+	// ParallelDestroys at once (2).
+	ParallelDestroys int
+	// DiskUsageThreshold and InodeUsageThreshold in percent (80, 70).
+	DiskUsageThreshold, InodeUsageThreshold float64
+	// MaxAllocs kept before the oldest finished ones go (50).
+	MaxAllocs int
+}
+
+// Deps are the things outside of this room that a client works with.
+type Deps struct {
+	// Servers is the session with the control plane.
+	Servers Servers
+	// Services registers native services; nil means there is no catalogue.
+	Services Services
+	// Drivers finds task drivers by name.
+	Drivers Drivers
+	// Clock is the time; nil means the machine's.
+	Clock clock.Clock
+	// Logger receives what operators may want to read; nil discards.
+	Logger *slog.Logger
+}
