@@ -42,8 +42,9 @@ type JobPlanResponse struct {
 	Diff               *JobDiff
 	Annotations        *PlanAnnotations
 	FailedTGAllocs     map[string]*AllocationMetric
-	NextPeriodicLaunch time.Time
+	NextPeriodicLaunch *time.Time // null unless the job is periodic
 	Warnings           string
+	WriteMeta
 }
 
 type JobValidateRequest struct {
@@ -140,14 +141,14 @@ type WriteRequest struct {
 }
 
 type QueryMeta struct {
-	LastIndex   uint64
+	LastIndex   uint64 `json:"Index"`
 	LastContact time.Duration
 	KnownLeader bool
-	RequestTime time.Duration
+	RequestTime time.Duration `json:"-"`
 	NextToken   string
 }
 
 type WriteMeta struct {
-	LastIndex   uint64
-	RequestTime time.Duration
+	LastIndex   uint64        `json:"Index"`
+	RequestTime time.Duration `json:"-"`
 }

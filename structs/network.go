@@ -1,24 +1,24 @@
 package structs
 
 type NetworkResource struct {
-	Mode          string
-	Device        string
-	CIDR          string
-	IP            string
-	DNS           *DNSConfig
-	ReservedPorts []Port
-	DynamicPorts  []Port
-	Hostname      string
-	MBits         *int
-	CNI           *CNIConfig
+	Mode          string     `json:",omitempty"`
+	Device        string     `json:",omitempty"`
+	CIDR          string     `json:",omitempty"`
+	IP            string     `json:",omitempty"`
+	DNS           *DNSConfig `json:",omitempty"`
+	ReservedPorts []Port     `json:",omitempty"`
+	DynamicPorts  []Port     `json:",omitempty"`
+	Hostname      string     `json:",omitempty"`
+	MBits         *int       `json:",omitempty"`
+	CNI           *CNIConfig `json:",omitempty"`
 }
 
 type Port struct {
-	Label           string
-	Value           int
-	To              int
-	HostNetwork     string
-	IgnoreCollision bool
+	Label           string `json:",omitempty"`
+	Value           int    `json:",omitempty"`
+	To              int    `json:",omitempty"`
+	HostNetwork     string `json:",omitempty"`
+	IgnoreCollision bool   `json:",omitempty"`
 }
 
 type PortMapping struct {

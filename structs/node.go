@@ -4,7 +4,7 @@ import "time"
 
 type Node struct {
 	// SecretID authenticates the node; the API never shows it.
-	SecretID              string
+	SecretID              string `json:"-" codec:"SecretID"`
 	ID                    string
 	Datacenter            string
 	Name                  string

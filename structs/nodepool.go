@@ -13,6 +13,6 @@ type NodePool struct {
 }
 
 type NodePoolSchedulerConfiguration struct {
-	string                        string
+	SchedulerAlgorithm            string
 	MemoryOversubscriptionEnabled *bool
 }

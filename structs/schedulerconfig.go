@@ -1,7 +1,7 @@
 package structs
 
 type SchedulerConfiguration struct {
-	string                        string
+	SchedulerAlgorithm            string
 	PreemptionConfig              PreemptionConfig
 	MemoryOversubscriptionEnabled bool
 	RejectJobRegistration         bool
