@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFileIsDecodedOverDefaults(t *testing.T) {
+	c := Default()
+	err := c.LoadSource("a.hcl", []byte(`
+name     = "n1"
+data_dir = "/var/lib/steppe"
+ports { http = "5646" }
+server {
+  enabled          = true
+  bootstrap_expect = 3
+  server_join { retry_join = ["127.0.0.2"] }
+}
+client {
+  enabled = true
+  meta { rack = "r1" }
+  meta = { zone = "z1" }
+  host_volume "data" { path = "/srv" }
+}
+plugin "docker" {
+  config { allow_privileged = true }
+}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.LoadSource("b.json", []byte(`{"client": {"node_class": "big"}, "log_level": "DEBUG"}`)); err != nil {
+		t.Fatal(err)
+	}
+	if c.Ports.HTTP != 5646 || c.Ports.RPC != 4647 || c.Region != "global" {
+		t.Errorf("ports %+v region %q", c.Ports, c.Region)
+	}
+	if !c.Client.Enabled || c.Client.NodeClass != "big" || c.Client.Meta["rack"] != "r1" || c.Client.Meta["zone"] != "z1" {
+		t.Errorf("client %+v", c.Client)
+	}
+	if c.LogLevel != "DEBUG" || c.Server.HeartbeatGrace != "10s" || len(c.Plugins) != 1 {
+		t.Errorf("config %+v", c)
+	}
+	s, err := c.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ServerDir != "/var/lib/steppe/server" || s.RetryJoin[0] != "127.0.0.2" || s.HTTPAddr != "0.0.0.0:5646" {
+		t.Errorf("settings %+v", s)
+	}
+}
+
+func TestFaultsPointAtThePlace(t *testing.T) {
+	for name, tc := range map[string]struct {
+		src  string
+		want []string
+	}{
+		"unknown key":   {"server {\n  enabeld = true\n}\n", []string{"a.hcl line 2", "enabeld", `Did you mean "enabled"?`}},
+		"unknown block": {"servr {\n}\n", []string{"a.hcl line 1", `Did you mean "server"?`}},
+		"not built":     {"consul {\n}\n", []string{"a.hcl line 1", "not built yet", "docs/status.md"}},
+		"wrong type":    {"ports { http = [1] }\n", []string{"a.hcl line 1", "number required"}},
+		"syntax":        {"ports {\n", []string{"a.hcl line"}},
+		"two at once":   {"foo = 1\nregion = {}\n", []string{"line 1", "line 2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := Default().LoadSource("a.hcl", []byte(tc.src))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q misses %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestSettingsTellsAllFaults(t *testing.T) {
+	c := Default()
+	c.Server.Enabled = true
+	c.Server.HeartbeatGrace = "soon"
+	c.Ports.HTTP = 70000
+	c.ACL.Enabled = true
+	_, err := c.Settings()
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"data_dir", "server.heartbeat_grace", "ports.http", "acl.enabled"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q misses %q", err, want)
+		}
+	}
+}
+
+func TestDevNeedsNoFile(t *testing.T) {
+	c := Default()
+	c.ApplyDev()
+	c.DataDir = t.TempDir()
+	s, err := c.Settings()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.HTTPAddr != "127.0.0.1:4646" || !c.Server.Enabled || !c.Client.Enabled {
+		t.Errorf("settings %+v", s)
+	}
+}

@@ -1,0 +1,211 @@
+package agent
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/diag"
+)
+
+// Settings are what a checked configuration means: addresses resolved,
+// durations parsed, folders absolute.
+type Settings struct {
+	Name string
+
+	HTTPAddr, RPCAddr, SerfAddr                            string // host:port to bind
+	HTTPAdvertise, RPCAdvertise, SerfAdvertise             string // host:port to tell
+	DataDir, ServerDir, ClientDir, AllocDir, PluginDir     string
+	HeartbeatGrace, MinHeartbeatTTL                        time.Duration
+	JobGCInterval, JobGC, EvalGC, BatchEvalGC              time.Duration
+	DeploymentGC, NodeGC                                   time.Duration
+	MaxKillTimeout, ClientGCInterval                       time.Duration
+	RetryInterval, CollectionInterval, HTTPSHandshakeLimit time.Duration
+	SnapshotInterval                                       time.Duration
+	RetryJoin                                              []string
+	RetryMax                                               int
+}
+
+// Settings checks c and returns what it means; all faults at once.
+func (c *Config) Settings() (*Settings, error) {
+	var faults diag.List
+	s := &Settings{}
+	c.checkBasics(&faults)
+	c.resolveName(s, &faults)
+	c.resolveFolders(s, &faults)
+	c.resolveAddresses(s, &faults)
+	c.resolveDurations(s, &faults)
+	c.resolveJoin(s, &faults)
+	c.checkUnbuilt(&faults)
+	return s, faults.Err()
+}
+
+func (c *Config) checkBasics(faults *diag.List) {
+	if !c.Server.Enabled && !c.Client.Enabled {
+		faults.Add("", "neither server nor client is enabled: set server { enabled = true }, client { enabled = true }, or start with -dev")
+	}
+	if c.Server.Enabled && c.Server.BootstrapExpect < 0 {
+		faults.Add("server.bootstrap_expect", "%d is negative: give the number of servers that form the region", c.Server.BootstrapExpect)
+	}
+	for path, port := range map[string]int{"ports.http": c.Ports.HTTP, "ports.rpc": c.Ports.RPC, "ports.serf": c.Ports.Serf} {
+		if port < 0 || port > 65535 {
+			faults.Add(path, "%d is not a port: use 0 to 65535", port)
+		}
+	}
+	if c.Client.MinDynamicPort > c.Client.MaxDynamicPort {
+		faults.Add("client.min_dynamic_port", "%d is above client.max_dynamic_port %d", c.Client.MinDynamicPort, c.Client.MaxDynamicPort)
+	}
+	for _, v := range c.Client.HostVolumes {
+		if !filepath.IsAbs(v.Path) {
+			faults.Add(`client.host_volume "`+v.Name+`".path`, "%q is not absolute", v.Path)
+		}
+	}
+	if strings.ContainsAny(c.Region, " \x00") || c.Region == "" {
+		faults.Add("region", "%q is not a name: use one word", c.Region)
+	}
+	if strings.ContainsAny(c.Datacenter, " \x00*") || c.Datacenter == "" {
+		faults.Add("datacenter", "%q is not a name: use one word without *", c.Datacenter)
+	}
+}
+
+func (c *Config) checkUnbuilt(faults *diag.List) {
+	if c.ACL.Enabled {
+		faults.Add("acl.enabled", "access control is not built yet: remove the block, and keep the API on loopback or behind a proxy that authenticates")
+	}
+	if c.TLS.HTTP {
+		faults.Add("tls.http", "TLS on the HTTP API is not built yet; the links between agents always use it")
+	}
+	if len(c.Server.StartJoin)+len(c.Server.ServerJoin.StartJoin)+len(c.Client.ServerJoin.StartJoin) > 0 {
+		faults.Add("start_join", "start_join is not built: use retry_join, which also waits for servers that come later")
+	}
+}
+
+func (c *Config) resolveName(s *Settings, faults *diag.List) {
+	s.Name = c.Name
+	if s.Name != "" {
+		return
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		faults.Add("name", "the host's name can't be read (%v): set name", err)
+	}
+	s.Name = host
+}
+
+func (c *Config) resolveFolders(s *Settings, faults *diag.List) {
+	s.DataDir = c.DataDir
+	switch {
+	case c.DataDir == "":
+		faults.Add("data_dir", "no data folder is set: give an absolute path, or start with -dev")
+		return
+	case !filepath.IsAbs(c.DataDir):
+		faults.Add("data_dir", "%q is not absolute", c.DataDir)
+	}
+	s.ServerDir = orDefault(c.Server.DataDir, filepath.Join(c.DataDir, "server"))
+	s.ClientDir = orDefault(c.Client.StateDir, filepath.Join(c.DataDir, "client"))
+	s.AllocDir = orDefault(c.Client.AllocDir, filepath.Join(c.DataDir, "alloc"))
+	s.PluginDir = orDefault(c.PluginDir, filepath.Join(c.DataDir, "plugins"))
+}
+
+func (c *Config) resolveAddresses(s *Settings, faults *diag.List) {
+	resolve := func(path, bind string, port int, advertise string) (string, string) {
+		host := orDefault(bind, c.BindAddr)
+		bound := net.JoinHostPort(host, strconv.Itoa(port))
+		if net.ParseIP(host) == nil {
+			faults.Add("addresses."+path, "%q is not an IP address (templates are not built yet)", host)
+			return bound, bound
+		}
+		told := orDefault(advertise, host)
+		if _, _, err := net.SplitHostPort(told); err != nil {
+			told = net.JoinHostPort(strings.Trim(told, "[]"), strconv.Itoa(port))
+		}
+		if h, _, _ := net.SplitHostPort(told); net.ParseIP(h) != nil && net.ParseIP(h).IsUnspecified() {
+			told = net.JoinHostPort(firstPrivateIP(), strconv.Itoa(port))
+		}
+		return bound, told
+	}
+	s.HTTPAddr, s.HTTPAdvertise = resolve("http", c.Addresses.HTTP, c.Ports.HTTP, c.Advertise.HTTP)
+	s.RPCAddr, s.RPCAdvertise = resolve("rpc", c.Addresses.RPC, c.Ports.RPC, orDefault(c.Advertise.RPC, hostOf(c.Advertise.HTTP)))
+	s.SerfAddr, s.SerfAdvertise = resolve("serf", c.Addresses.Serf, c.Ports.Serf, orDefault(c.Advertise.Serf, hostOf(orDefault(c.Advertise.RPC, c.Advertise.HTTP))))
+}
+
+func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
+	for _, d := range []struct {
+		path, text string
+		into       *time.Duration
+	}{
+		{"server.heartbeat_grace", c.Server.HeartbeatGrace, &s.HeartbeatGrace},
+		{"server.min_heartbeat_ttl", c.Server.MinHeartbeatTTL, &s.MinHeartbeatTTL},
+		{"server.job_gc_interval", c.Server.JobGCInterval, &s.JobGCInterval},
+		{"server.job_gc_threshold", c.Server.JobGCThreshold, &s.JobGC},
+		{"server.eval_gc_threshold", c.Server.EvalGCThreshold, &s.EvalGC},
+		{"server.batch_eval_gc_threshold", c.Server.BatchEvalGCThreshold, &s.BatchEvalGC},
+		{"server.deployment_gc_threshold", c.Server.DeploymentGCThreshold, &s.DeploymentGC},
+		{"server.node_gc_threshold", c.Server.NodeGCThreshold, &s.NodeGC},
+		{"server.raft_snapshot_interval", c.Server.RaftSnapshotInterval, &s.SnapshotInterval},
+		{"client.max_kill_timeout", c.Client.MaxKillTimeout, &s.MaxKillTimeout},
+		{"client.gc_interval", c.Client.GCInterval, &s.ClientGCInterval},
+		{"telemetry.collection_interval", c.Telemetry.CollectionInterval, &s.CollectionInterval},
+		{"limits.https_handshake_timeout", c.Limits.HTTPSHandshakeTimeout, &s.HTTPSHandshakeLimit},
+	} {
+		value, err := time.ParseDuration(d.text)
+		if err != nil || value < 0 {
+			faults.Add(d.path, "%q is not a duration: write 30s, 5m or 24h", d.text)
+		}
+		*d.into = value
+	}
+}
+
+func (c *Config) resolveJoin(s *Settings, faults *diag.List) {
+	interval := c.Server.RetryInterval
+	s.RetryJoin = append(s.RetryJoin, c.Server.RetryJoin...)
+	s.RetryMax = c.Server.RetryMax
+	for _, join := range []*Join{c.Server.ServerJoin, c.Client.ServerJoin} {
+		s.RetryJoin = append(s.RetryJoin, join.RetryJoin...)
+		if len(join.RetryJoin) > 0 {
+			interval, s.RetryMax = join.RetryInterval, join.RetryMax
+		}
+	}
+	for _, addr := range s.RetryJoin {
+		if strings.Contains(addr, "provider=") || strings.HasPrefix(addr, "exec=") {
+			faults.Add("retry_join", "%q: discovery by cloud provider or program is not built yet; give an address or a DNS name", addr)
+		}
+	}
+	value, err := time.ParseDuration(interval)
+	if err != nil || value <= 0 {
+		faults.Add("retry_interval", "%q is not a duration: write 30s, 5m or 24h", interval)
+	}
+	s.RetryInterval = value
+}
+
+func orDefault(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}
+
+func hostOf(addr string) string {
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
+}
+
+// firstPrivateIP is what an agent that binds every address tells others: its
+// first private IPv4 address, else loopback.
+func firstPrivateIP() string {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "127.0.0.1"
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsPrivate() {
+			return n.IP.String()
+		}
+	}
+	return "127.0.0.1"
+}
