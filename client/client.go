@@ -32,8 +32,8 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	return &Client{cfg: cfg, deps: deps, clock: deps.Clock, logger: deps.Logger}, nil
 }
 
-// NodeID is the identity of this node; it is known after New.
-func (c *Client) NodeID() string { return "" }
+// Identity is who this node is; it is known after New.
+func (c *Client) Identity() Identity { return Identity{} }
 
 // Run works until ctx ends. Tasks go on running afterwards, unless the node is
 // a development node.

@@ -2,8 +2,10 @@ package client
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 
+	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -78,14 +80,20 @@ type GCConfig struct {
 
 // Deps are the things outside of this room that a client works with.
 type Deps struct {
-	// Servers is the session with the control plane.
-	Servers Servers
-	// Services registers native services; nil means there is no catalogue.
-	Services Services
+	// Connect makes the session with the control plane. New calls it once,
+	// with the identity and the handler that the session shows to servers;
+	// whoever connects also runs the session.
+	Connect func(id Identity, handler http.Handler) (Session, error)
 	// Drivers finds task drivers by name.
-	Drivers Drivers
+	Drivers drivers.Catalog
 	// Clock is the time; nil means the machine's.
 	Clock clock.Clock
 	// Logger receives what operators may want to read; nil discards.
 	Logger *slog.Logger
+}
+
+// Identity is who a node is, for life.
+type Identity struct {
+	// NodeID names the node, SecretID proves it.
+	NodeID, SecretID string
 }
