@@ -99,4 +99,7 @@ type RescheduleEvent struct {
 	RescheduleTime int64
 	PrevAllocID    string
 	PrevNodeID     string
+	// Delay is how long the replacement was held back; the next delay grows
+	// from it.
+	Delay time.Duration
 }

@@ -12,6 +12,8 @@ type Plan struct {
 
 	// Stops ends allocations: no longer needed, lost, migrated, preempted.
 	Stops []AllocStop
+	// Marks notes things on allocations that stay wanted.
+	Marks []AllocMark
 	// InPlace moves running allocations to JobVersion without a restart.
 	InPlace []AllocInPlace
 	// Groups starts allocations.
@@ -37,6 +39,17 @@ type AllocStop struct {
 	PreemptedBy string
 }
 
+// AllocMark notes something on an allocation without changing what the servers
+// want of it. Empty fields leave what is there.
+type AllocMark struct {
+	AllocID string
+	// ClientStatus is unknown, set while the allocation's node is disconnected.
+	ClientStatus       string
+	DesiredDescription string
+	// FollowupEvalID names the evaluation that will look at it again.
+	FollowupEvalID string
+}
+
 // AllocInPlace moves one allocation to a new job version where it runs.
 type AllocInPlace struct {
 	AllocID      string
@@ -52,6 +65,9 @@ type PlacementGroup struct {
 	Resources *AllocatedResources
 	// Metrics explains the choice for the whole batch.
 	Metrics *AllocationMetric
+	// JobVersion overrides the plan's, if not nil: while canaries wait to be
+	// promoted, what is lost of the old version is replaced by the old version.
+	JobVersion *uint64
 	// Seed is the origin of the rows' ids: row i is ids.Derive(Seed, FirstRow+i).
 	Seed [16]byte
 	// FirstRow numbers the first row, for a batch that was cut into slices.

@@ -1,0 +1,65 @@
+package scheduler
+
+import (
+	"iter"
+	"time"
+
+	"github.com/steppe-run/steppe/scheduler/capacity"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// View is what a decision reads of the replicated state; a snapshot satisfies
+// it. A dry run wraps one so that Job returns the proposed job.
+type View interface {
+	Job(namespace, id string) *structs.Job
+	Node(id string) *structs.Node
+	NodePool(name string) *structs.NodePool
+	AllocsByJob(namespace, id string) iter.Seq[*structs.Allocation]
+	LatestDeployment(namespace, id string) *structs.Deployment
+}
+
+// Capacity is the index of what nodes have left; see package capacity.
+type Capacity = capacity.Index
+
+// NewCapacity returns an index without nodes.
+func NewCapacity() *Capacity { return capacity.New() }
+
+// Input is everything that one decision depends on.
+type Input struct {
+	View View
+	// Capacity counts what is committed and what is in flight. Schedule doesn't
+	// change what it counts (it may fill its caches, so one call at a time).
+	Capacity *Capacity
+	// Config may be nil: the defaults.
+	Config *structs.SchedulerConfiguration
+	Eval   *structs.Evaluation
+	Now    time.Time
+	// Seed breaks ties between equally good nodes.
+	Seed uint64
+	// NewID makes UUIDs for evaluations, deployments and seeds of allocations.
+	NewID func() string
+	// Annotate fills Decision.Annotations.
+	Annotate bool
+}
+
+// Decision is the outcome of one evaluation.
+type Decision struct {
+	// Plan is never nil; it may be empty (see Empty).
+	Plan *structs.Plan
+	// Eval is the evaluation as it is to be stored: a changed copy of Input.Eval.
+	Eval *structs.Evaluation
+	// FollowUps are evaluations to store with it: blocked and delayed ones.
+	FollowUps []*structs.Evaluation
+	// Annotations say what would be done for each group, if Input.Annotate.
+	Annotations *structs.PlanAnnotations
+	// More is set when the plan was cut to a bounded size: commit it, then
+	// schedule the same evaluation again.
+	More bool
+}
+
+// Empty reports whether the plan changes nothing.
+func (d Decision) Empty() bool {
+	p := d.Plan
+	return len(p.Stops) == 0 && len(p.Marks) == 0 && len(p.InPlace) == 0 && len(p.Groups) == 0 &&
+		p.Deployment == nil && len(p.DeploymentUpdates) == 0
+}
