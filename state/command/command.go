@@ -111,7 +111,10 @@ type SetNodeDrain struct {
 	NodeID       string
 	Strategy     *structs.DrainStrategy
 	MarkEligible bool
-	Meta         map[string]string
+	// Complete says that the drain ends (Strategy nil) because it is done, not
+	// because it was called off.
+	Complete bool
+	Meta     map[string]string
 	Event        *structs.NodeEvent
 	Evals        []*structs.Evaluation
 	Now          int64
