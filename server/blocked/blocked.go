@@ -42,9 +42,9 @@ type Tracker struct {
 	recent []Change
 	next   int // where in recent the next change goes, once it is full
 
-	jobs    map[structs.NamespacedID]*entry
-	ready   []*structs.Evaluation
-	litter  map[string]*structs.Evaluation
+	jobs   map[structs.NamespacedID]*entry
+	ready  []*structs.Evaluation
+	litter map[string]*structs.Evaluation
 }
 
 type entry struct {

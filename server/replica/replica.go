@@ -72,7 +72,7 @@ type Server struct {
 
 // Stats describes the log.
 type Stats struct {
-	State                                                string
+	State                                                     string
 	Term, LastIndex, CommitIndex, AppliedIndex, SnapshotIndex uint64
 }
 

@@ -1,0 +1,164 @@
+// Package heartbeat watches over nodes: each must be heard of within its time
+// to live, else it is reported once as expired.
+//
+// It must not know what happens to an expired node, nor any clock: who calls
+// it says what time it is. Begin reading at Tracker.
+package heartbeat
+
+import (
+	"container/heap"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Options sets the time to live.
+type Options struct {
+	// MinTTL is the shortest time to live.
+	MinTTL time.Duration
+	// PerSecond is how many heartbeats a second are wanted at most: it
+	// stretches the time to live when there are many nodes.
+	PerSecond int
+	// Grace is what a node gets beyond its time to live.
+	Grace time.Duration
+}
+
+// Tracker holds the deadline of each node. It is safe for concurrent use.
+type Tracker struct {
+	opts Options
+
+	mu    sync.Mutex
+	nodes map[string]*deadline
+	queue deadlines
+}
+
+type deadline struct {
+	nodeID string
+	at     time.Time
+	idx    int
+}
+
+// New returns a tracker without nodes.
+func New(opts Options) *Tracker {
+	return &Tracker{opts: opts, nodes: map[string]*deadline{}}
+}
+
+// Beat notes that a node was heard of and returns its time to live.
+func (t *Tracker) Beat(nodeID string, now time.Time) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.beat(nodeID, now)
+}
+
+// Reset forgets all nodes and gives the named ones a fresh, full time to live:
+// a new leader doesn't know when they were last heard of.
+func (t *Tracker) Reset(nodeIDs []string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.nodes = make(map[string]*deadline, len(nodeIDs))
+	t.queue = nil
+	for _, id := range nodeIDs {
+		d := &deadline{nodeID: id, idx: len(t.queue)}
+		t.nodes[id] = d
+		t.queue = append(t.queue, d)
+	}
+	// All deadlines are equal, so any order is a heap.
+	at := now.Add(t.ttl() + t.opts.Grace)
+	for _, d := range t.queue {
+		d.at = at
+	}
+}
+
+// Forget stops watching a node.
+func (t *Tracker) Forget(nodeID string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d := t.nodes[nodeID]; d != nil {
+		heap.Remove(&t.queue, d.idx)
+		delete(t.nodes, nodeID)
+	}
+}
+
+// Expired returns, sorted, the nodes whose deadline has passed; they are
+// watched no longer.
+func (t *Tracker) Expired(now time.Time) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []string
+	for len(t.queue) > 0 && !t.queue[0].at.After(now) {
+		d := heap.Pop(&t.queue).(*deadline)
+		delete(t.nodes, d.nodeID)
+		out = append(out, d.nodeID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Next returns the earliest deadline.
+func (t *Tracker) Next() (time.Time, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.queue) == 0 {
+		return time.Time{}, false
+	}
+	return t.queue[0].at, true
+}
+
+// Len is how many nodes are watched.
+func (t *Tracker) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.nodes)
+}
+
+func (t *Tracker) beat(nodeID string, now time.Time) time.Duration {
+	d := t.nodes[nodeID]
+	fresh := d == nil
+	if fresh {
+		d = &deadline{nodeID: nodeID}
+		t.nodes[nodeID] = d
+	}
+	ttl := t.ttl()
+	d.at = now.Add(ttl + t.opts.Grace)
+	if fresh {
+		heap.Push(&t.queue, d)
+	} else {
+		heap.Fix(&t.queue, d.idx)
+	}
+	return ttl
+}
+
+func (t *Tracker) ttl() time.Duration {
+	ttl := t.opts.MinTTL
+	if t.opts.PerSecond > 0 {
+		stretched := time.Duration(len(t.nodes)) * time.Second / time.Duration(t.opts.PerSecond)
+		ttl = max(ttl, stretched)
+	}
+	return ttl
+}
+
+// deadlines is a heap, the earliest first.
+type deadlines []*deadline
+
+func (q deadlines) Len() int           { return len(q) }
+func (q deadlines) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+
+func (q deadlines) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].idx, q[j].idx = i, j
+}
+
+// Push implements heap.Interface.
+func (q *deadlines) Push(x any) {
+	d := x.(*deadline)
+	d.idx = len(*q)
+	*q = append(*q, d)
+}
+
+// Pop implements heap.Interface.
+func (q *deadlines) Pop() any {
+	last := len(*q) - 1
+	d := (*q)[last]
+	*q = (*q)[:last]
+	return d
+}
