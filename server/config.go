@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link"
 )
 
 // Config is what a server must be told. The zero value of an optional field
@@ -20,9 +21,13 @@ type Config struct {
 	// required; a throw-away server is given a temporary directory.
 	DataDir string
 
+	// Dev makes a single server that elects itself at once.
+	Dev bool
 	// BootstrapExpect is how many servers must meet before they elect a first
 	// leader. One makes a region of a single server.
 	BootstrapExpect int
+	// StartJoin names servers to meet at once, or fail.
+	StartJoin []string
 	// RetryJoin names servers to meet, tried until one answers.
 	RetryJoin []string
 
@@ -35,6 +40,11 @@ type Config struct {
 	// HTTPAdvertiseAddr is where this server's public API answers.
 	HTTPAdvertiseAddr string
 
+	// TLS is the server's identity.
+	TLS *link.TLS
+	// EncryptKey encrypts gossip: empty, or 16 or 32 bytes.
+	EncryptKey []byte
+
 	// Version is the program's version, told to the other members.
 	Version string
 
@@ -46,6 +56,9 @@ type Config struct {
 	MaxHeartbeatsPerSecond int
 
 	GC GCConfig
+
+	// RaftMultiplier stretches Raft's timeouts, 1 to 10. Default 1.
+	RaftMultiplier int
 
 	Logger *slog.Logger
 	Clock  clock.Clock

@@ -13,18 +13,23 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // Server is one member of a region's control plane.
 type Server struct {
-	cfg Config
+	cfg   Config
+	store *state.Store
 }
 
 // New prepares a server; nothing is bound or started yet.
 func New(cfg Config) (*Server, error) {
-	return &Server{cfg: cfg.withDefaults()}, nil
+	return &Server{cfg: cfg.withDefaults(), store: state.New(state.Options{})}, nil
 }
+
+// Store is the replicated state, for reads.
+func (s *Server) Store() *state.Store { return s.store }
 
 // Run serves until ctx ends or something fails for good.
 func (s *Server) Run(ctx context.Context) error { return structs.NotBuilt("servers") }
