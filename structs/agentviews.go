@@ -1,5 +1,6 @@
 package structs
 
+// AgentMember is a server as gossip knows it.
 type AgentMember struct {
 	Name        string
 	Addr        string
@@ -14,6 +15,7 @@ type AgentMember struct {
 	DelegateCur uint8
 }
 
+// ServerMembers lists the servers.
 type ServerMembers struct {
 	ServerName   string
 	ServerRegion string
@@ -21,22 +23,26 @@ type ServerMembers struct {
 	Members      []*AgentMember
 }
 
+// AgentSelf is what an agent tells of itself.
 type AgentSelf struct {
 	Config map[string]any               `json:"config"`
 	Member AgentMember                  `json:"member"`
 	Stats  map[string]map[string]string `json:"stats"`
 }
 
+// AgentHealth is whether one half of an agent is well.
 type AgentHealth struct {
 	Ok      bool   `json:"ok"`
 	Message string `json:"message"`
 }
 
+// AgentHealthResponse is whether an agent is well.
 type AgentHealthResponse struct {
 	Client *AgentHealth `json:"client,omitempty"`
 	Server *AgentHealth `json:"server,omitempty"`
 }
 
+// RaftServer is a server as Raft knows it.
 type RaftServer struct {
 	ID           string
 	Node         string
@@ -46,6 +52,7 @@ type RaftServer struct {
 	RaftProtocol string
 }
 
+// RaftConfiguration lists the servers that Raft knows.
 type RaftConfiguration struct {
 	Servers []*RaftServer
 	Index   uint64

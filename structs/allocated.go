@@ -1,10 +1,12 @@
 package structs
 
+// AllocatedResources is what an allocation was given.
 type AllocatedResources struct {
 	Tasks  map[string]*AllocatedTaskResources
 	Shared AllocatedSharedResources
 }
 
+// AllocatedTaskResources is what a task was given.
 type AllocatedTaskResources struct {
 	Cpu      AllocatedCpuResources
 	Memory   AllocatedMemoryResources
@@ -12,21 +14,25 @@ type AllocatedTaskResources struct {
 	Devices  []*AllocatedDeviceResource
 }
 
+// AllocatedSharedResources is what an allocation's tasks share.
 type AllocatedSharedResources struct {
 	DiskMB   int64
 	Networks []*NetworkResource
 	Ports    []PortMapping
 }
 
+// AllocatedCpuResources is in MHz.
 type AllocatedCpuResources struct {
 	CpuShares int64
 }
 
+// AllocatedMemoryResources is in MB.
 type AllocatedMemoryResources struct {
 	MemoryMB    int64
 	MemoryMaxMB int64
 }
 
+// AllocatedDeviceResource is device instances that a task was given.
 type AllocatedDeviceResource struct {
 	Vendor    string
 	Type      string

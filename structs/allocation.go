@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// Allocation is one instance of a group, placed on a node.
 type Allocation struct {
 	ID                    string
 	Namespace             string
@@ -39,6 +40,7 @@ type Allocation struct {
 	ModifyTime            int64
 }
 
+// AllocationListStub is an allocation in a list.
 type AllocationListStub struct {
 	ID                    string
 	EvalID                string
@@ -68,6 +70,8 @@ type AllocationListStub struct {
 	ModifyTime            int64
 }
 
+// AllocDeploymentStatus is what a deployment knows of one of its allocations.
+// Healthy is nil until judged.
 type AllocDeploymentStatus struct {
 	Healthy     *bool
 	Timestamp   time.Time
@@ -75,6 +79,7 @@ type AllocDeploymentStatus struct {
 	ModifyIndex uint64
 }
 
+// AllocNetworkStatus is the network that an allocation was given.
 type AllocNetworkStatus struct {
 	InterfaceName string
 	Address       string
@@ -82,6 +87,7 @@ type AllocNetworkStatus struct {
 	DNS           *DNSConfig
 }
 
+// DesiredTransition asks the scheduler to treat an allocation differently.
 type DesiredTransition struct {
 	Migrate                 *bool
 	Reschedule              *bool
@@ -90,11 +96,13 @@ type DesiredTransition struct {
 	MigrateDisablePlacement *bool
 }
 
+// RescheduleTracker remembers the allocations that an allocation replaces.
 type RescheduleTracker struct {
 	Events         []*RescheduleEvent
 	LastReschedule string
 }
 
+// RescheduleEvent is one replacement of a failed allocation.
 type RescheduleEvent struct {
 	RescheduleTime int64
 	PrevAllocID    string

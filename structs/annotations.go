@@ -1,10 +1,12 @@
 package structs
 
+// PlanAnnotations is what a plan would do, for people.
 type PlanAnnotations struct {
 	DesiredTGUpdates map[string]*DesiredUpdates
 	PreemptedAllocs  []*AllocationListStub
 }
 
+// DesiredUpdates counts what a plan would do to a group's allocations.
 type DesiredUpdates struct {
 	Ignore            uint64
 	Place             uint64

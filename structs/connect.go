@@ -2,90 +2,100 @@ package structs
 
 import "time"
 
+// Consul says which Consul a group or task uses.
 type Consul struct {
-	Namespace string
-	Cluster   string
-	Partition string
+	Namespace string `change:"replace"` // default "default"; ent Consul
+	Cluster   string `change:"replace"` // default "default"; non-default refused
+	Partition string `change:"replace"` // adds implicit constraint
 }
 
+// ConsulConnect makes a service part of Consul's mesh.
 type ConsulConnect struct {
-	Native         bool
-	Gateway        *ConsulGateway
-	SidecarService *ConsulSidecarService
-	SidecarTask    *SidecarTask
+	Native         bool                  `change:"replace"` // task and port required
+	Gateway        *ConsulGateway        `change:"replace"`
+	SidecarService *ConsulSidecarService `change:"replace"` // exactly one of native, sidecar_service, gateway
+	SidecarTask    *SidecarTask          `change:"replace"` // overrides injected Envoy task
 }
 
+// ConsulSidecarService is the registration of a sidecar proxy.
 type ConsulSidecarService struct {
-	Tags                   []string
-	Port                   string
-	Proxy                  *ConsulProxy
-	DisableDefaultTCPCheck bool
-	Meta                   map[string]string
+	Tags                   []string          `change:"replace"` // default service tags
+	Port                   string            `change:"replace"` // default connect-proxy-<service> dynamic
+	Proxy                  *ConsulProxy      `change:"replace"`
+	DisableDefaultTCPCheck bool              `change:"replace"`
+	Meta                   map[string]string `change:"replace"`
 }
 
+// SidecarTask overrides parts of the sidecar proxy's task.
 type SidecarTask struct {
-	Name          string
-	Driver        string
-	User          string
-	Config        map[string]any
-	Env           map[string]string
-	Resources     *Resources
-	Meta          map[string]string
-	KillTimeout   *time.Duration
-	LogConfig     *LogConfig
-	ShutdownDelay *time.Duration
-	KillSignal    string
-	VolumeMounts  []*VolumeMount
-	Identities    []*WorkloadIdentity
+	Name          string              `change:"replace"` // default connect-proxy-<service>
+	Driver        string              `change:"replace"` // default docker
+	User          string              `change:"replace"`
+	Config        map[string]any      `change:"replace"`
+	Env           map[string]string   `change:"replace"`
+	Resources     *Resources          `change:"replace"`
+	Meta          map[string]string   `change:"replace"`
+	KillTimeout   *time.Duration      `change:"replace"` // default 5s
+	LogConfig     *LogConfig          `change:"replace"`
+	ShutdownDelay *time.Duration      `change:"replace"` // default 0
+	KillSignal    string              `change:"replace"`
+	VolumeMounts  []*VolumeMount      `change:"replace"`
+	Identities    []*WorkloadIdentity `change:"replace"`
 }
 
+// ConsulProxy configures a sidecar proxy.
 type ConsulProxy struct {
-	LocalServiceAddress string
-	LocalServicePort    int
-	Expose              *ConsulExposeConfig
-	ExposeConfig        *ConsulExposeConfig
-	Upstreams           []*ConsulUpstream
-	TransparentProxy    *ConsulTransparentProxy
-	Config              map[string]any
+	LocalServiceAddress string                  `change:"replace"` // default 127.0.0.1
+	LocalServicePort    int                     `change:"replace"` // default service port
+	Expose              *ConsulExposeConfig     `change:"replace"`
+	ExposeConfig        *ConsulExposeConfig     `change:"replace"`
+	Upstreams           []*ConsulUpstream       `change:"replace"`
+	TransparentProxy    *ConsulTransparentProxy `change:"replace"`
+	Config              map[string]any          `change:"replace"` // Envoy opaque config
 }
 
+// ConsulMeshGateway says how an upstream is reached over gateways.
 type ConsulMeshGateway struct {
-	Mode string
+	Mode string `change:"replace"` // none local remote
 }
 
+// ConsulUpstream is a service that a sidecar proxy reaches.
 type ConsulUpstream struct {
-	DestinationName      string
-	DestinationNamespace string
-	DestinationPeer      string
-	DestinationPartition string
-	DestinationType      string
-	LocalBindPort        int
-	Datacenter           string
-	LocalBindAddress     string
-	LocalBindSocketPath  string
-	LocalBindSocketMode  string
-	MeshGateway          *ConsulMeshGateway
-	Config               map[string]any
+	DestinationName      string             `change:"replace"` // required
+	DestinationNamespace string             `change:"replace"`
+	DestinationPeer      string             `change:"replace"`
+	DestinationPartition string             `change:"replace"`
+	DestinationType      string             `change:"replace"` // default service; service prepared_query
+	LocalBindPort        int                `change:"replace"` // 1..65535; required unless socket or tproxy
+	Datacenter           string             `change:"replace"`
+	LocalBindAddress     string             `change:"replace"` // default 127.0.0.1
+	LocalBindSocketPath  string             `change:"replace"`
+	LocalBindSocketMode  string             `change:"replace"` // octal
+	MeshGateway          *ConsulMeshGateway `change:"replace"`
+	Config               map[string]any     `change:"replace"`
 }
 
+// ConsulTransparentProxy redirects a task's traffic through its proxy.
 type ConsulTransparentProxy struct {
-	UID                  string
-	OutboundPort         uint16
-	ExcludeInboundPorts  []string
-	ExcludeOutboundPorts []uint16
-	ExcludeOutboundCIDRs []string
-	ExcludeUIDs          []string
-	NoDNS                bool
+	UID                  string   `change:"replace"` // default 101; uid string
+	OutboundPort         uint16   `change:"replace"` // default 15001
+	ExcludeInboundPorts  []string `change:"replace"` // labels or numbers
+	ExcludeOutboundPorts []uint16 `change:"replace"`
+	ExcludeOutboundCIDRs []string `change:"replace"` // CIDR
+	ExcludeUIDs          []string `change:"replace"`
+	NoDNS                bool     `change:"replace"`
 }
 
+// ConsulExposeConfig is paths that bypass the proxy.
 type ConsulExposeConfig struct {
-	Paths []*ConsulExposePath
-	Path  []*ConsulExposePath
+	Paths []*ConsulExposePath `change:"replace"`
+	Path  []*ConsulExposePath `change:"replace"`
 }
 
+// ConsulExposePath is a path that bypasses the proxy.
 type ConsulExposePath struct {
-	Path          string
-	Protocol      string
-	LocalPathPort int
-	ListenerPort  string
+	Path          string `change:"replace"`
+	Protocol      string `change:"replace"` // http http2
+	LocalPathPort int    `change:"replace"` // port
+	ListenerPort  string `change:"replace"` // port label
 }

@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// CSIInfo is a CSI plugin that runs on a node.
 type CSIInfo struct {
 	PluginID                 string
 	AllocID                  string
@@ -14,6 +15,7 @@ type CSIInfo struct {
 	NodeInfo                 *CSINodeInfo       `json:",omitempty"`
 }
 
+// CSINodeInfo is what a CSI plugin can do for its node.
 type CSINodeInfo struct {
 	ID                      string
 	MaxVolumes              int64
@@ -24,6 +26,7 @@ type CSINodeInfo struct {
 	SupportsCondition       bool
 }
 
+// CSIControllerInfo is what a CSI plugin can do for the cluster.
 type CSIControllerInfo struct {
 	SupportsCreateDelete             bool
 	SupportsAttachDetach             bool
@@ -39,6 +42,7 @@ type CSIControllerInfo struct {
 	SupportsGet                      bool
 }
 
+// CSITopology is where a CSI volume can be reached.
 type CSITopology struct {
 	Segments map[string]string
 }

@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// Deployment is the rollout of a job version.
 type Deployment struct {
 	ID                 string
 	Namespace          string
@@ -20,6 +21,7 @@ type Deployment struct {
 	ModifyTime         int64
 }
 
+// DeploymentState is where the rollout of one group stands.
 type DeploymentState struct {
 	PlacedCanaries    []string
 	AutoRevert        bool

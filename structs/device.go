@@ -1,5 +1,6 @@
 package structs
 
+// NodeDeviceResource is devices of one kind that a node has.
 type NodeDeviceResource struct {
 	Vendor     string
 	Type       string
@@ -8,6 +9,7 @@ type NodeDeviceResource struct {
 	Attributes map[string]*Attribute
 }
 
+// NodeDevice is one device.
 type NodeDevice struct {
 	ID                string
 	Healthy           bool
@@ -15,10 +17,12 @@ type NodeDevice struct {
 	Locality          *NodeDeviceLocality
 }
 
+// NodeDeviceLocality is where a device sits.
 type NodeDeviceLocality struct {
 	PciBusID string
 }
 
+// Attribute is a typed value with a unit, of a device.
 type Attribute struct {
 	FloatVal  *float64 `json:"Float,omitempty"`
 	IntVal    *int64   `json:"Int,omitempty"`

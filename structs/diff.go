@@ -1,5 +1,6 @@
 package structs
 
+// JobDiff is what changed between two versions of a job.
 type JobDiff struct {
 	Type       string
 	ID         string
@@ -8,6 +9,8 @@ type JobDiff struct {
 	TaskGroups []*TaskGroupDiff
 }
 
+// TaskGroupDiff is what changed of a group. Updates counts what a plan would
+// do to its allocations.
 type TaskGroupDiff struct {
 	Type    string
 	Name    string
@@ -17,6 +20,7 @@ type TaskGroupDiff struct {
 	Updates map[string]uint64
 }
 
+// TaskDiff is what changed of a task.
 type TaskDiff struct {
 	Type        string
 	Name        string
@@ -25,6 +29,7 @@ type TaskDiff struct {
 	Annotations []string
 }
 
+// ObjectDiff is what changed of a block.
 type ObjectDiff struct {
 	Type    string
 	Name    string
@@ -32,6 +37,7 @@ type ObjectDiff struct {
 	Objects []*ObjectDiff
 }
 
+// FieldDiff is what changed of a value, as text.
 type FieldDiff struct {
 	Type        string
 	Name        string

@@ -2,17 +2,20 @@ package structs
 
 import "time"
 
+// DrainSpec is what a user asks of a drain. A deadline < 0 forces, 0 is none.
 type DrainSpec struct {
 	Deadline         time.Duration
 	IgnoreSystemJobs bool
 }
 
+// DrainStrategy is a drain under way.
 type DrainStrategy struct {
 	DrainSpec
 	ForceDeadline time.Time
 	StartedAt     time.Time
 }
 
+// DrainMetadata tells of a node's last drain.
 type DrainMetadata struct {
 	StartedAt  time.Time
 	UpdatedAt  time.Time

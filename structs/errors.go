@@ -1,9 +1,6 @@
 package structs
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // ErrorKind says what sort of refusal an Error is, so that the edge can choose
 // how to answer without reading texts.
@@ -86,20 +83,6 @@ func (e *EnforceIndexError) Error() string {
 		return fmt.Sprintf("%s %d: job does not exist", prefix, e.Want)
 	}
 	return fmt.Sprintf("%s %d: job exists with conflicting job modify index: %d", prefix, e.Want, e.Have)
-}
-
-// ValidationError is everything that is wrong with an object at once.
-type ValidationError struct {
-	Faults []string
-}
-
-// Error lists the faults, one a line.
-func (e *ValidationError) Error() string {
-	noun := "errors"
-	if len(e.Faults) == 1 {
-		noun = "error"
-	}
-	return fmt.Sprintf("%d %s occurred:\n\t* %s\n", len(e.Faults), noun, strings.Join(e.Faults, "\n\t* "))
 }
 
 // NotBuilt is the answer to a request for something that doesn't exist yet:

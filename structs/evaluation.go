@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// Evaluation asks the scheduler to look at a job.
 type Evaluation struct {
 	ID                      string
 	Priority                int
@@ -36,6 +37,7 @@ type Evaluation struct {
 	ModifyTime              int64
 }
 
+// EvaluationStub is an evaluation in a list.
 type EvaluationStub struct {
 	ID                string
 	Priority          int

@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// JobRegisterRequest registers a job.
 type JobRegisterRequest struct {
 	Submission        *JobSubmission
 	Job               *Job
@@ -14,6 +15,7 @@ type JobRegisterRequest struct {
 	WriteRequest
 }
 
+// JobRegisterResponse answers a registration.
 type JobRegisterResponse struct {
 	EvalID          string
 	EvalCreateIndex uint64
@@ -22,6 +24,7 @@ type JobRegisterResponse struct {
 	QueryMeta
 }
 
+// JobDeregisterResponse answers a stop.
 type JobDeregisterResponse struct {
 	EvalID          string
 	EvalCreateIndex uint64
@@ -29,6 +32,7 @@ type JobDeregisterResponse struct {
 	QueryMeta
 }
 
+// JobPlanRequest asks what a registration would do.
 type JobPlanRequest struct {
 	Job            *Job
 	Diff           bool
@@ -36,6 +40,7 @@ type JobPlanRequest struct {
 	WriteRequest
 }
 
+// JobPlanResponse tells what a registration would do.
 type JobPlanResponse struct {
 	JobModifyIndex     uint64
 	CreatedEvals       []*Evaluation
@@ -47,11 +52,13 @@ type JobPlanResponse struct {
 	WriteMeta
 }
 
+// JobValidateRequest asks whether a job is valid.
 type JobValidateRequest struct {
 	Job *Job
 	WriteRequest
 }
 
+// JobValidateResponse tells whether a job is valid.
 type JobValidateResponse struct {
 	DriverConfigValidated bool
 	ValidationErrors      []string
@@ -59,6 +66,7 @@ type JobValidateResponse struct {
 	Warnings              string
 }
 
+// JobRevertRequest returns to an old version.
 type JobRevertRequest struct {
 	JobID               string
 	JobVersion          uint64
@@ -66,28 +74,33 @@ type JobRevertRequest struct {
 	WriteRequest
 }
 
+// JobEvaluateRequest asks for an evaluation.
 type JobEvaluateRequest struct {
 	JobID       string
 	EvalOptions EvalOptions
 	WriteRequest
 }
 
+// EvalOptions change what an evaluation does.
 type EvalOptions struct {
 	ForceReschedule bool
 }
 
+// JobVersionsResponse lists the versions of a job, newest first.
 type JobVersionsResponse struct {
 	Versions []*Job
 	Diffs    []*JobDiff
 	QueryMeta
 }
 
+// JobsParseRequest asks for a job in HCL as JSON.
 type JobsParseRequest struct {
 	JobHCL       string
 	Variables    string
 	Canonicalize bool
 }
 
+// JobDispatchRequest makes a job from a parameterized one.
 type JobDispatchRequest struct {
 	JobID            string
 	Payload          []byte
@@ -96,6 +109,7 @@ type JobDispatchRequest struct {
 	Priority         int
 }
 
+// JobDispatchResponse answers a dispatch.
 type JobDispatchResponse struct {
 	DispatchedJobID string
 	EvalID          string
@@ -104,6 +118,7 @@ type JobDispatchResponse struct {
 	WriteMeta
 }
 
+// JobStabilityRequest marks a version stable or not.
 type JobStabilityRequest struct {
 	JobID      string
 	JobVersion uint64
@@ -111,11 +126,13 @@ type JobStabilityRequest struct {
 	WriteRequest
 }
 
+// JobStabilityResponse answers a JobStabilityRequest.
 type JobStabilityResponse struct {
 	JobModifyIndex uint64
 	WriteMeta
 }
 
+// ScalingRequest changes a group's count.
 type ScalingRequest struct {
 	Count   *int64
 	Target  map[string]string
@@ -127,6 +144,7 @@ type ScalingRequest struct {
 	JobModifyIndex uint64
 }
 
+// TagVersionRequest names a version.
 type TagVersionRequest struct {
 	Version     uint64
 	Latest      bool
@@ -134,12 +152,14 @@ type TagVersionRequest struct {
 	WriteRequest
 }
 
+// WriteRequest is what every write carries.
 type WriteRequest struct {
 	Region    string
 	Namespace string
 	SecretID  string
 }
 
+// QueryMeta is what every answer to a read carries.
 type QueryMeta struct {
 	LastIndex   uint64 `json:"Index"`
 	LastContact time.Duration
@@ -148,6 +168,7 @@ type QueryMeta struct {
 	NextToken   string
 }
 
+// WriteMeta is what every answer to a write carries.
 type WriteMeta struct {
 	LastIndex   uint64        `json:"Index"`
 	RequestTime time.Duration `json:"-"`

@@ -1,5 +1,6 @@
 package structs
 
+// JobListStub is a job in a list.
 type JobListStub struct {
 	ID                string
 	ParentID          string
@@ -21,6 +22,7 @@ type JobListStub struct {
 	Meta              map[string]string `json:",omitempty"`
 }
 
+// JobSummary counts a job's allocations.
 type JobSummary struct {
 	JobID       string
 	Namespace   string
@@ -30,12 +32,14 @@ type JobSummary struct {
 	ModifyIndex uint64
 }
 
+// JobChildrenSummary counts the jobs made from a periodic or parameterized job.
 type JobChildrenSummary struct {
 	Pending int64
 	Running int64
 	Dead    int64
 }
 
+// TaskGroupSummary counts a group's allocations.
 type TaskGroupSummary struct {
 	Queued   int
 	Complete int
@@ -46,6 +50,7 @@ type TaskGroupSummary struct {
 	Unknown  int
 }
 
+// JobScaleStatusResponse tells the counts of a job's groups.
 type JobScaleStatusResponse struct {
 	JobID          string
 	Namespace      string
@@ -55,6 +60,7 @@ type JobScaleStatusResponse struct {
 	TaskGroups     map[string]TaskGroupScaleStatus
 }
 
+// TaskGroupScaleStatus tells the counts of a group.
 type TaskGroupScaleStatus struct {
 	Desired   int
 	Placed    int
@@ -64,6 +70,7 @@ type TaskGroupScaleStatus struct {
 	Events    []ScalingEvent
 }
 
+// ScalingEvent is a change of a group's count, or a reason for none.
 type ScalingEvent struct {
 	Count         *int64
 	PreviousCount int64

@@ -2,6 +2,8 @@ package structs
 
 import "time"
 
+// AllocationMetric explains a placement, or why there was none. Counts are
+// over nodes.
 type AllocationMetric struct {
 	NodesEvaluated     int
 	NodesFiltered      int
@@ -21,6 +23,7 @@ type AllocationMetric struct {
 	ScoreMetaData      []*NodeScoreMeta
 }
 
+// NodeScoreMeta is how a node was scored, part by part.
 type NodeScoreMeta struct {
 	NodeID    string
 	Scores    map[string]float64

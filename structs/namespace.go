@@ -1,5 +1,6 @@
 package structs
 
+// Namespace separates jobs and names.
 type Namespace struct {
 	Name                  string
 	Description           string
@@ -15,6 +16,7 @@ type Namespace struct {
 	OptionalExtraClaims   map[string]string
 }
 
+// NamespaceCapabilities restricts what jobs of a namespace may use.
 type NamespaceCapabilities struct {
 	EnabledTaskDrivers   []string
 	DisabledTaskDrivers  []string
@@ -22,18 +24,21 @@ type NamespaceCapabilities struct {
 	DisabledNetworkModes []string
 }
 
+// NamespaceNodePoolConfiguration is the node pools of a namespace.
 type NamespaceNodePoolConfiguration struct {
 	Default string
 	Allowed []string
 	Denied  []string
 }
 
+// NamespaceVaultConfiguration is the Vault clusters of a namespace.
 type NamespaceVaultConfiguration struct {
 	Default string
 	Allowed []string
 	Denied  []string
 }
 
+// NamespaceConsulConfiguration is the Consul clusters of a namespace.
 type NamespaceConsulConfiguration struct {
 	Default string
 	Allowed []string

@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// Node is a machine that runs allocations.
 type Node struct {
 	// SecretID authenticates the node; the API never shows it.
 	SecretID              string `json:"-" codec:"SecretID"`
@@ -40,6 +41,7 @@ type Node struct {
 	NodeMaxAllocs         int
 }
 
+// NodeResources is what a machine has.
 type NodeResources struct {
 	Cpu            NodeCpuResources
 	Memory         NodeMemoryResources
@@ -50,20 +52,24 @@ type NodeResources struct {
 	MaxDynamicPort int
 }
 
+// NodeCpuResources is a machine's cores and their sum in MHz.
 type NodeCpuResources struct {
 	CpuShares          int64
 	TotalCpuCores      uint16
 	ReservableCpuCores []uint16
 }
 
+// NodeMemoryResources is in MB.
 type NodeMemoryResources struct {
 	MemoryMB int64
 }
 
+// NodeDiskResources is in MB.
 type NodeDiskResources struct {
 	DiskMB int64
 }
 
+// NodeReservedResources is what a node keeps for itself.
 type NodeReservedResources struct {
 	Cpu      NodeReservedCpuResources
 	Memory   NodeReservedMemoryResources
@@ -71,22 +77,27 @@ type NodeReservedResources struct {
 	Networks NodeReservedNetworkResources
 }
 
+// NodeReservedCpuResources is in MHz.
 type NodeReservedCpuResources struct {
 	CpuShares uint64
 }
 
+// NodeReservedMemoryResources is in MB.
 type NodeReservedMemoryResources struct {
 	MemoryMB uint64
 }
 
+// NodeReservedDiskResources is in MB.
 type NodeReservedDiskResources struct {
 	DiskMB uint64
 }
 
+// NodeReservedNetworkResources is host ports, like 22,80,8000-8100.
 type NodeReservedNetworkResources struct {
 	ReservedHostPorts string
 }
 
+// DriverInfo is a driver as a node sees it.
 type DriverInfo struct {
 	Attributes        map[string]string
 	Detected          bool
@@ -95,12 +106,14 @@ type DriverInfo struct {
 	UpdateTime        time.Time
 }
 
+// HostVolumeInfo is a folder that a node offers as a volume.
 type HostVolumeInfo struct {
 	Path     string
 	ReadOnly bool
 	ID       string
 }
 
+// HostNetworkInfo is a named network of a node.
 type HostNetworkInfo struct {
 	Name          string
 	CIDR          string
@@ -108,6 +121,7 @@ type HostNetworkInfo struct {
 	ReservedPorts string
 }
 
+// NodeEvent is something that happened to a node.
 type NodeEvent struct {
 	Message     string
 	Subsystem   string
@@ -116,6 +130,7 @@ type NodeEvent struct {
 	CreateIndex uint64
 }
 
+// NodeListStub is a node in a list.
 type NodeListStub struct {
 	Address               string
 	ID                    string

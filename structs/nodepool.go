@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// NodePool is a set of nodes that jobs choose by name.
 type NodePool struct {
 	Name                   string
 	Description            string
@@ -12,6 +13,7 @@ type NodePool struct {
 	ModifyIndex            uint64
 }
 
+// NodePoolSchedulerConfiguration overrides the cluster's configuration.
 type NodePoolSchedulerConfiguration struct {
 	SchedulerAlgorithm            string
 	MemoryOversubscriptionEnabled *bool

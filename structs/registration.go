@@ -1,5 +1,6 @@
 package structs
 
+// ServiceRegistration is where one instance of a service can be reached.
 type ServiceRegistration struct {
 	ID          string
 	ServiceName string
@@ -15,16 +16,19 @@ type ServiceRegistration struct {
 	ModifyIndex uint64
 }
 
+// ServiceRegistrationListStub is a namespace's services in a list.
 type ServiceRegistrationListStub struct {
 	Namespace string
 	Services  []*ServiceRegistrationStub
 }
 
+// ServiceRegistrationStub is a service in a list.
 type ServiceRegistrationStub struct {
 	ServiceName string
 	Tags        []string
 }
 
+// AllocCheckStatus is the last result of a check.
 type AllocCheckStatus struct {
 	ID         string
 	Check      string

@@ -1,20 +1,24 @@
 package structs
 
+// AllocationRestartRequest restarts tasks of an allocation.
 type AllocationRestartRequest struct {
 	TaskName string
 	AllTasks bool
 }
 
+// AllocSignalRequest sends a signal to tasks of an allocation.
 type AllocSignalRequest struct {
 	Task   string
 	Signal string
 }
 
+// AllocStopResponse answers the stop of an allocation.
 type AllocStopResponse struct {
 	EvalID string
 	WriteMeta
 }
 
+// DeploymentUpdateResponse answers a change of a deployment.
 type DeploymentUpdateResponse struct {
 	EvalID                string
 	EvalCreateIndex       uint64
@@ -23,6 +27,7 @@ type DeploymentUpdateResponse struct {
 	WriteMeta
 }
 
+// DeploymentAllocHealthRequest sets the health of allocations.
 type DeploymentAllocHealthRequest struct {
 	DeploymentID           string
 	HealthyAllocationIDs   []string
@@ -30,6 +35,7 @@ type DeploymentAllocHealthRequest struct {
 	WriteRequest
 }
 
+// DeploymentPromoteRequest promotes canaries.
 type DeploymentPromoteRequest struct {
 	DeploymentID string
 	All          bool
@@ -38,22 +44,26 @@ type DeploymentPromoteRequest struct {
 	WriteRequest
 }
 
+// DeploymentPauseRequest pauses or resumes a deployment.
 type DeploymentPauseRequest struct {
 	DeploymentID string
 	Pause        bool
 	WriteRequest
 }
 
+// DeploymentFailRequest fails a deployment.
 type DeploymentFailRequest struct {
 	DeploymentID string
 	WriteRequest
 }
 
+// DeploymentUnblockRequest unblocks a deployment.
 type DeploymentUnblockRequest struct {
 	DeploymentID string
 	WriteRequest
 }
 
+// NodeUpdateDrainRequest starts or (DrainSpec null) ends a drain.
 type NodeUpdateDrainRequest struct {
 	NodeID       string
 	DrainSpec    *DrainSpec
@@ -61,6 +71,7 @@ type NodeUpdateDrainRequest struct {
 	Meta         map[string]string
 }
 
+// NodeDrainUpdateResponse answers a NodeUpdateDrainRequest.
 type NodeDrainUpdateResponse struct {
 	NodeModifyIndex uint64
 	EvalIDs         []string
@@ -68,11 +79,13 @@ type NodeDrainUpdateResponse struct {
 	WriteMeta
 }
 
+// NodeUpdateEligibilityRequest makes a node eligible or ineligible.
 type NodeUpdateEligibilityRequest struct {
 	NodeID      string
 	Eligibility string
 }
 
+// NodeEligibilityUpdateResponse answers a NodeUpdateEligibilityRequest.
 type NodeEligibilityUpdateResponse struct {
 	NodeModifyIndex uint64
 	EvalIDs         []string
@@ -80,27 +93,32 @@ type NodeEligibilityUpdateResponse struct {
 	WriteMeta
 }
 
+// NodePurgeResponse answers the removal of a node.
 type NodePurgeResponse struct {
 	EvalIDs         []string
 	EvalCreateIndex uint64
 	NodeModifyIndex uint64
 }
 
+// EvalDeleteRequest removes evaluations.
 type EvalDeleteRequest struct {
 	EvalIDs []string
 	Filter  string
 	WriteRequest
 }
 
+// EvalDeleteResponse tells how many were removed.
 type EvalDeleteResponse struct {
 	Count int
 }
 
+// EvalCountResponse tells how many there are.
 type EvalCountResponse struct {
 	Count int
 	QueryMeta
 }
 
+// GenericResponse answers a write that has nothing else to tell.
 type GenericResponse struct {
 	WriteMeta
 }

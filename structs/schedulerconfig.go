@@ -1,5 +1,6 @@
 package structs
 
+// SchedulerConfiguration is how the cluster schedules.
 type SchedulerConfiguration struct {
 	SchedulerAlgorithm            string
 	PreemptionConfig              PreemptionConfig
@@ -11,6 +12,7 @@ type SchedulerConfiguration struct {
 	ModifyIndex                   uint64
 }
 
+// PreemptionConfig says which jobs may displace others.
 type PreemptionConfig struct {
 	SystemSchedulerEnabled   bool
 	SysBatchSchedulerEnabled bool
@@ -18,11 +20,13 @@ type PreemptionConfig struct {
 	ServiceSchedulerEnabled  bool
 }
 
+// SchedulerConfigurationResponse answers a read of the configuration.
 type SchedulerConfigurationResponse struct {
 	SchedulerConfig *SchedulerConfiguration
 	QueryMeta
 }
 
+// SchedulerSetConfigurationResponse tells whether it was changed.
 type SchedulerSetConfigurationResponse struct {
 	Updated bool
 	WriteMeta

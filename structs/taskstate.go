@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// TaskState is where a task stands.
 type TaskState struct {
 	State       string
 	Failed      bool
@@ -12,6 +13,7 @@ type TaskState struct {
 	Events      []*TaskEvent
 }
 
+// TaskEvent is something that happened to a task. Time is in unix nanoseconds.
 type TaskEvent struct {
 	Type             string
 	Time             int64

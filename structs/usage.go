@@ -2,6 +2,7 @@ package structs
 
 import "time"
 
+// MemoryStats is in bytes.
 type MemoryStats struct {
 	RSS            uint64
 	Cache          uint64
@@ -13,6 +14,7 @@ type MemoryStats struct {
 	Measured       []string
 }
 
+// CpuStats is in percent of a core, TotalTicks in MHz.
 type CpuStats struct {
 	SystemMode       float64
 	UserMode         float64
@@ -23,24 +25,28 @@ type CpuStats struct {
 	Measured         []string
 }
 
+// ResourceUsage is what a task uses.
 type ResourceUsage struct {
 	MemoryStats *MemoryStats
 	CpuStats    *CpuStats
 	DeviceStats []*DeviceGroupStats
 }
 
+// TaskResourceUsage is what a task and each of its processes use.
 type TaskResourceUsage struct {
 	ResourceUsage *ResourceUsage
 	Timestamp     int64
 	Pids          map[string]*ResourceUsage
 }
 
+// AllocResourceUsage is what an allocation uses.
 type AllocResourceUsage struct {
 	ResourceUsage *ResourceUsage
 	Tasks         map[string]*TaskResourceUsage
 	Timestamp     int64
 }
 
+// DeviceGroupStats is what devices of one kind tell.
 type DeviceGroupStats struct {
 	Vendor        string
 	Type          string
@@ -48,17 +54,20 @@ type DeviceGroupStats struct {
 	InstanceStats map[string]*DeviceStats
 }
 
+// DeviceStats is what one device tells.
 type DeviceStats struct {
 	Summary   *StatValue
 	Stats     *StatObject
 	Timestamp time.Time
 }
 
+// StatObject is a tree of values.
 type StatObject struct {
 	Nested     map[string]*StatObject
 	Attributes map[string]*StatValue
 }
 
+// StatValue is one value with its unit.
 type StatValue struct {
 	FloatNumeratorVal   *float64 `json:",omitempty"`
 	FloatDenominatorVal *float64 `json:",omitempty"`
@@ -70,6 +79,7 @@ type StatValue struct {
 	Desc                string   `json:",omitempty"`
 }
 
+// HostStats is what a machine uses.
 type HostStats struct {
 	Memory           *HostMemoryStats
 	CPU              []*HostCPUStats
@@ -80,6 +90,7 @@ type HostStats struct {
 	CPUTicksConsumed float64
 }
 
+// HostMemoryStats is in bytes.
 type HostMemoryStats struct {
 	Total     uint64
 	Available uint64
@@ -87,6 +98,7 @@ type HostMemoryStats struct {
 	Free      uint64
 }
 
+// HostCPUStats is a core's time in percent.
 type HostCPUStats struct {
 	CPU    string
 	User   float64
@@ -94,6 +106,7 @@ type HostCPUStats struct {
 	Idle   float64
 }
 
+// HostDiskStats is a file system's use in bytes.
 type HostDiskStats struct {
 	Device            string
 	Mountpoint        string
