@@ -115,7 +115,9 @@ type Catalog interface {
 type ExecRequest struct {
 	Command []string
 	// TTY asks for a pseudo terminal; Stderr then stays unused.
-	TTY    bool
+	TTY bool
+	// Stdin may be nil. One whose reads can block must be an io.Closer that
+	// ends them: it is closed when the command has exited.
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer

@@ -1,0 +1,78 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/plugin/wire/shared"
+)
+
+// toStatus turns a driver's error into what crosses the wire. Whether trying
+// again may help travels as the status' first detail.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	var recoverable *drivers.RecoverableError
+	switch {
+	case errors.As(err, &recoverable):
+		st := status.New(codes.FailedPrecondition, err.Error())
+		detailed, detailErr := st.WithDetails(&shared.RecoverableError{Recoverable: recoverable.Recoverable})
+		if detailErr != nil {
+			return st.Err()
+		}
+		return detailed.Err()
+	case errors.Is(err, drivers.ErrUnsupported):
+		return status.Error(codes.Unimplemented, err.Error())
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	}
+	return status.Error(codes.Unknown, err.Error())
+}
+
+// remoteError is a driver's error as it arrived: its text, and what it is.
+type remoteError struct {
+	text string
+	is   error
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.is }
+
+// fromStatus turns what came over the wire into the contract's errors.
+func fromStatus(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	if ctx.Err() != nil && (st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	if details := st.Details(); len(details) > 0 {
+		if r, ok := details[0].(*shared.RecoverableError); ok {
+			return &drivers.RecoverableError{Err: errors.New(st.Message()), Recoverable: r.GetRecoverable()}
+		}
+	}
+	switch st.Code() {
+	case codes.Unavailable, codes.Canceled:
+		return fmt.Errorf("%w: %s", drivers.ErrPluginGone, st.Message())
+	case codes.Unimplemented:
+		return &remoteError{text: st.Message(), is: drivers.ErrUnsupported}
+	}
+	// The protocol tells an unknown task by this text only.
+	if strings.Contains(st.Message(), drivers.ErrTaskNotFound.Error()) {
+		return &remoteError{text: st.Message(), is: drivers.ErrTaskNotFound}
+	}
+	return errors.New(st.Message())
+}
