@@ -1,33 +1,286 @@
 // Package capacity indexes what the nodes of a cluster have left: a struct of
-// arrays over dense node numbers, advanced by differences.
+// arrays over dense node numbers, advanced by differences. It also remembers,
+// for each expression that jobs ask of nodes, the set of nodes that satisfy it.
 //
-// It must not know jobs, evaluations or scores. Begin reading at Index.
+// It must not know evaluations, scores or what the expressions mean. Begin
+// reading at Index, then verdicts.go.
 package capacity
 
-import "github.com/steppe-run/steppe/structs"
+import (
+	"math"
 
-// Index says what each node has left. It is not safe for concurrent use.
-type Index struct {
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Amount is how much of each countable resource.
+type Amount struct {
+	CPU, Memory, Disk int64 // MHz, MiB, MiB
 }
 
+// Plus returns a + b.
+func (a Amount) Plus(b Amount) Amount {
+	return Amount{a.CPU + b.CPU, a.Memory + b.Memory, a.Disk + b.Disk}
+}
+
+// Minus returns a - b.
+func (a Amount) Minus(b Amount) Amount {
+	return Amount{a.CPU - b.CPU, a.Memory - b.Memory, a.Disk - b.Disk}
+}
+
+// AmountOf returns what resources take on their node.
+func AmountOf(r *structs.AllocatedResources) Amount {
+	c := r.Comparable()
+	return Amount{CPU: c.CPU, Memory: c.MemoryMB, Disk: c.DiskMB}
+}
+
+// Index says what each node has left. A node keeps its number while it is
+// known or while allocations run on it. An Index is not safe for concurrent
+// use, not even by readers: reading fills its caches.
+type Index struct {
+	byID  map[string]int32
+	spare []int32 // numbers that no node has
+
+	// By node number.
+	nodes  []*structs.Node // nil: a node not known (any more)
+	ids    []string
+	hashes []uint64 // of the id
+	totals []Amount // capacity less what is reserved
+	used   []Amount
+	allocs []int32 // how many allocations are counted
+	pow    []Pow
+	ports  []*Ports
+
+	ready   Bits
+	entries map[key]entry
+	amounts []Amount // shared by the entries
+	numbers map[Amount]int32
+	held    map[key][]Held // host ports of the entries that have some
+
+	log       changes
+	verdicts  map[string]*verdict
+	columns   map[string]*Column
+	exprLimit int
+}
+
+// Pow holds ten to the power of the free shares of a node, which is all that
+// the fit scores need: placing an ask multiplies each by a constant.
+type Pow struct{ CPU, Memory float64 }
+
+// entry is one allocation: where it runs and how much it takes.
+type entry struct{ node, amount int32 }
+
 // New returns an index without nodes.
-func New() *Index { return &Index{} }
+func New() *Index {
+	return &Index{
+		byID:      map[string]int32{},
+		entries:   map[key]entry{},
+		numbers:   map[Amount]int32{},
+		held:      map[key][]Held{},
+		verdicts:  map[string]*verdict{},
+		columns:   map[string]*Column{},
+		exprLimit: maxExpressions,
+	}
+}
 
 // UpsertNode stores a node, new or changed. What runs on it stays counted.
-func (x *Index) UpsertNode(n *structs.Node) {}
+func (x *Index) UpsertNode(n *structs.Node) {
+	i := x.number(n.ID)
+	x.nodes[i] = n
+	c := n.Comparable()
+	x.totals[i] = Amount{CPU: c.CPU, Memory: c.MemoryMB, Disk: c.DiskMB}
+	x.ports[i].describe(n)
+	x.ready.Set(i, n.Ready())
+	x.refresh(i)
+	x.log.add(i)
+}
 
 // RemoveNode forgets a node. What runs on it stays counted, in case it returns.
-func (x *Index) RemoveNode(id string) {}
+func (x *Index) RemoveNode(id string) {
+	i, ok := x.byID[id]
+	if !ok || x.nodes[i] == nil {
+		return
+	}
+	x.nodes[i] = nil
+	x.ready.Set(i, false)
+	x.log.add(i)
+	x.release(i)
+}
 
 // SetAlloc counts an allocation where it runs, once however often it is told;
 // one that is terminal (stopped by the servers or ended) counts no longer.
-func (x *Index) SetAlloc(a *structs.Allocation) {}
+func (x *Index) SetAlloc(a *structs.Allocation) {
+	if a.TerminalStatus() {
+		x.RemoveAlloc(a.ID)
+		return
+	}
+	i := x.number(a.NodeID)
+	x.put(keyOf(a.ID), i, AmountOf(a.AllocatedResources), portsOf(a.AllocatedResources))
+}
 
 // RemoveAlloc counts an allocation no longer.
-func (x *Index) RemoveAlloc(id string) {}
+func (x *Index) RemoveAlloc(id string) { x.drop(keyOf(id)) }
 
 // Hold counts the placements of a plan in flight and gives back what it stops.
 // Once the plan is committed SetAlloc of its allocations confirms them; for
 // what was refused the owner calls RemoveAlloc, and SetAlloc of what was to
 // stop. id is ids.Derive.
-func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) string) {}
+func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) string) {
+	for i := range p.Stops {
+		if p.Stops[i].DesiredStatus != structs.AllocDesiredRun {
+			x.RemoveAlloc(p.Stops[i].AllocID)
+		}
+	}
+	for g := range p.Groups {
+		group := &p.Groups[g]
+		amount := AmountOf(group.Resources)
+		for r := range group.Rows {
+			row := &group.Rows[r]
+			k := keyOf(id(group.Seed, group.FirstRow+uint32(r)))
+			x.put(k, x.number(row.NodeID), amount, mapped(row.Ports))
+		}
+	}
+}
+
+// Len returns how many node numbers there are; some may have no node.
+func (x *Index) Len() int { return len(x.nodes) }
+
+// Node returns the node of a number, or nil.
+func (x *Index) Node(i int32) *structs.Node { return x.nodes[i] }
+
+// Number returns the number of a known node.
+func (x *Index) Number(id string) (int32, bool) {
+	i, ok := x.byID[id]
+	return i, ok && x.nodes[i] != nil
+}
+
+// Hash returns a hash of the node's id.
+func (x *Index) Hash(i int32) uint64 { return x.hashes[i] }
+
+// Total returns what a node offers to allocations.
+func (x *Index) Total(i int32) Amount { return x.totals[i] }
+
+// Used returns what is counted on a node.
+func (x *Index) Used(i int32) Amount { return x.used[i] }
+
+// Allocs returns how many allocations are counted on a node.
+func (x *Index) Allocs(i int32) int { return int(x.allocs[i]) }
+
+// Pow returns a node's free shares as powers of ten.
+func (x *Index) Pow(i int32) Pow { return x.pow[i] }
+
+// Ports returns the host ports of a node. The caller must not change them.
+func (x *Index) Ports(i int32) *Ports { return x.ports[i] }
+
+// Ready returns the nodes that take placements. The caller must not change it.
+func (x *Index) Ready() Bits { return x.ready }
+
+// AllocNode returns the number of the node that an allocation is counted on,
+// and how much it takes there.
+func (x *Index) AllocNode(id string) (node int32, amount Amount, ok bool) {
+	e, ok := x.entries[keyOf(id)]
+	if !ok {
+		return 0, Amount{}, false
+	}
+	return e.node, x.amounts[e.amount], true
+}
+
+// AllocPorts returns the host ports that an allocation is counted with.
+func (x *Index) AllocPorts(id string) []Held { return x.held[keyOf(id)] }
+
+// number returns the number of a node, a new one if it has none.
+func (x *Index) number(id string) int32 {
+	if i, ok := x.byID[id]; ok {
+		return i
+	}
+	var i int32
+	if n := len(x.spare); n > 0 {
+		i, x.spare = x.spare[n-1], x.spare[:n-1]
+	} else {
+		i = int32(len(x.nodes))
+		x.nodes = append(x.nodes, nil)
+		x.ids = append(x.ids, "")
+		x.hashes = append(x.hashes, 0)
+		x.totals = append(x.totals, Amount{})
+		x.used = append(x.used, Amount{})
+		x.allocs = append(x.allocs, 0)
+		x.pow = append(x.pow, Pow{})
+		x.ports = append(x.ports, nil)
+	}
+	x.byID[id] = i
+	x.ids[i] = id
+	x.hashes[i] = hash64(id)
+	x.totals[i], x.used[i], x.allocs[i] = Amount{}, Amount{}, 0
+	x.ports[i] = &Ports{}
+	return i
+}
+
+// release gives a number back once neither a node nor an allocation needs it.
+func (x *Index) release(i int32) {
+	if x.nodes[i] != nil || x.allocs[i] > 0 {
+		return
+	}
+	delete(x.byID, x.ids[i])
+	x.ids[i], x.ports[i] = "", nil
+	x.spare = append(x.spare, i)
+}
+
+func (x *Index) put(k key, node int32, amount Amount, ports []Held) {
+	number, ok := x.numbers[amount]
+	if !ok {
+		number = int32(len(x.amounts))
+		x.amounts = append(x.amounts, amount)
+		x.numbers[amount] = number
+	}
+	e := entry{node: node, amount: number}
+	if old, ok := x.entries[k]; ok {
+		if old == e && sameHeld(x.held[k], ports) {
+			return
+		}
+		x.allocs[node]++ // keeps the node's number while the old entry goes
+		x.drop(k)
+		x.allocs[node]--
+	}
+	x.entries[k] = e
+	x.used[node] = x.used[node].Plus(amount)
+	x.allocs[node]++
+	if len(ports) > 0 {
+		x.held[k] = ports
+		x.ports[node].take(ports)
+	}
+	x.refresh(node)
+}
+
+func (x *Index) drop(k key) {
+	e, ok := x.entries[k]
+	if !ok {
+		return
+	}
+	delete(x.entries, k)
+	x.used[e.node] = x.used[e.node].Minus(x.amounts[e.amount])
+	x.allocs[e.node]--
+	if ports, ok := x.held[k]; ok {
+		x.ports[e.node].give(ports)
+		delete(x.held, k)
+	}
+	x.refresh(e.node)
+	x.release(e.node)
+}
+
+// refresh computes a node's powers from its integers, never from the old
+// powers: equal nodes have equal bits whatever happened to them before.
+func (x *Index) refresh(i int32) {
+	x.pow[i] = PowOf(x.totals[i], x.used[i])
+}
+
+// PowOf returns the free shares of a node as powers of ten. A resource that
+// the node doesn't have counts as full.
+func PowOf(total, used Amount) Pow {
+	return Pow{CPU: pow10Free(total.CPU, used.CPU), Memory: pow10Free(total.Memory, used.Memory)}
+}
+
+func pow10Free(total, used int64) float64 {
+	if total <= 0 {
+		return 1
+	}
+	return math.Pow(10, 1-float64(used)/float64(total))
+}

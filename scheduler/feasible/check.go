@@ -1,0 +1,139 @@
+package feasible
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Check is one condition on nodes.
+type Check struct {
+	// Name identifies the condition: equal names mean equal judgements.
+	Name string
+	// Reason is what people read when the condition filters a node out.
+	Reason string
+	// Unique is set when nodes of one computed class may be judged differently.
+	Unique bool
+	// Make prepares the judgement.
+	Make func() func(*structs.Node) bool
+}
+
+// Place returns the conditions that say which nodes are asked at all: the
+// job's node pool and its datacenters.
+func Place(job *structs.Job) (pool, datacenters Check) {
+	return Pool(job.GetNodePool()), Datacenters(job.Datacenters)
+}
+
+// Pool asks that a node is in a pool.
+func Pool(name string) Check {
+	return Check{
+		Name:   "pool:" + name,
+		Reason: "node pool " + name,
+		Make: func() func(*structs.Node) bool {
+			return func(n *structs.Node) bool { return n.InPool(name) }
+		},
+	}
+}
+
+// Datacenters asks that a node is in a datacenter that one of the patterns
+// matches; * stands for any text. No pattern means any datacenter.
+func Datacenters(patterns []string) Check {
+	return Check{
+		Name:   "dc:" + strings.Join(patterns, "\x00"),
+		Reason: "datacenter " + strings.Join(patterns, ", "),
+		Make: func() func(*structs.Node) bool {
+			return func(n *structs.Node) bool { return InDatacenters(n, patterns) }
+		},
+	}
+}
+
+// InDatacenters reports whether one of the patterns matches a node's
+// datacenter, or there are none.
+func InDatacenters(n *structs.Node, patterns []string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, n.Datacenter) })
+}
+
+// glob matches text against a pattern in which * stands for any text.
+func glob(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	rest, ok := strings.CutPrefix(text, parts[0])
+	if !ok {
+		return false
+	}
+	for _, middle := range parts[1 : len(parts)-1] {
+		at := strings.Index(rest, middle)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+len(middle):]
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
+}
+
+// Checks returns the conditions that a group of a job has on nodes, in the
+// order in which they filter: constraints, drivers, devices, volumes, network.
+func Checks(job *structs.Job, group *structs.TaskGroup) []Check {
+	var out []Check
+	for _, c := range Constraints(job, group) {
+		if !isDistinct(c) {
+			out = append(out, constraint(c))
+		}
+	}
+	out = append(out, drivers(group)...)
+	out = append(out, devices(group)...)
+	out = append(out, volumes(group)...)
+	return append(out, networks(group)...)
+}
+
+// Constraints returns the constraints of a group, of its job and of its tasks.
+func Constraints(job *structs.Job, group *structs.TaskGroup) []*structs.Constraint {
+	out := slices.Concat(job.Constraints, group.Constraints)
+	for _, t := range group.Tasks {
+		out = append(out, t.Constraints...)
+	}
+	return out
+}
+
+// Text is how people read a constraint.
+func Text(c *structs.Constraint) string {
+	switch {
+	case c.LTarget == "" && c.RTarget == "":
+		return c.Operand
+	case c.RTarget == "":
+		return c.LTarget + " " + c.Operand
+	}
+	return fmt.Sprintf("%s %s %s", c.LTarget, c.Operand, c.RTarget)
+}
+
+func constraint(c *structs.Constraint) Check {
+	return Check{
+		Name:   "c:" + c.LTarget + "\x00" + c.Operand + "\x00" + c.RTarget,
+		Reason: Text(c),
+		Unique: Unique(c.LTarget) || Unique(c.RTarget),
+		Make:   func() func(*structs.Node) bool { return comparison(c.LTarget, c.Operand, c.RTarget) },
+	}
+}
+
+// Affinity is the condition that an affinity prefers.
+func Affinity(a *structs.Affinity) Check {
+	return constraint(&structs.Constraint{LTarget: a.LTarget, Operand: a.Operand, RTarget: a.RTarget})
+}
+
+// comparison judges by one operator. An operator that doesn't exist is refused
+// when the job is registered; here it is satisfied by no node.
+func comparison(l, operand, r string) func(*structs.Node) bool {
+	holds := operator(operand)
+	if holds == nil {
+		return func(*structs.Node) bool { return false }
+	}
+	return func(n *structs.Node) bool {
+		lv, lok := Value(l, n)
+		rv, rok := Value(r, n)
+		return holds(lv, lok, rv, rok)
+	}
+}
