@@ -74,6 +74,12 @@ func (b *Broker) SetPaused(paused bool) {
 	b.change(func(time.Time) { b.paused = paused })
 }
 
+// Poll hands out what there is, up to limit, without waiting.
+func (b *Broker) Poll(limit int) []Delivery {
+	out, _, _ := b.poll(limit)
+	return out
+}
+
 // Take waits until there is something to do and hands out up to limit
 // evaluations, each of another job.
 func (b *Broker) Take(ctx context.Context, limit int) ([]Delivery, error) {

@@ -1,0 +1,227 @@
+// Package placer is the one place of a region where evaluations become plans.
+// It keeps the index of what nodes have left, schedules on the newest state
+// plus its own entries in flight, commits several evaluations in one entry and
+// several entries at a time, and schedules again what the store refused.
+//
+// It must not know how evaluations are queued or how the log is kept: Queue
+// and Log are what it uses of them. Begin reading at Placer.Run.
+package placer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Queue hands out evaluations, each of another job.
+type Queue interface {
+	// Take waits for evaluations.
+	Take(ctx context.Context, limit int) ([]*structs.Evaluation, error)
+	// Poll returns what there is at once.
+	Poll(limit int) []*structs.Evaluation
+	Ack(ids ...string)
+	Nack(ids ...string)
+}
+
+// Log commits commands, in the order of the calls.
+type Log interface {
+	Propose(c command.Command) (Future, error)
+}
+
+// Future is a command under way.
+type Future interface {
+	// Wait returns the store's result.
+	Wait(ctx context.Context) (any, error)
+}
+
+// Store is what the placer reads.
+type Store interface {
+	Snapshot() *state.Snapshot
+	Subscribe(from uint64) (*state.Subscription, error)
+}
+
+// Config is what a placer needs.
+type Config struct {
+	Queue  Queue
+	Log    Log
+	Store  Store
+	NewID  func() string
+	Clock  clock.Clock
+	Logger *slog.Logger
+}
+
+// Bounds of one entry and of how much is in flight.
+const (
+	maxEvals    = 256
+	maxRows     = 8192
+	maxInFlight = 4
+	commitLimit = 30 * time.Second
+)
+
+// Placer turns evaluations into committed plans. One goroutine runs it.
+type Placer struct {
+	cfg      Config
+	room     *room
+	todo     []*structs.Evaluation // taken, not scheduled yet
+	inFlight []*entry
+	attempts map[string]int
+	counts   counters
+}
+
+type counters struct{ evals, placed, refused, entries atomic.Int64 }
+
+// New returns a placer that works once Run runs.
+func New(cfg Config) *Placer {
+	return &Placer{cfg: cfg, attempts: map[string]int{}}
+}
+
+// Run places until ctx ends.
+func (p *Placer) Run(ctx context.Context) error {
+	p.room = newRoom(p.cfg.Store)
+	for {
+		if err := p.turn(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Stats counts what was done: evaluations, placements committed, nodes that
+// refused, log entries.
+func (p *Placer) Stats() map[string]int64 {
+	return map[string]int64{
+		"evaluations": p.counts.evals.Load(),
+		"placements":  p.counts.placed.Load(),
+		"refusals":    p.counts.refused.Load(),
+		"entries":     p.counts.entries.Load(),
+	}
+}
+
+// turn does one of three things: it commits another batch, waits for the
+// oldest one in flight, or waits for work.
+func (p *Placer) turn(ctx context.Context) error {
+	if len(p.inFlight) >= maxInFlight {
+		return p.settleOldest(ctx)
+	}
+	if len(p.todo) == 0 {
+		p.todo = p.cfg.Queue.Poll(maxEvals)
+	}
+	if len(p.todo) == 0 {
+		if len(p.inFlight) > 0 {
+			return p.settleOldest(ctx)
+		}
+		evals, err := p.cfg.Queue.Take(ctx, maxEvals)
+		if err != nil {
+			return fmt.Errorf("take evaluations: %w", err)
+		}
+		p.todo = evals
+	}
+	return p.commitBatch()
+}
+
+func (p *Placer) commitBatch() error {
+	snap, err := p.room.advance()
+	if err != nil {
+		return fmt.Errorf("follow the state: %w", err)
+	}
+	e := p.schedule(snap)
+	if len(e.outcomes) == 0 {
+		return nil
+	}
+	e.future, err = p.cfg.Log.Propose(e.command(p.cfg.Clock.Now()))
+	if err != nil {
+		p.abandon(e, err)
+		return nil
+	}
+	p.counts.entries.Add(1)
+	p.inFlight = append(p.inFlight, e)
+	return nil
+}
+
+// settleOldest waits for the oldest entry in flight and does what follows.
+func (p *Placer) settleOldest(ctx context.Context) error {
+	e := p.inFlight[0]
+	p.inFlight = p.inFlight[1:]
+	waitCtx, cancel := context.WithTimeout(ctx, commitLimit)
+	defer cancel()
+	result, err := e.future.Wait(waitCtx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		p.abandon(e, err)
+		return nil
+	}
+	plans, ok := result.(*state.PlanResult)
+	if !ok {
+		p.abandon(e, errors.New("the store gave no plan result"))
+		return nil
+	}
+	p.settle(e, plans)
+	return nil
+}
+
+// abandon gives an entry's evaluations back. Whether it was committed is not
+// known, so the index of capacity is built anew.
+func (p *Placer) abandon(e *entry, why error) {
+	p.cfg.Logger.Warn("plans were not committed; their evaluations will be retried",
+		logx.KeyError, why, logx.KeyCount, len(e.outcomes))
+	p.room.discard()
+	for _, o := range e.outcomes {
+		delete(p.attempts, o.eval.ID)
+		p.cfg.Queue.Nack(o.eval.ID)
+	}
+}
+
+func (p *Placer) settle(e *entry, result *state.PlanResult) {
+	var done []string
+	for _, o := range e.outcomes {
+		id := o.eval.ID
+		refused, rejected := result.Refused[id], result.Rejected[id]
+		switch {
+		case len(refused) > 0 || rejected != "":
+			p.counts.refused.Add(int64(max(1, len(refused))))
+			p.room.undo(o.decision.Plan, refused)
+			p.again(o, refused, rejected)
+		case o.decision.More:
+			p.room.confirm(o.decision.Plan)
+			p.todo = append(p.todo, o.eval)
+		default:
+			p.room.confirm(o.decision.Plan)
+			p.counts.evals.Add(1)
+			delete(p.attempts, id)
+			done = append(done, id)
+		}
+		p.counts.placed.Add(int64(rows(o.decision.Plan)))
+	}
+	p.cfg.Queue.Ack(done...)
+}
+
+// again schedules an evaluation anew after the store refused a part of its
+// plan, until it was tried often enough.
+func (p *Placer) again(o *outcome, refused []state.RefusedNode, rejected string) {
+	reason := rejected
+	if len(refused) > 0 {
+		reason = refused[0].Reason
+	}
+	p.attempts[o.eval.ID]++
+	p.cfg.Logger.Debug("a plan was refused in part and is made again",
+		logx.KeyEval, o.eval.ID, logx.KeyReason, reason, logx.KeyCount, p.attempts[o.eval.ID])
+	p.todo = append(p.todo, o.eval)
+}
+
+func rows(plan *structs.Plan) int {
+	n := 0
+	for i := range plan.Groups {
+		n += len(plan.Groups[i].Rows)
+	}
+	return n
+}

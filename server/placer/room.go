@@ -1,0 +1,161 @@
+package placer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// room is what nodes have left: the committed state, followed change by
+// change, plus what plans in flight hold.
+type room struct {
+	store    Store
+	capacity *scheduler.Capacity
+	sub      *state.Subscription
+	// index is the last change that capacity has seen.
+	index uint64
+	held  []*structs.Plan
+	// over is a context that has ended: it asks for what is there already.
+	over context.Context
+}
+
+func newRoom(store Store) *room {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	return &room{store: store, over: over}
+}
+
+// advance brings the index of capacity up to a snapshot and returns that.
+func (r *room) advance() (*state.Snapshot, error) {
+	snap := r.store.Snapshot()
+	if r.capacity == nil {
+		return snap, r.rebuild(snap)
+	}
+	for r.index < snap.Index() {
+		change, err := r.next()
+		var lagged *state.LaggedError
+		switch {
+		case errors.As(err, &lagged):
+			snap = r.store.Snapshot()
+			return snap, r.rebuild(snap)
+		case err != nil:
+			return nil, err
+		case change == nil:
+			return snap, nil
+		}
+		r.apply(change)
+	}
+	return snap, nil
+}
+
+// next returns the next change if there is one already.
+func (r *room) next() (*state.Change, error) {
+	c, err := r.sub.Next(r.over)
+	if errors.Is(err, context.Canceled) {
+		return nil, nil
+	}
+	return c, err
+}
+
+// discard has the capacity built anew before it is used again.
+func (r *room) discard() { r.capacity = nil }
+
+func (r *room) rebuild(snap *state.Snapshot) error {
+	sub, err := r.store.Subscribe(snap.Index())
+	if err != nil {
+		return err
+	}
+	r.sub, r.index = sub, snap.Index()
+	r.capacity = scheduler.NewCapacity()
+	for n := range snap.Nodes("") {
+		r.capacity.UpsertNode(n)
+	}
+	for a := range snap.Allocs(structs.AllNamespaces, "") {
+		if !a.TerminalStatus() {
+			r.capacity.SetAlloc(a)
+		}
+	}
+	for _, plan := range r.held {
+		r.capacity.Hold(plan, derive)
+	}
+	return nil
+}
+
+func (r *room) apply(c *state.Change) {
+	r.index = c.Index
+	for i := range c.Events {
+		ev := &c.Events[i]
+		switch ev.Table() {
+		case state.TableNodes:
+			if n, ok := ev.New().(*structs.Node); ok {
+				r.capacity.UpsertNode(n)
+			} else {
+				r.capacity.RemoveNode(ev.Key())
+			}
+		case state.TableAllocs:
+			if a, ok := ev.New().(*structs.Allocation); ok {
+				r.capacity.SetAlloc(a)
+			} else {
+				r.capacity.RemoveAlloc(ev.Key())
+			}
+		}
+	}
+}
+
+// hold counts a plan before it is committed.
+func (r *room) hold(plan *structs.Plan) {
+	r.held = append(r.held, plan)
+	r.capacity.Hold(plan, derive)
+}
+
+// confirm ends a hold: the plan is committed, its allocations come as changes.
+func (r *room) confirm(plan *structs.Plan) {
+	for i, p := range r.held {
+		if p == plan {
+			r.held = append(r.held[:i], r.held[i+1:]...)
+			return
+		}
+	}
+}
+
+// undo ends a hold of which nodes were refused, of all nodes if none is named.
+func (r *room) undo(plan *structs.Plan, refused []state.RefusedNode) {
+	r.confirm(plan)
+	if r.capacity == nil {
+		return
+	}
+	nodes := map[string]bool{}
+	for _, n := range refused {
+		nodes[n.NodeID] = true
+	}
+	for i := range plan.Groups {
+		g := &plan.Groups[i]
+		for j := range g.Rows {
+			if len(nodes) == 0 || nodes[g.Rows[j].NodeID] {
+				r.capacity.RemoveAlloc(derive(g.Seed, g.FirstRow+uint32(j)))
+			}
+		}
+	}
+	r.restore(plan)
+}
+
+// restore counts again what the plan was to stop and didn't.
+func (r *room) restore(plan *structs.Plan) {
+	snap := r.store.Snapshot()
+	for _, s := range plan.Stops {
+		if a := snap.Alloc(s.AllocID); a != nil {
+			r.capacity.SetAlloc(a)
+		}
+	}
+	for _, s := range plan.InPlace {
+		if a := snap.Alloc(s.AllocID); a != nil {
+			r.capacity.SetAlloc(a)
+		}
+	}
+}
+
+func derive(seed [16]byte, row uint32) string { return ids.Derive(seed, row) }
