@@ -24,6 +24,7 @@ type Service struct {
 	Provider          string            `change:"inplace"` // default consul; consul nomad
 	Cluster           string            `change:"inplace"` // default "default"; non-default refused
 	Kind              string            `change:"inplace"` // "" api-gateway ingress-gateway mesh-gateway terminating-gateway; consul
+	Namespace         string            `change:"inplace"` // of the provider; default the job's
 }
 
 // ServiceCheck is a health check of a service.
