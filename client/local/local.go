@@ -1,0 +1,276 @@
+// Package local is the node's crash-safe memory: who the node is, which
+// allocations it was given, what it meant to do with each task before doing
+// it, and the handle by which a running task is found again.
+//
+// It must not know what the records mean, nor who acts on them. Writers that
+// come at the same time share one commit. Begin reading at Open and DB.
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// schemaVersion is the layout of the file. A file of a later one is refused:
+// going back is not possible.
+const schemaVersion = 1
+
+// lockWait is how long another agent may still be holding the file.
+const lockWait = 2 * time.Second
+
+var (
+	bucketMeta   = []byte("meta")
+	bucketAllocs = []byte("allocs")
+	keySchema    = []byte("schema")
+	keyIdentity  = []byte("identity")
+	keyNodeMeta  = []byte("node_meta")
+	keyAlloc     = []byte("alloc")
+	keyTasks     = []byte("tasks")
+)
+
+// ErrInUse says that another process holds the memory.
+var ErrInUse = errors.New("another agent is using this state directory: stop it, or give this one a data_dir of its own")
+
+// Identity is the node's name and the proof of it, for life.
+type Identity struct {
+	NodeID   string
+	SecretID string
+}
+
+// Intent is what was about to be done to a task when it was written.
+type Intent string
+
+// The intents.
+const (
+	IntentNone  Intent = ""
+	IntentStart Intent = "start" // the driver may have been asked to start it
+	IntentRun   Intent = "run"   // it was started, its handle is known
+	IntentStop  Intent = "stop"  // it is to end and not to start again
+)
+
+// Task is what is remembered of one task.
+type Task struct {
+	// Intent and TaskID are written before acting; Handle after the start.
+	Intent Intent
+	TaskID string
+	Handle *drivers.Handle `json:",omitempty"`
+	State  *structs.TaskState
+	// Window counts the restarts within the policy's interval.
+	Window structs.RestartWindow
+	// Network is where the driver said that the task is reached.
+	Network *drivers.Network `json:",omitempty"`
+}
+
+// Alloc is what is remembered of one allocation.
+type Alloc struct {
+	// Alloc is the allocation as received, its job included.
+	Alloc *structs.Allocation
+	// Network is what was made for it.
+	Network *drivers.NetworkIsolation `json:",omitempty"`
+	// NetworkDriver is the driver that made it.
+	NetworkDriver string `json:",omitempty"`
+	// Health is the verdict on its health, once there is one.
+	Health *structs.AllocDeploymentStatus `json:",omitempty"`
+	// Tasks by name; filled when reading, ignored by PutAlloc.
+	Tasks map[string]*Task `json:"-"`
+}
+
+// DB is the open memory. It is safe for concurrent use.
+type DB struct {
+	bolt *bbolt.DB
+
+	commit sync.Mutex // held while a batch is being written
+	mu     sync.Mutex // guards queue
+	queue  []*write
+}
+
+// write is one change waiting for the next commit.
+type write struct {
+	apply func(*bbolt.Tx) error
+	done  bool
+	err   error
+}
+
+// Open opens the memory in dir and creates it if there is none. A file that
+// can't be read is moved aside and a new one begun; moved then names where the
+// old one went.
+func Open(dir string) (db *DB, moved string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("open client state: %w", err)
+	}
+	path := filepath.Join(dir, "state.db")
+	db, err = open(path)
+	if err == nil {
+		return db, "", nil
+	}
+	var later *versionError
+	if errors.Is(err, ErrInUse) || errors.As(err, &later) || errors.Is(err, os.ErrPermission) {
+		return nil, "", fmt.Errorf("open client state %s: %w", path, err)
+	}
+	moved, moveErr := moveAside(path)
+	if moveErr != nil {
+		return nil, "", fmt.Errorf("open client state %s: %w; moving it aside failed too: %w", path, err, moveErr)
+	}
+	if db, err = open(path); err != nil {
+		return nil, moved, fmt.Errorf("open client state %s: %w", path, err)
+	}
+	return db, moved, nil
+}
+
+// Close closes the file. Writes that are under way end first.
+func (db *DB) Close() error {
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	return db.bolt.Close()
+}
+
+type versionError struct{ found int }
+
+func (e *versionError) Error() string {
+	return fmt.Sprintf("it was written by a later release (layout %d, this one knows %d): run that release, or give this agent a data_dir of its own", e.found, schemaVersion)
+}
+
+func open(path string) (*DB, error) {
+	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, ErrInUse
+	}
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{bolt: bolt}
+	if err := db.prepare(); err != nil {
+		_ = bolt.Close() // the first error counts
+		return nil, err
+	}
+	return db, nil
+}
+
+// prepare creates what is missing and reads everything once: a page that is
+// broken shows now, and not when a task depends on it.
+func (db *DB) prepare() error {
+	err := db.update(func(tx *bbolt.Tx) error {
+		meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucketIfNotExists(bucketAllocs); err != nil {
+			return err
+		}
+		var found int
+		if err := get(meta, keySchema, &found); err != nil {
+			return err
+		}
+		if found > schemaVersion {
+			return &versionError{found}
+		}
+		return put(meta, keySchema, schemaVersion)
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := db.Identity(); err != nil {
+		return err
+	}
+	_, err = db.Allocs()
+	return err
+}
+
+// moveAside renames a broken file to the first free name.
+func moveAside(path string) (string, error) {
+	for i := 1; ; i++ {
+		to := fmt.Sprintf("%s.broken.%d", path, i)
+		if _, err := os.Lstat(to); err == nil {
+			continue
+		}
+		return to, os.Rename(path, to)
+	}
+}
+
+// update queues a change and waits until it is on disk. Whoever gets the
+// commit lock writes everything that waits by then.
+func (db *DB) update(apply func(*bbolt.Tx) error) error {
+	own := &write{apply: apply}
+	db.mu.Lock()
+	db.queue = append(db.queue, own)
+	db.mu.Unlock()
+
+	db.commit.Lock()
+	defer db.commit.Unlock()
+	if own.done {
+		return own.err
+	}
+	db.mu.Lock()
+	batch := db.queue
+	db.queue = nil
+	db.mu.Unlock()
+	db.write(batch)
+	return own.err
+}
+
+// write commits a batch at once; if one of it fails, each for itself.
+func (db *DB) write(batch []*write) {
+	err := db.transact(func(tx *bbolt.Tx) error {
+		for _, w := range batch {
+			if err := w.apply(tx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, w := range batch {
+		w.done = true
+		if err != nil && len(batch) > 1 {
+			w.err = db.transact(w.apply)
+		} else {
+			w.err = err
+		}
+	}
+}
+
+// transact turns a panic over a broken page into an error.
+func (db *DB) transact(f func(*bbolt.Tx) error) (err error) {
+	defer recoverBroken(&err)
+	return db.bolt.Update(f)
+}
+
+func (db *DB) view(f func(*bbolt.Tx) error) (err error) {
+	defer recoverBroken(&err)
+	return db.bolt.View(f)
+}
+
+func recoverBroken(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("client state is broken: %v", r)
+	}
+}
+
+func put(b *bbolt.Bucket, key []byte, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode client state: %w", err)
+	}
+	return b.Put(key, data)
+}
+
+// get leaves into as it is when the key is absent.
+func get(b *bbolt.Bucket, key []byte, into any) error {
+	data := b.Get(key)
+	if data == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("decode client state %s: %w", key, err)
+	}
+	return nil
+}

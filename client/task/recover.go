@@ -1,0 +1,79 @@
+package task
+
+import (
+	"context"
+	"errors"
+
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// recover brings the machine to where the task really is, after the agent was
+// restarted: a task that runs is taken back, one that may have been started
+// without our knowing is cleared away.
+func (r *Runner) recover(ctx context.Context, group *loop.Group) {
+	r.mu.Lock()
+	phase, intent, handle := r.phase, r.memory.Intent, r.memory.Handle
+	network := r.memory.Network
+	r.mu.Unlock()
+	if phase == PhaseDead {
+		return
+	}
+	if intent == local.IntentNone && r.state.StartedAt.IsZero() {
+		return // it was never begun
+	}
+	if err := r.resolveDriver(ctx); err != nil {
+		if ctx.Err() == nil {
+			r.notRestored(ctx, err)
+		}
+		return
+	}
+	if intent == local.IntentNone {
+		// It waited for its next start; that wait is over.
+		r.change(func() { r.phase, r.dueAt = PhaseBackoff, r.host.Clock.Now() })
+		return
+	}
+	if handle == nil {
+		r.notRestored(ctx, errors.New("its handle is missing"))
+		return
+	}
+	if err := r.driver.Recover(ctx, handle); err != nil {
+		if ctx.Err() == nil {
+			r.notRestored(ctx, err)
+		}
+		return
+	}
+	r.taken(ctx, group, handle, network)
+}
+
+// taken goes on with a task that was found again.
+func (r *Runner) taken(ctx context.Context, group *loop.Group, handle *drivers.Handle, network *drivers.Network) {
+	r.mu.Lock()
+	r.env = r.environment()
+	r.phase = PhaseRunning
+	if r.memory.Intent == local.IntentStop {
+		r.desired.Stop = true
+	}
+	env, id, stopping := r.env, r.memory.TaskID, r.desired.Stop
+	r.mu.Unlock()
+	r.logger.Info("task was found again", "driver_task_id", handle.Config.ID)
+	r.watch(group, id)
+	if !stopping {
+		r.watcher.Up(ctx, r.name, env, network)
+	}
+	r.watcher.Changed(r.name)
+}
+
+// notRestored clears away what may be left and starts anew.
+func (r *Runner) notRestored(ctx context.Context, err error) {
+	r.logger.Warn("task could not be found again", logx.KeyError, err)
+	r.discard(ctx)
+	r.change(func() {
+		r.phase, r.cause = PhaseExited, CauseLost
+		r.emitLocked(Message(structs.TaskRestoreFailed, "The task could not be found again after the agent's restart: %v", err))
+	})
+	r.watcher.Changed(r.name)
+}
