@@ -52,7 +52,7 @@ type DeploymentResult struct {
 
 // SweepResult is what Sweep returns: how much it removed.
 type SweepResult struct {
-	Index                                    uint64
+	Index                                   uint64
 	Evals, Allocs, Deployments, Jobs, Nodes int
 }
 

@@ -16,7 +16,7 @@ type Seed [16]byte
 func New() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error since Go 1.24
-	return format(v4(b))
+	return Format(v4(b))
 }
 
 // NewSeed returns a random seed.
@@ -28,7 +28,10 @@ func NewSeed() Seed {
 
 // Derive returns the n-th identifier of a seed. Two different n of one seed
 // never give the same identifier.
-func Derive(s Seed, n uint32) string {
+func Derive(s Seed, n uint32) string { return Format(DeriveRaw(s, n)) }
+
+// DeriveRaw returns the 16 bytes of Derive(s, n).
+func DeriveRaw(s Seed, n uint32) [16]byte {
 	b := [16]byte(s)
 	// n goes into the last four bytes by exclusive or: it touches no reserved
 	// bit, so distinct n stay distinct.
@@ -43,7 +46,40 @@ func Derive(s Seed, n uint32) string {
 	b[1] ^= byte(h >> 16)
 	b[2] ^= byte(h >> 8)
 	b[3] ^= byte(h)
-	return format(v4(b))
+	return v4(b)
+}
+
+// Underived is the inverse of DeriveRaw: the n of which id was made, if id was
+// made of s.
+func Underived(s Seed, id [16]byte) (n uint32, ok bool) {
+	for i, b := range s[12:] {
+		n = n<<8 | uint32(b^id[12+i])
+	}
+	return n, DeriveRaw(s, n) == id
+}
+
+// Unchanged returns the bytes of a seed that all its identifiers have in
+// common, as they appear in bytes 4 to 11 of each.
+func Unchanged(s Seed) [8]byte {
+	b := v4([16]byte(s))
+	return [8]byte(b[4:12])
+}
+
+// Parse reads the text form of a UUID.
+func Parse(s string) (id [16]byte, ok bool) {
+	if !Valid(s) {
+		return id, false
+	}
+	var digits [32]byte
+	at := 0
+	for i := range len(s) {
+		if s[i] != '-' {
+			digits[at] = s[i]
+			at++
+		}
+	}
+	_, err := hex.Decode(id[:], digits[:])
+	return id, err == nil
 }
 
 // Valid reports whether s has the form of a UUID: 36 characters, lower or
@@ -74,7 +110,8 @@ func v4(b [16]byte) [16]byte {
 	return b
 }
 
-func format(b [16]byte) string {
+// Format returns the text form of a UUID's bytes.
+func Format(b [16]byte) string {
 	var out [36]byte
 	hex.Encode(out[0:8], b[0:4])
 	hex.Encode(out[9:13], b[4:6])

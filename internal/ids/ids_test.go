@@ -41,3 +41,22 @@ func TestValid(t *testing.T) {
 		}
 	}
 }
+
+func TestUnderivedIsTheInverse(t *testing.T) {
+	seed, other := NewSeed(), NewSeed()
+	for _, n := range []uint32{0, 1, 255, 256, 70000, 1 << 31, 1<<32 - 1} {
+		id, ok := Parse(Derive(seed, n))
+		if !ok || id != DeriveRaw(seed, n) {
+			t.Fatalf("Parse(Derive(%d)) = %x, %v", n, id, ok)
+		}
+		if got, ok := Underived(seed, id); !ok || got != n {
+			t.Errorf("Underived of %d = %d, %v", n, got, ok)
+		}
+		if _, ok := Underived(other, id); ok {
+			t.Errorf("identifier %d of one seed is claimed by another", n)
+		}
+		if [8]byte(id[4:12]) != Unchanged(seed) {
+			t.Errorf("identifier %d doesn't hold the unchanged bytes of its seed", n)
+		}
+	}
+}

@@ -115,9 +115,9 @@ type SetNodeDrain struct {
 	// because it was called off.
 	Complete bool
 	Meta     map[string]string
-	Event        *structs.NodeEvent
-	Evals        []*structs.Evaluation
-	Now          int64
+	Event    *structs.NodeEvent
+	Evals    []*structs.Evaluation
+	Now      int64
 }
 
 // DeleteNodes removes nodes.

@@ -1,0 +1,198 @@
+package alloc
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Trial answers whether the rows of a plan fit their nodes, before any of them
+// is stored. A node that can't take one of them takes none.
+type Trial struct {
+	table *Table
+	nodes map[string]*tried
+}
+
+type tried struct {
+	limit    structs.Comparable
+	maxLive  int
+	reserved []portRange
+	base     *Use // nil: the node has no allocations
+	sum      structs.Comparable
+	live     int
+	ports    []hostPort
+	devices  []string
+	refused  string
+}
+
+// Try is one row to be placed on a node. Ports may collide if Collide says so
+// of their label.
+type Try struct {
+	Ask     structs.Comparable
+	Placed  *Placed
+	Collide func(label string) bool
+}
+
+// Begin starts a trial on the table as it is now.
+func (t *Table) Trial() *Trial { return &Trial{table: t, nodes: map[string]*tried{}} }
+
+// Add puts a row on a node; node may not be nil.
+func (t *Trial) Add(node *structs.Node, row Try) {
+	at := t.node(node)
+	if at.refused != "" {
+		return
+	}
+	at.sum.Add(row.Ask)
+	at.live++
+	switch dimension := at.sum.Exceeds(at.limit); {
+	case !sane(row.Ask):
+		at.refused = "ask for resources out of range"
+	case dimension != "":
+		at.refused = dimension + " exhausted"
+	case at.maxLive > 0 && at.live > at.maxLive:
+		at.refused = "allocations exhausted"
+	case row.Placed != nil:
+		at.refused = at.takePorts(node, row)
+		if at.refused == "" {
+			at.refused = at.takeDevices(row)
+		}
+	}
+}
+
+// Grow changes what a row that is on the node already takes.
+func (t *Trial) Grow(node *structs.Node, from, to structs.Comparable) {
+	at := t.node(node)
+	at.sum.Subtract(from)
+	at.sum.Add(to)
+	switch dimension := at.sum.Exceeds(at.limit); {
+	case at.refused != "":
+	case !sane(to):
+		at.refused = "ask for resources out of range"
+	case dimension != "" && grows(from, to):
+		at.refused = dimension + " exhausted"
+	}
+}
+
+// Refuse makes a node take nothing.
+func (t *Trial) Refuse(nodeID, reason string) {
+	at := t.nodes[nodeID]
+	if at == nil {
+		at = &tried{}
+		t.nodes[nodeID] = at
+	}
+	if at.refused == "" {
+		at.refused = reason
+	}
+}
+
+// Refused returns why a node takes nothing, "" if it takes what was added.
+func (t *Trial) Refused(nodeID string) string {
+	if at := t.nodes[nodeID]; at != nil {
+		return at.refused
+	}
+	return ""
+}
+
+// AllRefused returns the nodes that take nothing, sorted.
+func (t *Trial) AllRefused() []string {
+	var out []string
+	for id, at := range t.nodes {
+		if at.refused != "" {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (t *Trial) node(n *structs.Node) *tried {
+	if at := t.nodes[n.ID]; at != nil {
+		return at
+	}
+	at := &tried{limit: n.Comparable(), maxLive: n.NodeMaxAllocs, base: t.table.Use(n.ID)}
+	if at.base != nil {
+		at.sum, at.live = at.base.Sum, at.base.Live
+	}
+	t.nodes[n.ID] = at
+	return at
+}
+
+func (at *tried) takePorts(node *structs.Node, row Try) string {
+	if len(row.Placed.Ports) == 0 {
+		return ""
+	}
+	if at.reserved == nil {
+		at.reserved = reservedPorts(node)
+	}
+	for _, m := range row.Placed.Ports {
+		p := hostPort{m.Value, m.HostIP}
+		collides := at.base != nil && portTaken(at.base.ports, p) || portTaken(at.ports, p) ||
+			slices.ContainsFunc(at.reserved, func(r portRange) bool { return r.from <= p.port && p.port <= r.to })
+		switch {
+		case p.port <= 0 || p.port > 65535:
+			return "port " + strconv.Itoa(p.port) + " is not a port"
+		case collides && !row.Collide(m.Label):
+			return "port " + strconv.Itoa(p.port) + " in use"
+		}
+		i, _ := slices.BinarySearchFunc(at.ports, p, hostPort.compare)
+		at.ports = slices.Insert(at.ports, i, p)
+	}
+	return ""
+}
+
+func (at *tried) takeDevices(row Try) string {
+	for _, d := range deviceIDs(row.Placed.Devices) {
+		i, taken := slices.BinarySearch(at.devices, d)
+		if at.base != nil && !taken {
+			_, taken = slices.BinarySearch(at.base.devices, d)
+		}
+		if taken {
+			return "device " + d + " in use"
+		}
+		at.devices = slices.Insert(at.devices, i, d)
+	}
+	return ""
+}
+
+func grows(from, to structs.Comparable) bool {
+	return to.CPU > from.CPU || to.MemoryMB > from.MemoryMB || to.DiskMB > from.DiskMB
+}
+
+// sane reports whether a sum of many such asks can't overflow.
+func sane(ask structs.Comparable) bool {
+	const most = 1 << 40
+	for _, n := range []int64{ask.CPU, ask.MemoryMB, ask.MemoryMaxMB, ask.DiskMB} {
+		if n < 0 || n > most {
+			return false
+		}
+	}
+	return true
+}
+
+type portRange struct{ from, to int }
+
+// reservedPorts reads a node's reserved host ports, like "22,80,8500-8600".
+// What can't be read is passed over: it was refused when the node registered.
+func reservedPorts(n *structs.Node) []portRange {
+	out := []portRange{}
+	if n.ReservedResources == nil {
+		return out
+	}
+	for part := range strings.SplitSeq(n.ReservedResources.Networks.ReservedHostPorts, ",") {
+		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		from, err := strconv.Atoi(low)
+		if err != nil {
+			continue
+		}
+		to := from
+		if isRange {
+			if to, err = strconv.Atoi(high); err != nil {
+				continue
+			}
+		}
+		out = append(out, portRange{from, to})
+	}
+	return out
+}

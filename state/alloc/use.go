@@ -1,0 +1,127 @@
+package alloc
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Use is what the allocations of one node that are not terminal use of it,
+// kept up to date row by row.
+type Use struct {
+	Node *Node
+	Sum  structs.Comparable
+	Live int // allocations that use something
+
+	refs    []Ref // all allocations, terminal ones too
+	ports   []hostPort
+	devices []string
+	gen     uint64
+	// The lists are shared with older versions until they are first changed.
+	ownsPorts, ownsDevices bool
+}
+
+// hostPort is a port of the host in use. Two allocations may have the same one
+// only on different addresses, or if a job asked to ignore collisions.
+type hostPort struct {
+	port int
+	ip   string
+}
+
+func (p hostPort) compare(o hostPort) int {
+	return cmp.Or(cmp.Compare(p.port, o.port), cmp.Compare(p.ip, o.ip))
+}
+
+func (u *Use) writable(gen uint64) *Use {
+	next := *u
+	next.gen, next.ownsPorts, next.ownsDevices = gen, false, false
+	return &next
+}
+
+func (u *Use) add(s *Shared, p *Placed) {
+	u.Sum.Add(s.Ask)
+	u.Live++
+	if p == nil {
+		return
+	}
+	for _, port := range p.Ports {
+		u.insertPort(hostPort{port.Value, port.HostIP})
+	}
+	for _, d := range deviceIDs(p.Devices) {
+		u.ownDevices()
+		at, _ := slices.BinarySearch(u.devices, d)
+		u.devices = slices.Insert(u.devices, at, d)
+	}
+}
+
+func (u *Use) remove(s *Shared, p *Placed) {
+	u.Sum.Subtract(s.Ask)
+	u.Live--
+	if p == nil {
+		return
+	}
+	for _, port := range p.Ports {
+		u.removePort(hostPort{port.Value, port.HostIP})
+	}
+	for _, d := range deviceIDs(p.Devices) {
+		if at, ok := slices.BinarySearch(u.devices, d); ok {
+			u.ownDevices()
+			u.devices = slices.Delete(u.devices, at, at+1)
+		}
+	}
+}
+
+func (u *Use) insertPort(p hostPort) {
+	u.ownPorts()
+	at, _ := slices.BinarySearchFunc(u.ports, p, hostPort.compare)
+	u.ports = slices.Insert(u.ports, at, p)
+}
+
+func (u *Use) removePort(p hostPort) {
+	if at, ok := slices.BinarySearchFunc(u.ports, p, hostPort.compare); ok {
+		u.ownPorts()
+		u.ports = slices.Delete(u.ports, at, at+1)
+	}
+}
+
+func (u *Use) ownPorts() {
+	if !u.ownsPorts {
+		u.ports, u.ownsPorts = slices.Clone(u.ports), true
+	}
+}
+
+func (u *Use) ownDevices() {
+	if !u.ownsDevices {
+		u.devices, u.ownsDevices = slices.Clone(u.devices), true
+	}
+}
+
+// portTaken reports whether a port is in use on an address; "" stands for all
+// addresses.
+func portTaken(used []hostPort, p hostPort) bool {
+	at, _ := slices.BinarySearchFunc(used, hostPort{port: p.port}, hostPort.compare)
+	for ; at < len(used) && used[at].port == p.port; at++ {
+		if used[at].ip == p.ip || used[at].ip == "" || p.ip == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// deviceIDs returns the instances as sorted keys.
+func deviceIDs(devices map[string][]*structs.AllocatedDeviceResource) []string {
+	var out []string
+	for _, list := range devices {
+		for _, d := range list {
+			if d == nil {
+				continue
+			}
+			for _, id := range d.DeviceIDs {
+				out = append(out, d.Vendor+"/"+d.Type+"/"+d.Name+"/"+id)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,55 @@
+// Package wire turns nouns into bytes for the log and for snapshots: msgpack
+// with field names, so that a field can be added without a new version, and
+// with maps in order, so that equal values have equal bytes.
+//
+// It must not know what it encodes. Begin reading at Marshal.
+package wire
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
+)
+
+// handle is the configuration of the codec; it must never change, since what
+// was written must be read back.
+var handle = newHandle()
+
+func newHandle() *codec.MsgpackHandle {
+	h := &codec.MsgpackHandle{WriteExt: true}
+	h.Canonical = true
+	h.RawToString = true
+	h.SignedInteger = true
+	h.MapType = reflect.TypeFor[map[string]any]()
+	h.MaxInitLen = 256
+	h.MaxDepth = 100
+	return h
+}
+
+// Marshal returns the bytes of a value.
+func Marshal(v any) ([]byte, error) {
+	var out []byte
+	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return out, nil
+}
+
+// Unmarshal reads a value. It accepts any bytes: what doesn't fit is an error,
+// and memory is bounded by what was given.
+func Unmarshal(data []byte, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decode %T: %v", v, r)
+		}
+	}()
+	d := codec.NewDecoderBytes(data, handle)
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("decode %T: %w", v, err)
+	}
+	if n := d.NumBytesRead(); n != len(data) {
+		return fmt.Errorf("decode %T: %d bytes follow", v, len(data)-n)
+	}
+	return nil
+}
