@@ -1,0 +1,14 @@
+// Command steppe is a job and service scheduler: server, node agent and
+// command line in one binary. Begin reading at command.Main.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/steppe-run/steppe/command"
+)
+
+func main() {
+	os.Exit(command.Main(context.Background(), os.Args, command.System()))
+}
