@@ -7,8 +7,9 @@ import (
 	"os"
 
 	"github.com/steppe-run/steppe/command"
+	"github.com/steppe-run/steppe/command/term"
 )
 
 func main() {
-	os.Exit(command.Main(context.Background(), os.Args, command.System()))
+	os.Exit(command.Main(context.Background(), os.Args, term.System()))
 }

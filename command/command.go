@@ -11,29 +11,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/command/term"
 )
 
 // version is set by the linker.
 var version = "dev"
 
-// Streams are what a command reads and writes.
-type Streams struct {
-	In       io.Reader
-	Out, Err io.Writer
-	Getenv   func(string) string
-}
-
-// System returns the process's own streams.
-func System() Streams {
-	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv}
-}
-
 // Main runs the command line and returns the process's exit code.
-func Main(ctx context.Context, args []string, s Streams) int {
+func Main(ctx context.Context, args []string, s term.Streams) int {
 	err := tree(s).Run(ctx, args)
 	var exit cli.ExitCoder
 	switch {

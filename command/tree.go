@@ -8,10 +8,11 @@ import (
 
 	"github.com/steppe-run/steppe/command/agent"
 	"github.com/steppe-run/steppe/command/demo"
+	"github.com/steppe-run/steppe/command/term"
 )
 
 // tree is every command there is.
-func tree(s Streams) *cli.Command {
+func tree(s term.Streams) *cli.Command {
 	return &cli.Command{
 		Name:                          "steppe",
 		Usage:                         "run jobs and services on a group of machines",
@@ -29,7 +30,7 @@ func tree(s Streams) *cli.Command {
 	}
 }
 
-func versionCommand(s Streams) *cli.Command {
+func versionCommand(s term.Streams) *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print the version",
@@ -40,7 +41,7 @@ func versionCommand(s Streams) *cli.Command {
 	}
 }
 
-func demoService(s Streams) *cli.Command {
+func demoService(s term.Streams) *cli.Command {
 	return &cli.Command{
 		Name:  "demo-service",
 		Usage: "the small web service of examples/hello.hcl",
