@@ -3,18 +3,27 @@
 // commands in the same order.
 //
 // It must not know what a command means: it hands bytes to an FSM. It is the
-// only room that knows the Raft library. Begin reading at Open.
+// only room that knows the Raft library. Begin reading at Open; record.go and
+// disklog.go say what protects the log against a bad disk.
 package replica
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // FSM is what the log drives. Apply, Snapshot and Restore are never called at
@@ -51,113 +60,165 @@ type Config struct {
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
 	TrailingLogs      uint64
-	SegmentSize       int
-	Clock             clock.Clock
-	Logger            *slog.Logger
+	// SegmentSize is the size of a file of the log in bytes.
+	SegmentSize int
+	Clock       clock.Clock
+	Logger      *slog.Logger
 }
 
 // The ways in which a proposal fails that callers tell apart.
 var (
 	// ErrNotLeader means that nothing was proposed: ask the leader.
-	ErrNotLeader = errors.New("this server is not the leader")
+	ErrNotLeader error = structs.ErrNotLeader
 	// ErrLeadershipLost means that the entry may or may not be committed.
 	ErrLeadershipLost = errors.New("leadership was lost before the entry was known to be committed")
+	// ErrClosed means that this server is stopping.
+	ErrClosed = errors.New("this server is stopping")
 )
 
-// Server is a member of the Raft configuration.
-type Server struct {
-	ID, Addr string
-	Voter    bool
-}
-
-// Stats describes the log.
-type Stats struct {
-	State                                                     string
-	Term, LastIndex, CommitIndex, AppliedIndex, SnapshotIndex uint64
-}
+// quiesce is how long closing waits for proposals that are under way.
+const quiesce = 2 * time.Second
 
 // Replica is one server's copy of the log.
-type Replica struct{}
+type Replica struct {
+	cfg   Config
+	clock clock.Clock
+	log   *slog.Logger
 
-// Open verifies and opens the log in cfg.DataDir and starts Raft.
-func Open(cfg Config) (*Replica, error) { return nil, errors.New("open replica: not written yet") }
+	raft     *raft.Raft
+	trans    *raft.NetworkTransport
+	layer    *streamLayer
+	disk     *diskLog
+	stable   *checkedStable
+	snaps    raft.SnapshotStore
+	lock     *os.File
+	failed   chan error // receives the first failure of the disk
+	hadState bool
+
+	group      *loop.Group // what relays and waits until close
+	leadership chan bool
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	pending sync.WaitGroup // proposals; none begins once closed
+}
+
+// Open verifies and opens the log in cfg.DataDir and starts Raft. Run must
+// follow, or Close.
+func Open(cfg Config) (*Replica, error) {
+	cfg = cfg.withDefaults()
+	r := &Replica{
+		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
+		failed: make(chan error, 1), leadership: make(chan bool),
+	}
+	if err := r.openDisk(); err != nil {
+		return nil, errors.Join(err, r.closeDisk())
+	}
+	if err := r.startRaft(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start raft on %s: %w", cfg.DataDir, err), r.closeDisk())
+	}
+	return r, nil
+}
 
 // Run keeps the replica until ctx ends, then hands leadership over if it can
-// and closes. It ends with an error when the disk fails.
+// and closes. It ends with an error when the disk fails: what can't be stored
+// must not be acknowledged, and what was stored may not be readable.
 func (r *Replica) Run(ctx context.Context) error {
-	return errors.New("run replica: not written yet")
+	select {
+	case <-ctx.Done():
+		r.handOver()
+		return r.Close()
+	case err := <-r.failed:
+		r.log.Error("the disk failed: this server stops", logx.KeyPath, r.cfg.DataDir, logx.KeyError, err)
+		if closeErr := r.Close(); closeErr != nil {
+			r.log.Debug("close after a failed disk", logx.KeyError, closeErr)
+		}
+		return fmt.Errorf("the disk under %s failed, free or repair it and start again: %w", r.cfg.DataDir, err)
+	}
+}
+
+// handOver gives leadership to another voter, so that nobody waits for an
+// election.
+func (r *Replica) handOver() {
+	servers, _, err := r.Configuration()
+	if err != nil || !r.IsLeader() || len(servers) < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), quiesce)
+	defer cancel()
+	if err := r.TransferLeadership(ctx, ""); err != nil {
+		r.log.Info("leadership could not be handed over", logx.KeyError, err)
+	}
+}
+
+// Close stops Raft and closes the files, without handing leadership over.
+func (r *Replica) Close() error {
+	r.mu.Lock()
+	again := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if again {
+		return nil
+	}
+	r.within(quiesce, r.pending.Wait)
+	shutdown := r.raft.Shutdown()
+	var stopErr error
+	stopped := r.within(5*time.Second, func() { stopErr = shutdown.Error() })
+	r.trans.CloseStreams()
+	r.layer.closeAll()
+	r.group.Stop()
+	if !stopped {
+		return errors.New("close replica: raft did not stop within 5s")
+	}
+	r.within(quiesce, r.pending.Wait)
+	err := errors.Join(stopErr, r.group.Wait())
+	return errors.Join(err, r.closeDisk())
+}
+
+// within runs f, which can't be cancelled, and stops waiting for it after d.
+func (r *Replica) within(d time.Duration, f func()) bool {
+	done := make(chan struct{})
+	loop.New(context.Background()).Go("wait", func(context.Context) error {
+		defer close(done)
+		f()
+		return nil
+	})
+	timer := r.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C():
+		return false
+	}
+}
+
+// fail remembers the first failure of the disk; Run ends with it.
+func (r *Replica) fail(err error) {
+	select {
+	case r.failed <- err:
+	default:
+	}
 }
 
 // HasState reports whether this server was ever part of a cluster.
-func (r *Replica) HasState() bool { return false }
+func (r *Replica) HasState() bool {
+	if r.hadState {
+		return true
+	}
+	servers, _, err := r.Configuration()
+	return err == nil && len(servers) > 0
+}
 
 // Bootstrap makes servers the first configuration. It is done once in a
 // cluster's life, on one server.
 func (r *Replica) Bootstrap(servers []Server) error {
-	return errors.New("bootstrap: not written yet")
+	var conf raft.Configuration
+	for _, s := range servers {
+		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(s.ID), Address: raft.ServerAddress(s.Addr)})
+	}
+	if err := r.raft.BootstrapCluster(conf).Error(); err != nil {
+		return fmt.Errorf("bootstrap cluster: %w", err)
+	}
+	return nil
 }
-
-// Propose commits data and returns its index and the FSM's result.
-func (r *Replica) Propose(ctx context.Context, data []byte) (uint64, any, error) {
-	return 0, nil, errors.New("propose: not written yet")
-}
-
-// ProposeAsync proposes data and returns at once. Entries commit in the order
-// of the calls.
-func (r *Replica) ProposeAsync(data []byte) *Future { return nil }
-
-// Future is a proposal under way.
-type Future struct{}
-
-// Wait returns what Propose would.
-func (f *Future) Wait(ctx context.Context) (uint64, any, error) {
-	return 0, nil, errors.New("propose: not written yet")
-}
-
-// Verify asks a majority whether this server is still the leader.
-func (r *Replica) Verify(ctx context.Context) error { return errors.New("verify: not written yet") }
-
-// Barrier waits until all that was committed before is applied here.
-func (r *Replica) Barrier(ctx context.Context) error { return errors.New("barrier: not written yet") }
-
-// Leadership tells each time this server becomes (true) or stops being
-// (false) the leader, every change in order. It has one reader.
-func (r *Replica) Leadership() <-chan bool { return nil }
-
-// IsLeader reports whether this server thinks it is the leader.
-func (r *Replica) IsLeader() bool { return false }
-
-// Leader returns who the leader is, as far as this server knows.
-func (r *Replica) Leader() (id, addr string, known bool) { return "", "", false }
-
-// LastContact is how long ago the leader was heard of; 0 on the leader itself.
-func (r *Replica) LastContact() time.Duration { return 0 }
-
-// AddVoter adds a server, or changes its address.
-func (r *Replica) AddVoter(ctx context.Context, id, addr string) error {
-	return errors.New("add voter: not written yet")
-}
-
-// RemoveServer removes a server from the configuration.
-func (r *Replica) RemoveServer(ctx context.Context, id string) error {
-	return errors.New("remove server: not written yet")
-}
-
-// Configuration returns the latest configuration and its index.
-func (r *Replica) Configuration() ([]Server, uint64, error) {
-	return nil, 0, errors.New("read configuration: not written yet")
-}
-
-// TransferLeadership hands leadership to another server, to the one named or,
-// with an empty id, to the most up to date.
-func (r *Replica) TransferLeadership(ctx context.Context, id string) error {
-	return errors.New("transfer leadership: not written yet")
-}
-
-// Snapshot takes a snapshot now.
-func (r *Replica) Snapshot(ctx context.Context) error {
-	return errors.New("snapshot: not written yet")
-}
-
-// Stats returns figures of the log.
-func (r *Replica) Stats() Stats { return Stats{} }
