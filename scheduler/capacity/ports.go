@@ -122,14 +122,24 @@ func (p *Ports) Free(ip string, port uint16) bool {
 	return a == nil || !a.taken.has(port) && !a.reserved.has(port)
 }
 
-// FreeDynamic returns how many dynamic ports an address has left.
-func (p *Ports) FreeDynamic(ip string) int {
+// Reserved reports whether the node's operator keeps a port of an address.
+func (p *Ports) Reserved(ip string, port uint16) bool {
+	a := p.find(ip)
+	return a != nil && a.reserved.has(port)
+}
+
+// HasDynamic reports whether an address surely has n dynamic ports left. It
+// may say no when a port was freed only by the caller; then count.
+func (p *Ports) HasDynamic(ip string, n int) bool {
 	all := max(0, p.max-p.min+1)
 	a := p.find(ip)
 	if a == nil {
-		return all
+		return all >= n
 	}
-	return all - a.taken.countUnion(&a.reserved, p.min, p.max)
+	if all-a.taken.size-a.reserved.size >= n { // as if all were in the range
+		return true
+	}
+	return all-a.taken.countUnion(&a.reserved, p.min, p.max) >= n
 }
 
 func (p *Ports) find(ip string) *address {
@@ -186,7 +196,10 @@ func (p *Ports) give(ports []Held) {
 
 // portSet is a set of ports in chunks of 1,024, made when first used: most
 // nodes touch only their dynamic range.
-type portSet struct{ chunks [64]*[16]uint64 }
+type portSet struct {
+	chunks [64]*[16]uint64
+	size   int
+}
 
 func (s *portSet) has(p uint16) bool {
 	c := s.chunks[p>>10]
@@ -197,12 +210,16 @@ func (s *portSet) set(p uint16) {
 	if s.chunks[p>>10] == nil {
 		s.chunks[p>>10] = new([16]uint64)
 	}
+	if !s.has(p) {
+		s.size++
+	}
 	s.chunks[p>>10][p>>6&15] |= 1 << (p & 63)
 }
 
 func (s *portSet) clear(p uint16) {
-	if c := s.chunks[p>>10]; c != nil {
-		c[p>>6&15] &^= 1 << (p & 63)
+	if s.has(p) {
+		s.size--
+		s.chunks[p>>10][p>>6&15] &^= 1 << (p & 63)
 	}
 }
 

@@ -1,0 +1,232 @@
+package place
+
+import (
+	"github.com/steppe-run/steppe/scheduler/capacity"
+)
+
+// entry is a node in a heap.
+type entry struct {
+	sum   float64
+	tie   uint64
+	node  int32
+	epoch uint32
+}
+
+// before orders entries of one bucket: best first, equals by their tie.
+func (e *entry) before(o *entry) bool {
+	if e.sum != o.sum {
+		return e.sum > o.sum
+	}
+	return e.tie < o.tie
+}
+
+// bucket is a heap of nodes whose scores keep their order whatever the spread
+// boost: they share the spread values and the number of other parts.
+type bucket struct {
+	heap   []entry
+	values []int32 // by spread
+	parts  int
+}
+
+// bucketKey identifies a bucket: its spread values, packed, and its parts.
+type bucketKey struct {
+	values uint64
+	parts  int
+}
+
+// fill offers every feasible node; whatever was offered before is forgotten.
+func (r *run) fill() {
+	r.buckets, r.byKey, r.lastAt = nil, map[bucketKey]int{}, -1
+	clear(r.epochs)
+	r.aside = r.aside[:0]
+	r.feasible.Each(r.append)
+	for _, b := range r.buckets {
+		b.init()
+	}
+}
+
+// append puts a node into its bucket without keeping the heap's order.
+func (r *run) append(node int32) {
+	if r.misfit(node) != "" || !r.allowed(node) {
+		return
+	}
+	b, e := r.entry(node)
+	b.heap = append(b.heap, e)
+}
+
+// offer puts a node into its bucket, if it is feasible and has room.
+func (r *run) offer(node int32) {
+	if !r.feasible.Has(node) || r.misfit(node) != "" || !r.allowed(node) {
+		return
+	}
+	b, e := r.entry(node)
+	b.push(e)
+}
+
+// void forgets whatever entry a node has.
+func (r *run) void(node int32) { r.epochs[node]++ }
+
+func (r *run) entry(node int32) (*bucket, entry) {
+	s := r.score(node, false)
+	key := bucketKey{values: r.packValues(node), parts: s.parts}
+	if r.lastAt < 0 || key != r.lastKey {
+		at, ok := r.byKey[key]
+		if !ok {
+			at = len(r.buckets)
+			r.buckets = append(r.buckets, &bucket{values: r.valuesOf(node), parts: s.parts})
+			r.byKey[key] = at
+		}
+		r.lastKey, r.lastAt = key, at
+	}
+	e := entry{sum: s.sum, tie: capacity.Mix(r.x.Hash(node) ^ r.opts.Seed), node: node}
+	if len(r.epochs) > 0 {
+		e.epoch = r.epochs[node]
+	}
+	return r.buckets[r.lastAt], e
+}
+
+// live reports whether an entry still counts.
+func (r *run) live(e *entry) bool {
+	if len(r.epochs) > 0 && r.epochs[e.node] != e.epoch {
+		return false
+	}
+	return len(r.limits) == 0 || r.allowed(e.node)
+}
+
+// candidate is a node taken out of the heaps, with its score for a row.
+type candidate struct {
+	entry
+	final float64
+}
+
+// better orders candidates: higher scores first, equals by their tie.
+func (c *candidate) better(o *candidate) bool {
+	if c.final != o.final {
+		return c.final > o.final
+	}
+	return c.tie < o.tie
+}
+
+// best takes the best node for a row out of the heaps. A penalty never raises
+// a score, so the first node without one beats all that follow; those with one
+// that came before it are compared by their penalized score. What is not taken
+// is put aside, see restore.
+func (r *run) best(row *Row) (int32, bool) {
+	var best candidate
+	found := false
+	for {
+		c, ok := r.pop()
+		if !ok {
+			return best.node, found
+		}
+		penalized := r.penalized(row, c.node)
+		if penalized {
+			s := r.finish(r.score(c.node, true))
+			c.final = s.final
+		}
+		if !found || c.better(&best) {
+			c, best = best, c
+		}
+		if found {
+			r.aside = append(r.aside, c.entry)
+		}
+		if found = true; !penalized {
+			return best.node, true
+		}
+	}
+}
+
+func (r *run) penalized(row *Row, node int32) bool {
+	id := r.x.Node(node).ID
+	for _, p := range row.Penalized {
+		if p == id {
+			return true
+		}
+	}
+	return false
+}
+
+// restore puts back what best put aside.
+func (r *run) restore() {
+	for _, e := range r.aside {
+		r.offer(e.node)
+	}
+	r.aside = r.aside[:0]
+}
+
+// pop takes the best live entry of all buckets.
+func (r *run) pop() (candidate, bool) {
+	var from *bucket
+	var best candidate
+	for _, b := range r.buckets {
+		for len(b.heap) > 0 && !r.live(&b.heap[0]) {
+			b.pop()
+		}
+		if len(b.heap) == 0 {
+			continue
+		}
+		c := candidate{entry: b.heap[0], final: mean(b.heap[0].sum, b.parts, r.boost(b.values), len(r.spreads) > 0)}
+		if from == nil || c.better(&best) {
+			from, best = b, c
+		}
+	}
+	if from == nil {
+		return candidate{}, false
+	}
+	from.pop()
+	return best, true
+}
+
+// finish adds the spread part and computes the mean.
+func (r *run) finish(s scored) scored {
+	if len(r.spreads) > 0 {
+		s.boost = r.boost(r.valuesOf(s.node))
+	}
+	s.final = mean(s.sum, s.parts, s.boost, len(r.spreads) > 0)
+	return s
+}
+
+func (b *bucket) init() {
+	for i := len(b.heap)/2 - 1; i >= 0; i-- {
+		b.down(i)
+	}
+}
+
+func (b *bucket) push(e entry) {
+	b.heap = append(b.heap, e)
+	i := len(b.heap) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if !b.heap[i].before(&b.heap[parent]) {
+			return
+		}
+		b.heap[i], b.heap[parent] = b.heap[parent], b.heap[i]
+		i = parent
+	}
+}
+
+func (b *bucket) pop() entry {
+	e := b.heap[0]
+	last := len(b.heap) - 1
+	b.heap[0] = b.heap[last]
+	b.heap = b.heap[:last]
+	b.down(0)
+	return e
+}
+
+func (b *bucket) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(b.heap) {
+			return
+		}
+		if next := child + 1; next < len(b.heap) && b.heap[next].before(&b.heap[child]) {
+			child = next
+		}
+		if !b.heap[child].before(&b.heap[i]) {
+			return
+		}
+		b.heap[i], b.heap[child] = b.heap[child], b.heap[i]
+		i = child
+	}
+}

@@ -1,0 +1,192 @@
+package place
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/steppe-run/steppe/scheduler/feasible"
+	"github.com/steppe-run/steppe/scheduler/rank"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// topNodes is how many of the best nodes an explanation names.
+const topNodes = 5
+
+// metric starts an explanation with the counts that every one has: true counts
+// over all nodes.
+func (r *run) metric() *structs.AllocationMetric {
+	m := &structs.AllocationMetric{
+		NodesEvaluated: r.asked.Count(),
+		NodesInPool:    r.inPool(),
+		NodePool:       r.ask.Job.GetNodePool(),
+		NodesAvailable: r.byDatacenter(),
+	}
+	for i, n := range r.filtered {
+		if n == 0 {
+			continue
+		}
+		m.NodesFiltered += n
+		m.ConstraintFiltered = plus(m.ConstraintFiltered, r.checks[i].Reason, n)
+	}
+	return m
+}
+
+func (r *run) inPool() int {
+	pool := r.x.Ready().Clone(r.x.Len())
+	pool.And(r.verdict(feasible.Pool(r.ask.Job.GetNodePool())))
+	return pool.Count()
+}
+
+func (r *run) byDatacenter() map[string]int {
+	column := r.column("${node.datacenter}")
+	counts := make([]int, len(column.Values))
+	r.asked.Each(func(i int32) { counts[column.Of(i)]++ })
+	out := map[string]int{}
+	for v, n := range counts {
+		if n > 0 {
+			out[column.Values[v]] = n
+		}
+	}
+	return out
+}
+
+// top returns the best nodes.
+func (r *run) top() []scored {
+	var best []candidate
+	for _, b := range r.buckets {
+		boost := r.boost(b.values)
+		for _, e := range b.heap {
+			c := candidate{entry: e, final: mean(e.sum, b.parts, boost, len(r.spreads) > 0)}
+			if len(best) == topNodes {
+				if !c.better(&best[topNodes-1]) {
+					continue
+				}
+				best = best[:topNodes-1]
+			}
+			at := len(best)
+			for at > 0 && c.better(&best[at-1]) {
+				at--
+			}
+			best = slices.Insert(best, at, c)
+		}
+	}
+	out := make([]scored, len(best))
+	for i, c := range best {
+		out[i] = r.finish(r.score(c.node, false))
+	}
+	return out
+}
+
+// explainBatch explains the whole ask by the best nodes before the first row.
+func (r *run) explainBatch() *structs.AllocationMetric {
+	m := r.metric()
+	for _, s := range r.top() {
+		m.ScoreMetaData = append(m.ScoreMetaData, r.meta(&s))
+	}
+	return m
+}
+
+// explainRow explains a row that goes to a node which is not among the batch's
+// best nodes or has another score by now; nil if there is nothing to add.
+func (r *run) explainRow(s scored) *structs.AllocationMetric {
+	id := r.x.Node(s.node).ID
+	for _, b := range r.batch.ScoreMetaData {
+		if b.NodeID == id && b.NormScore == s.final {
+			return nil
+		}
+	}
+	row := *r.batch
+	row.ScoreMetaData = []*structs.NodeScoreMeta{r.meta(&s)}
+	for _, b := range r.batch.ScoreMetaData {
+		if b.NodeID != id && len(row.ScoreMetaData) < topNodes {
+			row.ScoreMetaData = append(row.ScoreMetaData, b)
+		}
+	}
+	return &row
+}
+
+func (r *run) meta(s *scored) *structs.NodeScoreMeta {
+	fit := rank.NameBinPack
+	if r.opts.Algorithm == structs.SchedulerSpread {
+		fit = rank.NameSpreadFit
+	}
+	scores := map[string]float64{
+		fit:                        s.fit,
+		rank.NameAntiAffinity:      s.anti,
+		rank.NameReschedulePenalty: s.penalty,
+		rank.NameAffinity:          s.affinity,
+	}
+	if len(r.spreads) > 0 {
+		scores[rank.NameSpread] = s.boost
+	}
+	return &structs.NodeScoreMeta{NodeID: r.x.Node(s.node).ID, Scores: scores, NormScore: s.final}
+}
+
+// explainFailure explains why the row at hand fits nowhere.
+func (r *run) explainFailure() *structs.AllocationMetric {
+	m := r.metric()
+	r.asked.Each(func(i int32) {
+		if r.feasible.Has(i) {
+			return
+		}
+		if class := r.x.Node(i).NodeClass; class != "" {
+			m.ClassFiltered = plus(m.ClassFiltered, class, 1)
+		}
+	})
+	r.feasible.Each(func(i int32) {
+		class := r.x.Node(i).NodeClass
+		if why := r.limitedBy(i); why != "" {
+			m.NodesFiltered++
+			m.ConstraintFiltered = plus(m.ConstraintFiltered, why, 1)
+			if class != "" {
+				m.ClassFiltered = plus(m.ClassFiltered, class, 1)
+			}
+			return
+		}
+		why := r.misfit(i)
+		if why == "" {
+			why = "network: dynamic ports" // only the choice of ports fails late
+		}
+		m.NodesExhausted++
+		m.DimensionExhausted = plus(m.DimensionExhausted, why, 1)
+		if class != "" {
+			m.ClassExhausted = plus(m.ClassExhausted, class, 1)
+		}
+	})
+	return m
+}
+
+// limitedBy names the limit that keeps the next row off a node.
+func (r *run) limitedBy(node int32) string {
+	for _, l := range r.limits {
+		if l.reached(node) {
+			return l.Reason
+		}
+	}
+	return ""
+}
+
+// classes tells which computed classes of nodes can take the group at all.
+func (r *run) classes() (classes map[string]bool, escaped bool) {
+	for _, c := range r.checks {
+		escaped = escaped || c.Unique
+	}
+	for _, l := range r.limits {
+		escaped = escaped || l.column == nil || strings.Contains(l.Attribute, "unique.")
+	}
+	classes = map[string]bool{}
+	r.asked.Each(func(i int32) {
+		if class := r.x.Node(i).ComputedClass; class != "" {
+			classes[class] = classes[class] || r.feasible.Has(i)
+		}
+	})
+	return classes, escaped
+}
+
+func plus(m map[string]int, key string, n int) map[string]int {
+	if m == nil {
+		m = map[string]int{}
+	}
+	m[key] += n
+	return m
+}

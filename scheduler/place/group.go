@@ -1,0 +1,267 @@
+package place
+
+import (
+	"github.com/steppe-run/steppe/scheduler/capacity"
+	"github.com/steppe-run/steppe/scheduler/feasible"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Row is one allocation to place.
+type Row struct {
+	// Replaces is an existing allocation that is stopped if, and only if, the
+	// row finds a node; what it takes is free for the row.
+	Replaces string
+	// Penalized are nodes on which predecessors of the row failed.
+	Penalized []string
+	// Prefer is a node to take before any other, if it fits: there is the data.
+	Prefer string
+}
+
+// Ask is a group of placements that differ only in their rows.
+type Ask struct {
+	Job   *structs.Job
+	Group *structs.TaskGroup
+	Rows  []Row
+}
+
+// Choice is the node of one row. OK is false if none fits.
+type Choice struct {
+	OK     bool
+	NodeID string
+	Ports  []structs.PortMapping
+	// Metrics explains the node, if the outcome's doesn't.
+	Metrics *structs.AllocationMetric
+}
+
+// Outcome is what became of an Ask.
+type Outcome struct {
+	Choices []Choice // one a row
+	// Resources is what each placed row takes, host ports aside.
+	Resources *structs.AllocatedResources
+	// Metrics explains the choices.
+	Metrics *structs.AllocationMetric
+	// Failed explains the rows that fit nowhere, nil if there are none.
+	Failed *structs.AllocationMetric
+	// Classes tells, if rows failed, of each computed class of nodes whether a
+	// node of it satisfies the group's conditions. Escaped is set when that
+	// can't be told by class.
+	Classes map[string]bool
+	Escaped bool
+}
+
+// maxRowMetrics is how many rows of a batch carry an explanation of their own.
+const maxRowMetrics = 8
+
+// Group chooses a node for each row of an ask, best first.
+func (p *Planner) Group(ask Ask) Outcome {
+	r := p.begin(ask)
+	out := Outcome{Choices: make([]Choice, len(ask.Rows)), Resources: r.resources, Metrics: r.batch}
+	exhausted := false // no room for rows that bring none
+	for i := range ask.Rows {
+		row := &ask.Rows[i]
+		if exhausted && row.Replaces == "" {
+			out.Failed.CoalescedFailures++
+			continue
+		}
+		if r.choose(row, &out.Choices[i]) {
+			continue
+		}
+		if out.Failed != nil {
+			out.Failed.CoalescedFailures++
+		} else {
+			out.Failed = r.explainFailure()
+			out.Classes, out.Escaped = r.classes()
+		}
+		exhausted = exhausted || row.Replaces == ""
+	}
+	return out
+}
+
+// run is the state of one ask.
+type run struct {
+	*Planner
+	ask       Ask
+	resources *structs.AllocatedResources
+	amount    capacity.Amount
+	ports     portAsk
+	checks    []feasible.Check
+
+	asked    capacity.Bits // ready nodes in the job's pool and datacenters
+	feasible capacity.Bits // of those, the ones that satisfy the checks
+	filtered []int         // how many each check filtered
+
+	mates     map[int32]int // allocations of the group by node
+	service   bool
+	affinity  []weighted
+	weights   float64
+	limits    []*limit
+	spreads   []*spread
+	factors   map[capacity.Amount]capacity.Pow
+	lastTotal capacity.Amount
+	last      capacity.Pow
+
+	buckets []*bucket
+	byKey   map[bucketKey]int
+	epochs  map[int32]uint32 // nodes whose older entries are void
+	aside   []entry
+	lastKey bucketKey
+	lastAt  int
+	batch   *structs.AllocationMetric // explains the whole ask
+}
+
+// weighted is the nodes that an affinity prefers.
+type weighted struct {
+	nodes  capacity.Bits
+	weight float64
+}
+
+func (p *Planner) begin(ask Ask) *run {
+	group := ask.Group.GetName()
+	if p.on[group] == nil {
+		p.on[group] = map[int32]int{}
+	}
+	r := &run{
+		Planner: p, ask: ask,
+		resources: p.resources(ask.Group),
+		ports:     portsAsked(ask.Group),
+		checks:    feasible.Checks(ask.Job, ask.Group),
+		mates:     p.on[group],
+		service:   ask.Job.GetType() == structs.JobTypeService,
+		factors:   map[capacity.Amount]capacity.Pow{},
+		epochs:    map[int32]uint32{},
+	}
+	r.amount = capacity.AmountOf(r.resources)
+	r.filter()
+	r.prefer()
+	r.limit()
+	r.spread()
+	r.fill()
+	r.batch = r.explainBatch()
+	return r
+}
+
+// filter finds the feasible nodes.
+func (r *run) filter() {
+	n := r.x.Len()
+	r.asked = r.x.Ready().Clone(n)
+	pool, datacenters := feasible.Place(r.ask.Job)
+	r.asked.And(r.verdict(pool))
+	r.asked.And(r.verdict(datacenters))
+	r.feasible = r.asked.Clone(n)
+	r.filtered = make([]int, len(r.checks))
+	for i, c := range r.checks {
+		r.filtered[i] = r.feasible.And(r.verdict(c))
+	}
+}
+
+func (r *run) verdict(c feasible.Check) capacity.Bits { return r.x.Verdict(c.Name, c.Make) }
+
+// prefer finds the nodes that the affinities prefer.
+func (r *run) prefer() {
+	add := func(list []*structs.Affinity) {
+		for _, a := range list {
+			w := float64(structs.ValueOr(a.Weight, 50))
+			r.affinity = append(r.affinity, weighted{nodes: r.verdict(feasible.Affinity(a)), weight: w})
+			r.weights += max(w, -w)
+		}
+	}
+	add(r.ask.Job.Affinities)
+	add(r.ask.Group.Affinities)
+	for _, t := range r.ask.Group.Tasks {
+		add(t.Affinities)
+	}
+}
+
+// choose finds the best node for a row and takes its place there.
+func (r *run) choose(row *Row, out *Choice) bool {
+	if row.Replaces != "" {
+		r.vacate(row.Replaces)
+	}
+	node, ok := r.preferred(row)
+	for !ok {
+		if node, ok = r.best(row); !ok {
+			r.restore()
+			if row.Replaces != "" {
+				r.swapIn(row.Replaces)
+				r.reinstate(row.Replaces)
+			}
+			return false
+		}
+		if out.Ports, ok = r.assign(&r.ports, node); !ok {
+			continue // it looked as if there were ports enough: never again
+		}
+	}
+	if out.Ports == nil && !r.ports.none() {
+		out.Ports, _ = r.assign(&r.ports, node) // preferred() has seen that they fit
+	}
+	out.OK, out.NodeID = true, r.x.Node(node).ID
+	if len(r.ask.Rows) <= maxRowMetrics {
+		out.Metrics = r.explainRow(r.finish(r.score(node, r.penalized(row, node))))
+	}
+	r.occupy(node, out.Ports)
+	r.restore()
+	return true
+}
+
+// preferred returns the row's preferred node, if it fits.
+func (r *run) preferred(row *Row) (int32, bool) {
+	if row.Prefer == "" {
+		return 0, false
+	}
+	node, ok := r.x.Number(row.Prefer)
+	if !ok || !r.feasible.Has(node) || !r.allowed(node) || r.misfit(node) != "" {
+		return 0, false
+	}
+	if _, ok = r.assign(&r.ports, node); !ok {
+		return 0, false
+	}
+	r.void(node)
+	return node, true
+}
+
+// occupy counts the row on its node and offers the node again, if it still fits.
+func (r *run) occupy(node int32, ports []structs.PortMapping) {
+	pow := r.after(node)
+	r.change(node, r.amount, 1)
+	d := r.deltas[node]
+	d.pow = pow
+	d.taken = append(d.taken, heldOf(ports)...)
+	r.count(r.ask.Group.GetName(), node, 1)
+	r.tally(node, 1)
+	r.rows++
+	r.offer(node)
+}
+
+// vacate frees what a row replaces and offers its node anew.
+func (r *run) vacate(allocID string) {
+	node, known := r.swapOut(allocID)
+	if !known {
+		return
+	}
+	r.tally(node, -1)
+	r.reoffer(node)
+}
+
+// reinstate counts again what a row was to replace.
+func (r *run) reinstate(allocID string) {
+	e := r.existing[allocID]
+	node, known := r.x.Number(e.NodeID)
+	if !known {
+		return
+	}
+	r.tally(node, 1)
+	r.reoffer(node)
+}
+
+// reoffer puts a node into the heaps after it changed. A limit on a property
+// concerns other nodes too: then all are offered anew.
+func (r *run) reoffer(node int32) {
+	for _, l := range r.limits {
+		if l.column != nil {
+			r.fill()
+			return
+		}
+	}
+	r.void(node)
+	r.offer(node)
+}

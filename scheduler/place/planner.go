@@ -1,0 +1,153 @@
+// Package place chooses nodes. For a group of equal placements it makes one
+// pass over all feasible nodes and then takes the best from heaps, because
+// placing one allocation changes the score of one node only (and, with
+// spreads, the score of a whole value at once: one heap a value).
+//
+// What the evaluation frees and takes before the plan is committed is kept
+// apart from the capacity index, which is only read. The package must not know
+// why something is placed. Begin reading at Planner.Group.
+package place
+
+import (
+	"github.com/steppe-run/steppe/scheduler/capacity"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Options are what all placements of one evaluation share.
+type Options struct {
+	// Algorithm is structs.SchedulerBinPack or structs.SchedulerSpread.
+	Algorithm string
+	// Seed breaks ties and spreads dynamic ports.
+	Seed uint64
+	// Oversubscribe lets tasks have a memory limit above what is counted.
+	Oversubscribe bool
+	// Existing are the job's allocations that stay, those that rows replace
+	// included.
+	Existing []Existing
+}
+
+// Existing is an allocation of the job that already has a node.
+type Existing struct{ ID, Group, NodeID string }
+
+// Planner chooses nodes for one evaluation.
+type Planner struct {
+	x    *capacity.Index
+	opts Options
+	// deltas is what this evaluation changed so far, by node.
+	deltas map[int32]*delta
+	// on counts the job's allocations by group and node.
+	on map[string]map[int32]int
+	// groupOf and nodeOf find an existing allocation.
+	existing map[string]Existing
+	rows     uint64 // placed so far, numbers the rows for ports
+}
+
+// delta is what an evaluation changed on one node.
+type delta struct {
+	used   capacity.Amount // added, may be negative
+	allocs int
+	pow    capacity.Pow // free shares after it
+	taken  []capacity.Held
+	freed  []capacity.Held
+}
+
+// New returns a planner for one evaluation.
+func New(x *capacity.Index, opts Options) *Planner {
+	p := &Planner{
+		x: x, opts: opts,
+		deltas:   map[int32]*delta{},
+		on:       map[string]map[int32]int{},
+		existing: make(map[string]Existing, len(opts.Existing)),
+	}
+	for _, e := range opts.Existing {
+		p.existing[e.ID] = e
+		if i, ok := x.Number(e.NodeID); ok {
+			p.count(e.Group, i, 1)
+		}
+	}
+	return p
+}
+
+// Free gives back what an allocation takes that the plan stops. It must not be
+// among Options.Existing.
+func (p *Planner) Free(allocID string) {
+	if node, amount, ok := p.x.AllocNode(allocID); ok {
+		p.change(node, capacity.Amount{}.Minus(amount), -1)
+		d := p.deltas[node]
+		d.freed = append(d.freed, p.x.AllocPorts(allocID)...)
+	}
+}
+
+// swapOut frees an existing allocation for its replacement and reports the
+// node it was on.
+func (p *Planner) swapOut(allocID string) (node int32, known bool) {
+	p.Free(allocID)
+	e, ok := p.existing[allocID]
+	if !ok {
+		return 0, false
+	}
+	node, known = p.x.Number(e.NodeID)
+	if known {
+		p.count(e.Group, node, -1)
+	}
+	return node, known
+}
+
+// swapIn undoes swapOut when no replacement fits.
+func (p *Planner) swapIn(allocID string) {
+	if node, amount, ok := p.x.AllocNode(allocID); ok {
+		p.change(node, amount, 1)
+		d := p.deltas[node]
+		d.freed = d.freed[:len(d.freed)-len(p.x.AllocPorts(allocID))]
+	}
+	e, ok := p.existing[allocID]
+	if !ok {
+		return
+	}
+	if node, known := p.x.Number(e.NodeID); known {
+		p.count(e.Group, node, 1)
+	}
+}
+
+func (p *Planner) count(group string, node int32, n int) {
+	nodes := p.on[group]
+	if nodes == nil {
+		nodes = map[int32]int{}
+		p.on[group] = nodes
+	}
+	nodes[node] += n
+}
+
+// change adds to what a node carries and computes its free shares anew.
+func (p *Planner) change(node int32, amount capacity.Amount, allocs int) {
+	d := p.deltas[node]
+	if d == nil {
+		d = &delta{}
+		p.deltas[node] = d
+	}
+	d.used = d.used.Plus(amount)
+	d.allocs += allocs
+	d.pow = capacity.PowOf(p.x.Total(node), p.x.Used(node).Plus(d.used))
+}
+
+// state returns what a node carries and its free shares.
+func (p *Planner) state(node int32) (used capacity.Amount, pow capacity.Pow) {
+	used, pow = p.x.Used(node), p.x.Pow(node)
+	if len(p.deltas) > 0 {
+		if d := p.deltas[node]; d != nil {
+			return used.Plus(d.used), d.pow
+		}
+	}
+	return used, pow
+}
+
+// resources returns what an allocation of a group takes, host ports aside.
+func (p *Planner) resources(group *structs.TaskGroup) *structs.AllocatedResources {
+	r := group.AllocatedResources()
+	if !p.opts.Oversubscribe {
+		for _, t := range r.Tasks {
+			t.Memory.MemoryMaxMB = 0
+		}
+	}
+	return r
+}

@@ -1,0 +1,129 @@
+package place
+
+import (
+	"math"
+
+	"github.com/steppe-run/steppe/scheduler/capacity"
+	"github.com/steppe-run/steppe/scheduler/rank"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// scored is a node's score by parts, absent parts being zero. The spread part
+// is not in sum: it changes for many nodes at once and is added at the last.
+type scored struct {
+	node     int32
+	fit      float64
+	anti     float64
+	affinity float64
+	penalty  float64
+	boost    float64
+	sum      float64 // of all parts but boost
+	parts    int     // how many are present, boost aside
+	final    float64
+}
+
+// score computes a node's score for the next row.
+func (r *run) score(node int32, penalized bool) scored {
+	s := scored{node: node, parts: 1}
+	free := r.after(node)
+	if r.opts.Algorithm == structs.SchedulerSpread {
+		s.fit = rank.SpreadFit(free)
+	} else {
+		s.fit = rank.BinPack(free)
+	}
+	s.sum = s.fit
+	if r.service {
+		if s.anti = rank.AntiAffinity(r.mates[node], r.ask.Group.GetCount()); s.anti != 0 {
+			s.add(s.anti)
+		}
+	}
+	if r.weights > 0 {
+		s.affinity = rank.Affinity(r.satisfied(node), r.weights)
+		s.add(s.affinity)
+	}
+	if penalized {
+		s.penalty = rank.ReschedulePenalty
+		s.add(s.penalty)
+	}
+	return s
+}
+
+func (s *scored) add(part float64) {
+	s.sum += part
+	s.parts++
+}
+
+// mean is the mean of the parts that are present.
+func mean(sum float64, parts int, boost float64, spread bool) float64 {
+	if spread {
+		return (sum + boost) / float64(parts+1)
+	}
+	return sum / float64(parts)
+}
+
+func (r *run) satisfied(node int32) float64 {
+	var sum float64
+	for i := range r.affinity {
+		if r.affinity[i].nodes.Has(node) {
+			sum += r.affinity[i].weight
+		}
+	}
+	return sum
+}
+
+// after returns a node's free shares once the next row is on it. Placing
+// multiplies them by a constant that depends on the node's size only.
+func (r *run) after(node int32) capacity.Pow {
+	_, pow := r.state(node)
+	f := r.factor(r.x.Total(node))
+	return capacity.Pow{CPU: pow.CPU * f.CPU, Memory: pow.Memory * f.Memory}
+}
+
+func (r *run) factor(total capacity.Amount) capacity.Pow {
+	total.Disk = 0
+	if total == r.lastTotal {
+		return r.last
+	}
+	f, ok := r.factors[total]
+	if !ok {
+		f = capacity.Pow{CPU: shrink(r.amount.CPU, total.CPU), Memory: shrink(r.amount.Memory, total.Memory)}
+		r.factors[total] = f
+	}
+	r.lastTotal, r.last = total, f
+	return f
+}
+
+func shrink(ask, total int64) float64 {
+	if total <= 0 {
+		return 1
+	}
+	return math.Pow(10, -float64(ask)/float64(total))
+}
+
+// misfit says in which dimension a node has no room for the next row, "" if it
+// has room.
+func (r *run) misfit(node int32) string {
+	used, _ := r.state(node)
+	total := r.x.Total(node)
+	switch {
+	case used.CPU+r.amount.CPU > total.CPU:
+		return "cpu"
+	case used.Memory+r.amount.Memory > total.Memory:
+		return "memory"
+	case used.Disk+r.amount.Disk > total.Disk:
+		return "disk"
+	}
+	if limit := r.x.Node(node).NodeMaxAllocs; limit > 0 {
+		n := r.x.Allocs(node)
+		if d := r.deltas[node]; d != nil {
+			n += d.allocs
+		}
+		if n >= limit {
+			return "max allocations"
+		}
+	}
+	if r.ports.none() {
+		return ""
+	}
+	return r.portsFit(&r.ports, node)
+}
