@@ -1,0 +1,35 @@
+package monitor
+
+import (
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/steppe-run/steppe/command/view"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Allocations shows a table of allocations, newest first.
+func Allocations(allocs []*structs.AllocationListStub, now time.Time, verbose bool) string {
+	if len(allocs) == 0 {
+		return "No allocations placed\n"
+	}
+	sorted := append([]*structs.AllocationListStub(nil), allocs...)
+	sort.SliceStable(sorted, func(i, j int) bool { return sorted[i].CreateIndex > sorted[j].CreateIndex })
+	headings := []string{"ID", "Node ID", "Task Group", "Version", "Desired", "Status", "Created", "Modified"}
+	if verbose {
+		headings = []string{"ID", "Eval ID", "Node ID", "Node Name", "Task Group", "Version", "Desired", "Status", "Created", "Modified"}
+	}
+	var rows [][]string
+	for _, a := range sorted {
+		row := []string{view.ID(a.ID, verbose)}
+		if verbose {
+			row = append(row, a.EvalID, a.NodeID, a.NodeName)
+		} else {
+			row = append(row, view.ID(a.NodeID, false))
+		}
+		rows = append(rows, append(row, a.TaskGroup, strconv.FormatUint(a.JobVersion, 10), a.DesiredStatus, a.ClientStatus,
+			view.Ago(time.Unix(0, a.CreateTime), now, verbose), view.Ago(time.Unix(0, a.ModifyTime), now, verbose)))
+	}
+	return view.Table(headings, rows)
+}

@@ -1,0 +1,117 @@
+package monitor
+
+import (
+	"context"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/command/view"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Deployment follows a deployment until it ends. A deployment that fails or is
+// cancelled gives exit code 1, after what went wrong was shown.
+func (m *Monitor) Deployment(ctx context.Context, id string) error {
+	m.title("Monitoring deployment %q", m.id(id))
+	painter := &painter{streams: m.Streams, live: m.Streams.OutIsTerminal()}
+	var index uint64
+	last := ""
+	for {
+		d, meta, err := m.Client.Deployment(ctx, id, &api.Query{WaitIndex: index, WaitTime: blockFor})
+		if err != nil {
+			return term.Fail("Error reading deployment: %v", err)
+		}
+		index = meta.Index
+		block := DeploymentBlock(d, m.Verbose)
+		if m.Verbose {
+			allocs, _, err := m.Client.DeploymentAllocations(ctx, id, nil)
+			if err != nil {
+				return term.Fail("Error reading allocations: %v", err)
+			}
+			block += view.Section("Allocations", Allocations(allocs, m.Streams.Clock.Now(), true), false)
+		}
+		if block != last {
+			last = block
+			painter.paint("    \n    " + m.now() + "\n" + indent(block))
+		}
+		switch d.Status {
+		case structs.DeploymentStatusSuccessful:
+			return nil
+		case structs.DeploymentStatusFailed, structs.DeploymentStatusCancelled:
+			m.explainFailure(ctx, d)
+			return &term.Exit{Code: 1}
+		}
+	}
+}
+
+// DeploymentBlock shows a deployment as key lines and a table of its groups.
+func DeploymentBlock(d *structs.Deployment, verbose bool) string {
+	keys := view.Keys([]view.Pair{
+		{Key: "ID", Value: view.ID(d.ID, verbose)},
+		{Key: "Job ID", Value: d.JobID},
+		{Key: "Job Version", Value: strconv.FormatUint(d.JobVersion, 10)},
+		{Key: "Status", Value: d.Status},
+		{Key: "Description", Value: d.StatusDescription},
+	})
+	if len(d.TaskGroups) == 0 {
+		return keys
+	}
+	return keys + view.Section("Deployed", deployedTable(d), false)
+}
+
+func deployedTable(d *structs.Deployment) string {
+	canaries := false
+	names := make([]string, 0, len(d.TaskGroups))
+	for name, state := range d.TaskGroups {
+		names = append(names, name)
+		canaries = canaries || state.DesiredCanaries > 0
+	}
+	sort.Strings(names)
+	headings := []string{"Task Group", "Desired", "Placed", "Healthy", "Unhealthy", "Progress Deadline"}
+	if canaries {
+		headings = []string{"Task Group", "Promoted", "Desired", "Canaries", "Placed", "Healthy", "Unhealthy", "Progress Deadline"}
+	}
+	var rows [][]string
+	for _, name := range names {
+		s := d.TaskGroups[name]
+		row := []string{name}
+		if canaries {
+			row = append(row, view.Bool(s.Promoted))
+		}
+		row = append(row, strconv.Itoa(s.DesiredTotal))
+		if canaries {
+			row = append(row, strconv.Itoa(s.DesiredCanaries))
+		}
+		rows = append(rows, append(row, strconv.Itoa(s.PlacedAllocs), strconv.Itoa(s.HealthyAllocs),
+			strconv.Itoa(s.UnhealthyAllocs), view.Time(s.RequireProgressBy)))
+	}
+	return view.Table(headings, rows)
+}
+
+func indent(block string) string {
+	lines := strings.Split(strings.TrimRight(block, "\n"), "\n")
+	for i, line := range lines {
+		if line != "" {
+			lines[i] = "    " + line
+		}
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// painter prints blocks one below the other, or in place on a terminal.
+type painter struct {
+	streams term.Streams
+	live    bool
+	lines   int
+}
+
+func (p *painter) paint(block string) {
+	if p.live && p.lines > 0 {
+		p.streams.Printf("\x1b[%dA\x1b[J", p.lines)
+	}
+	p.lines = strings.Count(block, "\n")
+	p.streams.Printf("%s", block)
+}
