@@ -9,7 +9,7 @@ import (
 // nothing, in place. It is idempotent. A nil in a list is dropped, so that no
 // reader needs to expect one.
 func (j *Job) Canonicalize() {
-	dropNils(reflect.ValueOf(j))
+	tidy(reflect.ValueOf(j))
 	j.fillIdentity()
 	j.fillBookkeeping()
 	for _, g := range j.TaskGroups {
@@ -25,7 +25,7 @@ func (j *Job) Canonicalize() {
 	if j.ParameterizedJob != nil {
 		fillZero(&j.ParameterizedJob.Payload, "optional")
 	}
-	dropEmpty(reflect.ValueOf(j))
+	tidy(reflect.ValueOf(j))
 }
 
 func (j *Job) fillIdentity() {
@@ -123,49 +123,5 @@ func canonicalizeAffinities(list []*Affinity) {
 func canonicalizeSpreads(list []*Spread) {
 	for _, s := range list {
 		fill(&s.Weight, 50)
-	}
-}
-
-// dropNils removes nil entries of lists and maps.
-func dropNils(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			dropNils(v.Elem())
-		}
-	case reflect.Struct:
-		if v.Type() != timeType {
-			for i := range v.NumField() {
-				dropNils(v.Field(i))
-			}
-		}
-	case reflect.Slice:
-		if !holdsReferences(v.Type().Elem().Kind()) {
-			return
-		}
-		kept := 0
-		for i := range v.Len() {
-			e := v.Index(i)
-			if e.Kind() == reflect.Pointer && e.IsNil() {
-				continue
-			}
-			dropNils(e)
-			v.Index(kept).Set(e)
-			kept++
-		}
-		if kept < v.Len() {
-			v.SetLen(kept)
-		}
-	case reflect.Map:
-		if v.Type().Elem().Kind() != reflect.Pointer {
-			return
-		}
-		for it := v.MapRange(); it.Next(); {
-			if it.Value().IsNil() {
-				v.SetMapIndex(it.Key(), reflect.Value{})
-				continue
-			}
-			dropNils(it.Value())
-		}
 	}
 }

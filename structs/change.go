@@ -156,28 +156,36 @@ func sameAny(a, b any) bool {
 	}
 	switch va.Kind() {
 	case reflect.Slice:
-		if va.Len() != vb.Len() {
-			return false
-		}
-		for i := range va.Len() {
-			if !sameAny(va.Index(i).Interface(), vb.Index(i).Interface()) {
-				return false
-			}
-		}
-		return true
+		return sameList(va, vb)
 	case reflect.Map:
-		if va.Len() != vb.Len() || va.Type().Key() != vb.Type().Key() {
-			return false
-		}
-		for it := va.MapRange(); it.Next(); {
-			other := vb.MapIndex(it.Key())
-			if !other.IsValid() || !sameAny(it.Value().Interface(), other.Interface()) {
-				return false
-			}
-		}
-		return true
+		return sameMap(va, vb)
 	}
 	return reflect.DeepEqual(a, b)
+}
+
+func sameList(a, b reflect.Value) bool {
+	if a.Len() != b.Len() {
+		return false
+	}
+	for i := range a.Len() {
+		if !sameAny(a.Index(i).Interface(), b.Index(i).Interface()) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameMap(a, b reflect.Value) bool {
+	if a.Len() != b.Len() || a.Type().Key() != b.Type().Key() {
+		return false
+	}
+	for it := a.MapRange(); it.Next(); {
+		other := b.MapIndex(it.Key())
+		if !other.IsValid() || !sameAny(it.Value().Interface(), other.Interface()) {
+			return false
+		}
+	}
+	return true
 }
 
 func number(v reflect.Value) (float64, bool) {

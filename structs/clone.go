@@ -138,6 +138,5 @@ func holdsReferences(k reflect.Kind) bool {
 }
 
 var (
-	timeType     = reflect.TypeFor[time.Time]()
-	durationType = reflect.TypeFor[time.Duration]()
+	timeType = reflect.TypeFor[time.Time]()
 )

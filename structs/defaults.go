@@ -1,9 +1,6 @@
 package structs
 
-import (
-	"reflect"
-	"time"
-)
+import "time"
 
 // DefaultRestartPolicy returns the restart policy of a type of job.
 func DefaultRestartPolicy(jobType string) *RestartPolicy {
@@ -114,78 +111,4 @@ func BuiltinNodePools() []*NodePool {
 // BuiltinNamespace returns the namespace that exists without being created.
 func BuiltinNamespace() *Namespace {
 	return &Namespace{Name: DefaultNamespace, Description: "Default shared namespace"}
-}
-
-// fill sets what is absent.
-func fill[T any](p **T, value T) {
-	if *p == nil {
-		*p = &value
-	}
-}
-
-// fillZero sets what is zero.
-func fillZero[T comparable](p *T, value T) {
-	var zero T
-	if *p == zero {
-		*p = value
-	}
-}
-
-// fillText sets what is absent or empty.
-func fillText(p **string, value string) {
-	if *p == nil || **p == "" {
-		*p = &value
-	}
-}
-
-// inherit gives dst, a struct of optional fields, a copy of what it lacks and
-// from has. A nil dst becomes a copy of from.
-func inherit[T any](dst **T, from *T) {
-	if from == nil {
-		return
-	}
-	if *dst == nil {
-		*dst = deepCopy(from)
-		return
-	}
-	d, f := reflect.ValueOf(*dst).Elem(), reflect.ValueOf(from).Elem()
-	for i := range d.NumField() {
-		if d.Field(i).Kind() == reflect.Pointer && d.Field(i).IsNil() {
-			copyInto(d.Field(i), f.Field(i))
-		}
-	}
-}
-
-// dropEmpty makes empty lists and maps of the value nil, so that two jobs that
-// say the same are the same. Free-form values are left alone.
-func dropEmpty(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			dropEmpty(v.Elem())
-		}
-	case reflect.Struct:
-		if v.Type() != timeType {
-			for i := range v.NumField() {
-				dropEmpty(v.Field(i))
-			}
-		}
-	case reflect.Slice:
-		if v.Len() == 0 && v.CanSet() {
-			v.SetZero()
-		}
-		if holdsReferences(v.Type().Elem().Kind()) {
-			for i := range v.Len() {
-				dropEmpty(v.Index(i))
-			}
-		}
-	case reflect.Map:
-		if v.Len() == 0 && v.CanSet() {
-			v.SetZero()
-		} else if v.Type().Elem().Kind() == reflect.Pointer {
-			for it := v.MapRange(); it.Next(); {
-				dropEmpty(it.Value())
-			}
-		}
-	}
 }

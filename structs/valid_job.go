@@ -1,0 +1,157 @@
+package structs
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/cronexpr"
+)
+
+// Validate returns a *ValidationError with all that is wrong with the job, or
+// nil. The job is canonical; what only the cluster knows (whether a namespace,
+// a node pool or a driver exists) is not asked here.
+func (j *Job) Validate() error {
+	f := newFaults()
+	j.validateHead(f)
+	j.validateKind(f)
+	validateConstraints(f, j.Constraints, true)
+	j.validateAffinities(f, j.Affinities)
+	j.validateSpreads(f, j.Spreads)
+	f.check(len(j.TaskGroups) > 0, "a job needs at least one group")
+	total, seen := 0, map[string]bool{}
+	for _, g := range j.TaskGroups {
+		name := g.GetName()
+		total += g.GetCount()
+		f.check(!seen[name], "there are two groups named %q: rename one", name)
+		seen[name] = true
+		g.validate(f.in("group %q", name), j)
+	}
+	f.check(total <= JobMaxCount, "the groups' counts add up to %d, more than the limit of %d", total, JobMaxCount)
+	return f.err()
+}
+
+func (j *Job) validateHead(f faults) {
+	id := j.GetID()
+	f.check(id != "", "a job needs an ID")
+	f.check(!strings.ContainsAny(id, " \x00"), "the ID %q must not contain a space or a NUL character", id)
+	f.check(j.GetName() != "", "a job needs a name")
+	f.check(!strings.Contains(j.GetName(), "\x00"), "the name must not contain a NUL character")
+	f.check(j.GetRegion() != "", "a job needs a region")
+	f.check(j.GetNamespace() != "", "a job needs a namespace")
+	p := j.GetPriority()
+	f.in("priority").check(p >= JobMinPriority && p <= JobMaxPriority,
+		"must be from %d to %d, is %d", JobMinPriority, JobMaxPriority, p)
+	f.in("datacenters").check(len(j.Datacenters) > 0, `name at least one, or "*" for all`)
+	f.in("datacenters").check(!slices.Contains(j.Datacenters, ""), "must not contain an empty name")
+	f.check(!j.IsMultiregion(), "multiregion jobs can't be run by this version: register the job in each region")
+	if j.UI != nil {
+		n := len([]rune(j.UI.Description))
+		f.in("ui > description").check(n <= JobVersionTagMaxDescription,
+			"has %d characters, more than the limit of %d", n, JobVersionTagMaxDescription)
+	}
+	f.check(!slices.Contains(mapKeys(j.Meta), ""), "meta must not have an empty key")
+}
+
+// jobTypes are the types that users may register.
+func jobTypes() []string {
+	return []string{JobTypeService, JobTypeBatch, JobTypeSystem, JobTypeSysBatch}
+}
+
+func (j *Job) validateKind(f faults) {
+	kind := j.GetType()
+	f.in("type").check(slices.Contains(jobTypes(), kind), "%s", wantOneOf(kind, jobTypes()))
+	ends := kind == JobTypeBatch || kind == JobTypeSysBatch
+	if p := j.Periodic; p != nil {
+		in := f.in("periodic")
+		in.check(ends, "only batch and sysbatch jobs can be periodic, this is a %s job", kind)
+		in.check(j.ParameterizedJob == nil, "a job can't be both periodic and parameterized")
+		p.validate(in)
+	}
+	if p := j.ParameterizedJob; p != nil {
+		in := f.in("parameterized")
+		in.check(ends, "only batch and sysbatch jobs can be parameterized, this is a %s job", kind)
+		p.validate(in)
+	}
+}
+
+func (p *PeriodicConfig) validate(f faults) {
+	spec := Value(p.Spec)
+	f.check(spec != "" || len(p.Specs) > 0, "set crons to a list of cron expressions")
+	f.check(spec == "" || len(p.Specs) == 0, "set either cron or crons, not both")
+	for _, s := range p.Crons() {
+		_, err := cronexpr.Parse(s)
+		f.check(err == nil, "%q is not a cron expression: %v", s, err)
+	}
+	_, err := time.LoadLocation(Value(p.TimeZone))
+	f.in("time_zone").check(err == nil, "%q is not a known time zone: use a name like Europe/Vienna", Value(p.TimeZone))
+}
+
+// Crons returns the cron expressions by which the job is launched.
+func (p *PeriodicConfig) Crons() []string {
+	if s := Value(p.Spec); s != "" {
+		return []string{s}
+	}
+	return p.Specs
+}
+
+// Next returns the first launch after t, the zero time if there is none.
+func (p *PeriodicConfig) Next(t time.Time) time.Time {
+	zone, err := time.LoadLocation(Value(p.TimeZone))
+	if err != nil {
+		return time.Time{}
+	}
+	var first time.Time
+	for _, s := range p.Crons() {
+		expr, err := cronexpr.Parse(s)
+		if err != nil {
+			continue
+		}
+		if next := expr.Next(t.In(zone)); !next.IsZero() && (first.IsZero() || next.Before(first)) {
+			first = next
+		}
+	}
+	return first
+}
+
+func (p *ParameterizedJobConfig) validate(f faults) {
+	allowed := []string{"optional", "required", "forbidden"}
+	f.in("payload").check(slices.Contains(allowed, p.Payload), "%s", wantOneOf(p.Payload, allowed))
+	for _, k := range p.MetaRequired {
+		f.check(!slices.Contains(p.MetaOptional, k), "the meta key %q is both required and optional", k)
+	}
+}
+
+func (j *Job) validateAffinities(f faults, list []*Affinity) {
+	if j.GetType() == JobTypeSystem {
+		f.check(len(list) == 0, "system jobs run on every node and can't have affinities")
+	}
+	for i, a := range list {
+		a.validate(f.in("affinity %d", i+1))
+	}
+}
+
+func (j *Job) validateSpreads(f faults, list []*Spread) {
+	if j.GetType() == JobTypeSystem || j.GetType() == JobTypeSysBatch {
+		f.check(len(list) == 0, "%s jobs run on every node and can't have spreads", j.GetType())
+	}
+	for i, s := range list {
+		s.validate(f.in("spread %d", i+1))
+	}
+}
+
+func wantOneOf(got string, allowed []string) string {
+	if got == "" {
+		return "must be one of " + strings.Join(allowed, ", ")
+	}
+	return "must be one of " + strings.Join(allowed, ", ") + `, is "` + got + `"`
+}
+
+func mapKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

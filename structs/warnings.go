@@ -1,0 +1,65 @@
+package structs
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Warnings returns what is allowed but probably not meant, as texts. The job
+// is canonical.
+func (j *Job) Warnings() []string {
+	f := newFaults()
+	if p := j.Periodic; p != nil && Value(p.Spec) != "" {
+		f.in("periodic > cron").add("is deprecated, use crons with a list")
+	}
+	auto, canaries := 0, 0
+	for _, g := range j.TaskGroups {
+		g.warn(f.in("group %q", g.GetName()))
+		if g.Update != nil && Value(g.Update.Canary) > 0 {
+			canaries++
+			if Value(g.Update.AutoPromote) {
+				auto++
+			}
+		}
+	}
+	f.check(auto == 0 || auto == canaries,
+		"auto_promote must be true for all groups with canaries, else none is promoted by itself")
+	out := make([]string, 0, len(*f.list))
+	for _, w := range *f.list {
+		out = append(out, w.String())
+	}
+	return out
+}
+
+func (g *TaskGroup) warn(f faults) {
+	if u := g.Update; u != nil && g.GetCount() > 0 {
+		f.in("update > max_parallel").check(Value(u.MaxParallel) <= g.GetCount(),
+			"is %d, more than the group's count of %d: a destructive update will stop the whole group", Value(u.MaxParallel), g.GetCount())
+	}
+	f.in("max_client_disconnect").check(g.MaxClientDisconnect == nil, "is deprecated and ignored, use disconnect > lost_after")
+	f.in("stop_after_client_disconnect").check(g.StopAfterClientDisconnect == nil, "is deprecated and ignored, use disconnect > stop_on_client_after")
+	f.in("prevent_reschedule_on_lost").check(g.PreventRescheduleOnLost == nil, "is deprecated and ignored, use disconnect > replace")
+	for _, n := range g.Networks {
+		f.in("network > mbits").check(n.MBits == nil, "is deprecated and ignored")
+	}
+	for _, t := range g.Tasks {
+		in := f.in("task %q", t.Name)
+		if r := t.Resources; r != nil {
+			in.in("resources > iops").check(Value(r.IOPS) == 0, "is ignored")
+			in.in("resources > network").check(len(r.Networks) == 0, "is deprecated, use a network block in the group")
+		}
+		for _, tmpl := range t.Templates {
+			in.in("template > vault_grace").check(Value(tmpl.VaultGrace) == 0, "is deprecated and ignored")
+		}
+		in.in("kill_timeout").check(t.GetKillTimeout() <= MaxKillTimeout,
+			"is %s, but nodes grant at most %s unless they are configured with a longer max_kill_timeout", t.GetKillTimeout(), MaxKillTimeout)
+	}
+}
+
+// WarningText puts warnings into the form that the API answers with.
+func WarningText(warnings []string) string {
+	if len(warnings) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d warning(s):\n\n* %s", len(warnings), strings.Join(warnings, "\n* "))
+}
