@@ -1,0 +1,252 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/steppe-run/steppe/server"
+	"github.com/steppe-run/steppe/structs"
+)
+
+const (
+	prefixMatches = 20  // a context
+	fuzzyMatches  = 100 // a context
+	fuzzyMinimum  = 2   // characters
+)
+
+// searchSources yields the IDs of each context that begin with a prefix.
+var searchSources = map[string]func(c *call, v View, prefix string, yield func(id string) bool){
+	structs.SearchAllocs: func(c *call, v View, prefix string, yield func(string) bool) {
+		v.Allocs(c.namespace, prefix)(func(a *structs.Allocation) bool { return yield(a.ID) })
+	},
+	structs.SearchDeployments: func(c *call, v View, prefix string, yield func(string) bool) {
+		v.Deployments(c.namespace, prefix)(func(d *structs.Deployment) bool { return yield(d.ID) })
+	},
+	structs.SearchEvals: func(c *call, v View, prefix string, yield func(string) bool) {
+		v.Evals(c.namespace, prefix)(func(e *structs.Evaluation) bool { return yield(e.ID) })
+	},
+	structs.SearchJobs: func(c *call, v View, prefix string, yield func(string) bool) {
+		v.Jobs(c.namespace, prefix)(func(j *structs.Job) bool { return yield(j.GetID()) })
+	},
+	structs.SearchNodes: func(_ *call, v View, prefix string, yield func(string) bool) {
+		v.Nodes(prefix)(func(n *structs.Node) bool { return yield(n.ID) })
+	},
+	structs.SearchNodePools: func(_ *call, v View, prefix string, yield func(string) bool) {
+		v.NodePools(prefix)(func(p *structs.NodePool) bool { return yield(p.Name) })
+	},
+	structs.SearchNamespaces: func(_ *call, v View, prefix string, yield func(string) bool) {
+		v.Namespaces(prefix)(func(n *structs.Namespace) bool { return yield(n.Name) })
+	},
+}
+
+// search finds objects of any kind by the beginning of their ID.
+func search(c *call, v View) (reply, error) {
+	var req structs.SearchRequest
+	if err := c.decodeOnce(&req); err != nil {
+		return reply{}, err
+	}
+	contexts, err := searchContexts(req.Context, searchSources)
+	if err != nil {
+		return reply{}, err
+	}
+	out := &structs.SearchResponse{Matches: map[string][]string{}, Truncations: map[string]bool{}}
+	for _, context := range contexts {
+		ids := []string{}
+		searchSources[context](c, v, req.Prefix, func(id string) bool {
+			if len(ids) == prefixMatches {
+				out.Truncations[context] = true
+				return false
+			}
+			ids = append(ids, id)
+			return true
+		})
+		out.Matches[context] = ids
+		if !out.Truncations[context] {
+			out.Truncations[context] = false
+		}
+	}
+	index := c.indexOf(v)
+	out.QueryMeta = c.queryMeta(index)
+	return reply{value: out, index: index}, nil
+}
+
+func searchContexts[F any](asked string, known map[string]F) ([]string, error) {
+	if asked == structs.SearchAll || asked == "" {
+		return sorted(known), nil
+	}
+	if _, ok := known[asked]; !ok {
+		return nil, refuse(http.StatusBadRequest, "context %q can't be searched: use %s or %s", asked, structs.SearchAll, strings.Join(sorted(known), ", "))
+	}
+	return []string{asked}, nil
+}
+
+// found is one object that a fuzzy search may match, by its name.
+type found struct {
+	name  string
+	id    string
+	scope []string
+}
+
+// fuzzySources yields the names of each context.
+var fuzzySources = map[string]func(c *call, v View, yield func(found) bool){
+	structs.SearchNodes: func(_ *call, v View, yield func(found) bool) {
+		v.Nodes("")(func(n *structs.Node) bool { return yield(found{name: n.Name, id: n.Name, scope: []string{n.ID}}) })
+	},
+	structs.SearchClasses: func(_ *call, v View, yield func(found) bool) {
+		v.Nodes("")(func(n *structs.Node) bool {
+			return yield(found{name: n.NodeClass, id: n.NodeClass, scope: []string{n.ID}})
+		})
+	},
+	structs.SearchNodePools: func(_ *call, v View, yield func(found) bool) {
+		v.NodePools("")(func(p *structs.NodePool) bool { return yield(found{name: p.Name, id: p.Name}) })
+	},
+	structs.SearchNamespaces: func(_ *call, v View, yield func(found) bool) {
+		v.Namespaces("")(func(n *structs.Namespace) bool { return yield(found{name: n.Name, id: n.Name}) })
+	},
+	structs.SearchAllocs: func(c *call, v View, yield func(found) bool) {
+		v.Allocs(c.namespace, "")(func(a *structs.Allocation) bool {
+			return yield(found{name: a.Name, id: a.Name, scope: []string{a.Namespace, a.ID}})
+		})
+	},
+	structs.SearchJobs: func(c *call, v View, yield func(found) bool) {
+		v.Jobs(c.namespace, "")(func(j *structs.Job) bool {
+			return yield(found{name: j.GetName(), id: j.GetName(), scope: []string{j.GetNamespace(), j.GetID()}})
+		})
+	},
+	structs.SearchGroups:   partsOfJobs(groupNames),
+	structs.SearchTasks:    partsOfJobs(taskNames),
+	structs.SearchServices: partsOfJobs(serviceNames),
+	structs.SearchImages:   partsOfJobs(configNames("image")),
+	structs.SearchCommands: partsOfJobs(configNames("command")),
+}
+
+// partsOfJobs yields what parts names in every job.
+func partsOfJobs(parts func(j *structs.Job, yield func(name string, scope ...string) bool) bool) func(*call, View, func(found) bool) {
+	return func(c *call, v View, yield func(found) bool) {
+		for j := range v.Jobs(c.namespace, "") {
+			ok := parts(j, func(name string, scope ...string) bool {
+				return yield(found{name: name, id: name, scope: append([]string{j.GetNamespace(), j.GetID()}, scope...)})
+			})
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+func groupNames(j *structs.Job, yield func(string, ...string) bool) bool {
+	for _, g := range j.TaskGroups {
+		if !yield(g.GetName()) {
+			return false
+		}
+	}
+	return true
+}
+
+func taskNames(j *structs.Job, yield func(string, ...string) bool) bool {
+	for _, g := range j.TaskGroups {
+		for _, t := range g.Tasks {
+			if !yield(t.Name, g.GetName()) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func serviceNames(j *structs.Job, yield func(string, ...string) bool) bool {
+	for _, g := range j.TaskGroups {
+		for _, s := range g.Services {
+			if !yield(s.Name, g.GetName()) {
+				return false
+			}
+		}
+		for _, t := range g.Tasks {
+			for _, s := range t.Services {
+				if !yield(s.Name, g.GetName(), t.Name) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// configNames yields a text of each task's driver configuration.
+func configNames(field string) func(*structs.Job, func(string, ...string) bool) bool {
+	return func(j *structs.Job, yield func(string, ...string) bool) bool {
+		for _, g := range j.TaskGroups {
+			for _, t := range g.Tasks {
+				if text, ok := t.Config[field].(string); ok && !yield(text, g.GetName(), t.Name) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+}
+
+// fuzzySearch finds objects by a part of their name.
+func fuzzySearch(c *call, v View) (reply, error) {
+	var req structs.FuzzySearchRequest
+	if err := c.decodeOnce(&req); err != nil {
+		return reply{}, err
+	}
+	if len(req.Text) < fuzzyMinimum {
+		return reply{}, refuse(http.StatusInternalServerError, "fuzzy search query must be at least %d characters, got %d", fuzzyMinimum, len(req.Text))
+	}
+	contexts, err := searchContexts(req.Context, fuzzySources)
+	if err != nil {
+		return reply{}, err
+	}
+	text := strings.ToLower(req.Text)
+	out := &structs.FuzzySearchResponse{Matches: map[string][]structs.FuzzyMatch{}, Truncations: map[string]bool{}}
+	for _, context := range contexts {
+		matches := fuzzyIn(c, v, context, text)
+		if len(matches) == 0 {
+			continue
+		}
+		out.Truncations[context] = len(matches) > fuzzyMatches
+		out.Matches[context] = matches[:min(len(matches), fuzzyMatches)]
+	}
+	index := c.indexOf(v)
+	out.QueryMeta = c.queryMeta(index)
+	return reply{value: out, index: index}, nil
+}
+
+// fuzzyIn returns the matches of one context, the best first: the earlier in
+// its name the text stands, and the shorter the name, the better.
+func fuzzyIn(c *call, v View, context, text string) []structs.FuzzyMatch {
+	type scored struct {
+		at, length int
+		match      structs.FuzzyMatch
+	}
+	var hits []scored
+	fuzzySources[context](c, v, func(f found) bool {
+		if at := strings.Index(strings.ToLower(f.name), text); at >= 0 {
+			hits = append(hits, scored{at, len(f.name), structs.FuzzyMatch{ID: f.id, Scope: f.scope}})
+		}
+		return true
+	})
+	slices.SortStableFunc(hits, func(a, b scored) int {
+		if a.at != b.at {
+			return a.at - b.at
+		}
+		if a.length != b.length {
+			return a.length - b.length
+		}
+		return strings.Compare(a.match.ID, b.match.ID)
+	})
+	out := make([]structs.FuzzyMatch, 0, len(hits))
+	for _, h := range hits {
+		out = append(out, h.match)
+	}
+	return out
+}
+
+// searchTables are what a search may find something in.
+var searchTables = []server.Table{
+	server.TableJobs, server.TableNodes, server.TableAllocs, server.TableEvals,
+	server.TableDeployments, server.TableNodePools, server.TableNamespaces,
+}

@@ -1,0 +1,254 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// leaderPoll is how often a request that waits for a leader looks again.
+const leaderPoll = 25 * time.Millisecond
+
+// seat takes a request to whoever has to answer it.
+func (a *API) seat(c *call) (reply, error) {
+	r := c.route
+	if r.Seat == SeatHere {
+		return a.answer(c)
+	}
+	if c.region != "" && c.region != a.cfg.Region {
+		return a.toRegion(c)
+	}
+	if r.Seat == SeatNode {
+		return a.toNode(c)
+	}
+	if a.cfg.Server == nil {
+		return a.toServers(c)
+	}
+	if r.Seat == SeatServer || r.Seat == SeatRead && c.stale {
+		return a.answer(c)
+	}
+	here, err := a.awaitLeader(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if !here {
+		return a.forward(c, a.cfg.Server.ForwardTransport(), structs.ErrNoLeader)
+	}
+	if r.Seat == SeatRead {
+		if err := a.cfg.Server.ConsistentIndex(c.ctx()); err != nil {
+			return reply{}, notLeading(err)
+		}
+	}
+	rep, err := a.answer(c)
+	return rep, notLeading(err)
+}
+
+// notLeading says of a server that stopped leading in the middle of a request
+// what callers know how to handle: try again.
+func notLeading(err error) error {
+	var kind *structs.Error
+	if errors.As(err, &kind) && kind.Kind == structs.KindNotLeader {
+		return structs.ErrNoLeader
+	}
+	return err
+}
+
+// answer runs the row's function.
+func (a *API) answer(c *call) (reply, error) {
+	if c.route.look != nil {
+		return a.read(c)
+	}
+	return c.route.do(c)
+}
+
+// awaitLeader waits, for a bounded time, until this server leads (true) or
+// knows who does (false).
+func (a *API) awaitLeader(c *call) (here bool, err error) {
+	end := a.clock.Now().Add(a.cfg.LeaderWait)
+	for {
+		if a.cfg.Server.IsLeader() {
+			return true, nil
+		}
+		if _, known := a.cfg.Server.Leader(); known {
+			return false, nil
+		}
+		if !a.clock.Now().Before(end) {
+			return false, structs.ErrNoLeader
+		}
+		if err := a.pause(c.ctx(), leaderPoll); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (a *API) pause(ctx context.Context, d time.Duration) error {
+	t := a.clock.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C():
+		return nil
+	}
+}
+
+// read answers from a view, again and again while the caller waits for
+// something newer than it has.
+func (a *API) read(c *call) (reply, error) {
+	srv := a.cfg.Server
+	if srv == nil {
+		return a.toServers(c)
+	}
+	a.tellFreshness(c)
+	var patience <-chan time.Time
+	for {
+		var changed <-chan struct{}
+		if c.blocks() {
+			changed = srv.Store().Changed(c.route.watch...)
+		}
+		rep, err := c.route.look(c, srv.Store().Snapshot())
+		if err != nil || changed == nil || rep.index > c.index {
+			return rep, err
+		}
+		if patience == nil {
+			t := a.clock.NewTimer(c.wait + jitter(c.wait, c.id))
+			defer t.Stop()
+			patience = t.C()
+		}
+		select {
+		case <-changed:
+		case <-patience:
+			return rep, nil
+		case <-c.draining():
+			return rep, nil
+		case <-c.ctx().Done():
+			return reply{}, c.ctx().Err()
+		}
+	}
+}
+
+func (c *call) blocks() bool { return c.route.Blocking && c.index > 0 }
+
+// jitter spreads the callers that wait equally long over a sixteenth of it.
+func jitter(wait time.Duration, id string) time.Duration {
+	if len(id) < 8 {
+		return 0
+	}
+	n, err := strconv.ParseUint(id[:8], 16, 32) // ids begin with random hex digits
+	if err != nil {
+		return 0
+	}
+	return time.Duration(float64(wait/16) * float64(n) / (1 << 32))
+}
+
+// tellFreshness sets the headers that say how much an answer is worth.
+func (a *API) tellFreshness(c *call) {
+	srv := a.cfg.Server
+	_, known := srv.Leader()
+	contact := srv.LeaderContact()
+	if srv.IsLeader() {
+		known, contact = true, 0
+	}
+	h := c.w.Header()
+	h.Set("X-Nomad-KnownLeader", strconv.FormatBool(known))
+	h.Set("X-Nomad-LastContact", strconv.FormatInt(contact.Milliseconds(), 10))
+}
+
+// toNode takes a request to the node that it names.
+func (a *API) toNode(c *call) (reply, error) {
+	c.r.URL = nodeURL(c.r.URL)
+	nodeID, err := a.nodeOf(c)
+	if err != nil {
+		return reply{}, err
+	}
+	node, srv := a.cfg.Node, a.cfg.Server
+	if node != nil && nodeID == node.NodeID() {
+		return a.here(c)
+	}
+	if srv == nil {
+		return a.toServers(c)
+	}
+	if nodeID == "" || srv.Store().Snapshot().Node(nodeID) == nil {
+		return a.orLeader(c, a.unknownTarget(c, nodeID))
+	}
+	transport, err := srv.NodeTransport(nodeID)
+	if err != nil {
+		a.log.Debug("node can't be reached from here", "request", c.id, "node_id", nodeID, "error", err)
+		return a.orLeader(c, refuse(http.StatusNotFound, "No path to node %q: it isn't connected to any server right now", nodeID))
+	}
+	return a.forward(c, transport, refuse(http.StatusNotFound, "No path to node %q: the connection broke", nodeID))
+}
+
+// nodeOf finds out which node a request means: the one that keeps the
+// allocation, the one in the query, or this one. Empty means that it isn't
+// known here.
+func (a *API) nodeOf(c *call) (string, error) {
+	local := ""
+	if a.cfg.Node != nil {
+		local = a.cfg.Node.NodeID()
+	}
+	id := c.param("alloc_id")
+	if id == "" {
+		id = c.query.Get("node_id")
+		if id == "" && local == "" {
+			return "", refuse(http.StatusBadRequest, "No local Node and node_id not provided")
+		}
+		if id == "" {
+			id = local
+		}
+		return id, recordID("node", id)
+	}
+	if err := recordID("alloc", id); err != nil {
+		return "", err
+	}
+	if local != "" && a.cfg.Node.HasAlloc(id) {
+		return local, nil
+	}
+	if a.cfg.Server == nil {
+		return "", nil
+	}
+	if alloc := a.cfg.Server.Store().Snapshot().Alloc(id); alloc != nil {
+		return alloc.NodeID, nil
+	}
+	return "", nil
+}
+
+func (a *API) unknownTarget(c *call, nodeID string) error {
+	if id := c.param("alloc_id"); id != "" && nodeID == "" {
+		return refuse(http.StatusNotFound, "Unknown allocation %q", id)
+	}
+	return refuse(http.StatusNotFound, "Unknown node %q", nodeID)
+}
+
+// orLeader asks the leader before a follower gives up with err.
+func (a *API) orLeader(c *call, err error) (reply, error) {
+	srv := a.cfg.Server
+	if _, known := srv.Leader(); srv.IsLeader() || !known || c.hops() > 0 {
+		return reply{}, err
+	}
+	return a.forward(c, srv.ForwardTransport(), structs.ErrNoLeader)
+}
+
+// nodeURL is the path under which nodes answer, for the routes that callers
+// may also find elsewhere.
+func nodeURL(u *url.URL) *url.URL {
+	rest, elsewhere := strings.CutPrefix(u.Path, "/v1/allocation/")
+	if !elsewhere {
+		return u
+	}
+	moved := *u
+	moved.Path, moved.RawPath = "/v1/client/allocation/"+rest, ""
+	return &moved
+}
+
+// here hands a request to the agent's own node.
+func (a *API) here(c *call) (reply, error) {
+	a.cfg.Node.Handler().ServeHTTP(c.w, c.r)
+	return reply{sent: true}, nil
+}
