@@ -140,13 +140,11 @@ func (r *Replica) openDisk() error {
 	if err := r.stable.check(); err != nil {
 		return err
 	}
-	newest, err := verifySnapshots(filepath.Join(dir, "snapshots"))
+	snaps, newest, err := openSnapshots(dir, logger)
 	if err != nil {
 		return err
 	}
-	if r.snaps, err = raft.NewFileSnapshotStoreWithLogger(dir, retainSnapshots, logger); err != nil {
-		return fmt.Errorf("open snapshots: %w", err)
-	}
+	r.snaps = snaps
 	if err := r.disk.joins(newest); err != nil {
 		return err
 	}
