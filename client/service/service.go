@@ -1,0 +1,297 @@
+// Package service keeps the outside world informed of what the allocations of
+// this node offer: it registers native services, takes them back before a task
+// ends, and probes their checks.
+//
+// It must not know how tasks are run; it is told when one is up (Add) or about
+// to be down (Remove). Begin reading at Manager.
+package service
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/steppe-run/steppe/client/taskenv"
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/structs"
+)
+
+const (
+	// retryMin and retryMax bound the pause after the catalogue failed.
+	retryMin = 500 * time.Millisecond
+	retryMax = 30 * time.Second
+	// removePatience is how long Remove waits for the catalogue.
+	removePatience = 2 * time.Second
+)
+
+// Catalog is where services are registered.
+type Catalog interface {
+	UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error
+	DeleteServices(ctx context.Context, namespace string, ids []string) error
+}
+
+// Config is what a manager works with.
+type Config struct {
+	// Catalog may be nil: then checks are probed and nothing is registered.
+	Catalog Catalog
+	Clock   clock.Clock
+	Logger  *slog.Logger
+	// Changed is called when a check of an allocation has a new status.
+	Changed func(allocID string)
+}
+
+// Workload is what one task, or a group as a whole, offers.
+type Workload struct {
+	Alloc *structs.Allocation
+	Node  *structs.Node
+	// Task is empty for the services of the group.
+	Task     string
+	Services []*structs.Service
+	Env      *taskenv.Env
+	// Network is where the driver says that the task is reached, if it does.
+	Network *drivers.Network
+	// Restart is called when a check failed more often than its check_restart
+	// allows; task names the one meant, "" all of the group.
+	Restart func(task, reason string)
+}
+
+// key names a workload.
+type key struct{ alloc, task string }
+
+// Manager is the node's registrar and prober. It is safe for concurrent use.
+type Manager struct {
+	cfg  Config
+	wake chan struct{} // the catalogue has work
+	tick chan struct{} // the probes have work
+
+	mu      sync.Mutex
+	want    map[string]*structs.ServiceRegistration
+	have    map[string]*structs.ServiceRegistration
+	owned   map[key][]string // registration ids
+	probes  map[key][]*probe
+	flushed chan struct{} // closed after the next flush
+	running bool
+}
+
+// NewManager makes a manager; it works while Run runs.
+func NewManager(cfg Config) *Manager {
+	return &Manager{
+		cfg:     cfg,
+		wake:    make(chan struct{}, 1),
+		tick:    make(chan struct{}, 1),
+		want:    map[string]*structs.ServiceRegistration{},
+		have:    map[string]*structs.ServiceRegistration{},
+		owned:   map[key][]string{},
+		probes:  map[key][]*probe{},
+		flushed: make(chan struct{}),
+	}
+}
+
+// Run works until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	group := loop.New(ctx)
+	m.setRunning(true)
+	group.Go("register services", m.register)
+	group.Go("probe checks", m.probe)
+	err := group.Wait()
+	m.setRunning(false)
+	return err
+}
+
+func (m *Manager) setRunning(running bool) {
+	m.mu.Lock()
+	m.running = running
+	m.mu.Unlock()
+}
+
+// Add registers what a workload offers and begins to probe it. Added again, it
+// replaces what it was. It returns one error for each service that can't be
+// offered; the others are.
+func (m *Manager) Add(w Workload) []error {
+	regs, probes, errs := resolve(w, m.cfg.Clock.Now())
+	k := key{w.Alloc.ID, w.Task}
+	m.mu.Lock()
+	m.dropLocked(k, regs)
+	for _, reg := range regs {
+		m.want[reg.ID] = reg
+		m.owned[k] = append(m.owned[k], reg.ID)
+	}
+	retire(m.probes[k])
+	m.probes[k] = keepResults(m.probes[k], probes)
+	m.mu.Unlock()
+	poke(m.wake)
+	poke(m.tick)
+	return errs
+}
+
+// Remove takes back what a workload offers and stops its probes. It waits a
+// moment for the catalogue, so that nobody is sent to what is about to end; if
+// that fails it is tried again later.
+func (m *Manager) Remove(ctx context.Context, allocID, task string) {
+	k := key{allocID, task}
+	m.mu.Lock()
+	had := len(m.owned[k]) > 0
+	m.dropLocked(k, nil)
+	delete(m.owned, k)
+	retire(m.probes[k])
+	delete(m.probes, k)
+	flushed, running := m.flushed, m.running
+	m.mu.Unlock()
+	if !had || !running || m.cfg.Catalog == nil {
+		return
+	}
+	poke(m.wake)
+	timer := m.cfg.Clock.NewTimer(removePatience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
+	case <-flushed:
+	}
+}
+
+// dropLocked forgets the registrations of k that are not among keep.
+func (m *Manager) dropLocked(k key, keep []*structs.ServiceRegistration) {
+	kept := map[string]bool{}
+	for _, reg := range keep {
+		kept[reg.ID] = true
+	}
+	for _, id := range m.owned[k] {
+		if !kept[id] {
+			delete(m.want, id)
+		}
+	}
+	m.owned[k] = nil
+}
+
+// Checks returns the results of an allocation's checks by id.
+func (m *Manager) Checks(allocID string) map[string]*structs.AllocCheckStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]*structs.AllocCheckStatus{}
+	for k, probes := range m.probes {
+		if k.alloc != allocID {
+			continue
+		}
+		for _, p := range probes {
+			result := p.result
+			out[result.ID] = &result
+		}
+	}
+	return out
+}
+
+// register brings the catalogue to what is wanted, whenever that changes.
+func (m *Manager) register(ctx context.Context) error {
+	pause := retryMin
+	for ctx.Err() == nil {
+		if m.flush(ctx) {
+			pause = retryMin
+			m.sleep(ctx, 0, m.wake)
+			continue
+		}
+		m.sleep(ctx, pause, m.wake)
+		pause = min(pause*2, retryMax)
+	}
+	return ctx.Err()
+}
+
+// sleep returns when d is over (zero: never), wake has something or ctx ends.
+func (m *Manager) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	var due <-chan time.Time
+	if d > 0 {
+		timer := m.cfg.Clock.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C()
+	}
+	select {
+	case <-ctx.Done():
+	case <-due:
+	case <-wake:
+	}
+}
+
+// flush sends what differs and reports whether nothing is left to do.
+func (m *Manager) flush(ctx context.Context) bool {
+	if m.cfg.Catalog == nil {
+		return true
+	}
+	m.mu.Lock()
+	upserts, deletes := m.differenceLocked()
+	done := m.flushed
+	m.flushed = make(chan struct{})
+	m.mu.Unlock()
+	defer close(done)
+	ok := true
+	for namespace, ids := range deletes {
+		if err := m.cfg.Catalog.DeleteServices(ctx, namespace, ids); err != nil {
+			m.cfg.Logger.Warn("services could not be deregistered and are tried again", logx.KeyError, err, logx.KeyCount, len(ids))
+			ok = false
+			continue
+		}
+		m.sent(func() {
+			for _, id := range ids {
+				delete(m.have, id)
+			}
+		})
+	}
+	if len(upserts) == 0 {
+		return ok
+	}
+	if err := m.cfg.Catalog.UpsertServices(ctx, upserts); err != nil {
+		m.cfg.Logger.Warn("services could not be registered and are tried again", logx.KeyError, err, logx.KeyCount, len(upserts))
+		return false
+	}
+	m.sent(func() {
+		for _, reg := range upserts {
+			m.have[reg.ID] = reg
+		}
+	})
+	return ok
+}
+
+func (m *Manager) sent(f func()) {
+	m.mu.Lock()
+	f()
+	m.mu.Unlock()
+}
+
+func (m *Manager) differenceLocked() (upserts []*structs.ServiceRegistration, deletes map[string][]string) {
+	for id, reg := range m.want {
+		if !reflect.DeepEqual(m.have[id], reg) {
+			upserts = append(upserts, reg)
+		}
+	}
+	deletes = map[string][]string{}
+	for id, reg := range m.have {
+		if m.want[id] == nil {
+			deletes[reg.Namespace] = append(deletes[reg.Namespace], id)
+		}
+	}
+	return upserts, deletes
+}
+
+// Reregister has everything registered anew: the servers may have forgotten
+// it while the node was away.
+func (m *Manager) Reregister() {
+	m.mu.Lock()
+	for id := range m.have {
+		if m.want[id] != nil {
+			delete(m.have, id)
+		}
+	}
+	m.mu.Unlock()
+	poke(m.wake)
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
