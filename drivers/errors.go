@@ -16,6 +16,10 @@ var ErrUnsupported = errors.New("not supported by this driver")
 // the call couldn't be repeated.
 var ErrPluginGone = errors.New("driver plugin has shut down")
 
+// ErrTaskLost says that a driver plugin was started again and couldn't take a
+// task back: whether it still runs is unknown, so destroy and start it anew.
+var ErrTaskLost = errors.New("task was lost when its driver plugin was restarted")
+
 // UnknownDriverError says that a node has no driver of that name.
 type UnknownDriverError struct{ Name string }
 
