@@ -4,70 +4,218 @@
 // them together and turns what users ask into one command each.
 //
 // It must not know HTTP's routes, the command line, or what a node does with
-// an allocation. Begin reading at Server.
+// an allocation. Begin reading at Server, then lead (term.go) for what the
+// leader does, and RegisterJob (jobs.go) for a typical action.
 package server
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/server/members"
+	"github.com/steppe-run/steppe/server/replica"
+	"github.com/steppe-run/steppe/server/session"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // Server is one member of a region's control plane.
 type Server struct {
-	cfg   Config
-	store *state.Store
+	cfg     Config
+	id      string
+	log     *slog.Logger
+	store   *state.Store
+	fsm     *fsm
+	mux     *link.Mux
+	replica *replica.Replica
+	members *members.Members
+	session *session.Server
+	forward net.Listener
+	leader  *leaderTransport
+
+	// term is what only the leader has; nil on everyone else, and on a leader
+	// that isn't ready yet.
+	term atomic.Pointer[term]
 }
 
-// New prepares a server; nothing is bound or started yet.
+// New opens a server: its log is read, its addresses are bound. It serves once
+// Run runs, and Run must be called for it to be closed.
 func New(cfg Config) (*Server, error) {
-	return &Server{cfg: cfg.withDefaults(), store: state.New(state.Options{})}, nil
+	cfg = cfg.withDefaults()
+	id, err := serverID(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{})}
+	s.fsm = newFSM(s.store)
+	s.leader = &leaderTransport{server: s}
+	if err := s.open(); err != nil {
+		s.abandon()
+		return nil, err
+	}
+	return s, nil
 }
+
+// open binds and opens what the server consists of, in the order in which one
+// part needs the other.
+func (s *Server) open() error {
+	var err error
+	if s.mux, err = link.Listen(s.cfg.LinkAddr, s.cfg.TLS, s.log); err != nil {
+		return fmt.Errorf("bind the link address %s: %w", s.cfg.LinkAddr, err)
+	}
+	if s.cfg.LinkAdvertiseAddr == "" {
+		s.cfg.LinkAdvertiseAddr = s.mux.Addr().String()
+	}
+	s.forward = s.mux.Listener(link.ALPNHTTP)
+	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
+		return fmt.Errorf("open the log: %w", err)
+	}
+	gossip, err := s.membersConfig()
+	if err != nil {
+		return err
+	}
+	if s.members, err = members.Open(gossip); err != nil {
+		return fmt.Errorf("open gossip on %s: %w", s.cfg.SerfAddr, err)
+	}
+	s.session, err = session.New(session.Config{
+		Backend:  backend{s},
+		Cluster:  cluster{s},
+		Listener: s.mux.Listener(link.ALPNSession),
+		TLS:      s.cfg.TLS,
+		Clock:    s.cfg.Clock,
+		Logger:   s.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open node sessions: %w", err)
+	}
+	return nil
+}
+
+// abandon closes what open had opened before it failed: each part closes when
+// its Run ends.
+func (s *Server) abandon() {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	g := loop.New(over)
+	if s.members != nil {
+		g.Go("gossip", s.members.Run)
+	}
+	if s.replica != nil {
+		g.Go("log", s.replica.Run)
+	}
+	if s.mux != nil {
+		g.Go("link", s.mux.Run)
+	}
+	_ = g.Wait() // what failed first is what the caller wants to know
+}
+
+// Run serves until ctx ends or something fails for good.
+func (s *Server) Run(ctx context.Context) error {
+	g := loop.New(ctx)
+	g.Go("link", s.mux.Run)
+	g.Go("log", s.replica.Run)
+	g.Go("state", s.fsm.watch)
+	g.Go("gossip", s.members.Run)
+	g.Go("bootstrap", s.bootstrap)
+	g.Go("sessions", s.session.Run)
+	g.Go("leadership", s.followLeadership)
+	err := g.Wait()
+	s.leader.close()
+	return err
+}
+
+func (s *Server) replicaConfig() replica.Config {
+	return replica.Config{
+		ID:       s.id,
+		Addr:     s.cfg.LinkAdvertiseAddr,
+		DataDir:  s.cfg.DataDir,
+		Listener: s.mux.Listener(link.ALPNRaft),
+		Dial: func(ctx context.Context, addr string) (net.Conn, error) {
+			return link.Dial(ctx, addr, s.cfg.TLS, link.ALPNRaft)
+		},
+		FSM:        s.fsm,
+		Dev:        s.cfg.Dev,
+		Multiplier: s.cfg.RaftMultiplier,
+		Clock:      s.cfg.Clock,
+		Logger:     s.log,
+	}
+}
+
+// bootstrap makes the first Raft configuration, if there is none yet and
+// enough servers have met.
+func (s *Server) bootstrap(ctx context.Context) error {
+	err := s.members.Bootstrap(ctx, s.replica.HasState, func(voters []members.Voter) error {
+		servers := make([]replica.Server, 0, len(voters))
+		for _, v := range voters {
+			servers = append(servers, replica.Server{ID: v.ID, Addr: v.Addr, Voter: true})
+		}
+		return s.replica.Bootstrap(servers)
+	})
+	if err != nil {
+		return fmt.Errorf("bootstrap: %w", err)
+	}
+	return nil
+}
+
+// ID is the server's identity for life.
+func (s *Server) ID() string { return s.id }
 
 // Store is the replicated state, for reads.
 func (s *Server) Store() *state.Store { return s.store }
 
-// Run serves until ctx ends or something fails for good.
-func (s *Server) Run(ctx context.Context) error { return structs.NotBuilt("servers") }
+// LinkAddr is the address of the node protocol, as told to others.
+func (s *Server) LinkAddr() string { return s.cfg.LinkAdvertiseAddr }
 
-// Ready is closed once the server has bound its addresses.
-func (s *Server) Ready() <-chan struct{} { return nil }
-
-// LinkAddr is the bound address of the node protocol, once Ready.
-func (s *Server) LinkAddr() string { return s.cfg.LinkAddr }
-
-// SerfAddr is the bound address of gossip, once Ready.
-func (s *Server) SerfAddr() string { return s.cfg.SerfAddr }
-
-// ForwardListener accepts connections by which other servers forward HTTP
+// ForwardListener accepts connections by which other agents forward HTTP
 // requests; the agent serves its API on it.
-func (s *Server) ForwardListener() net.Listener { return nil }
+func (s *Server) ForwardListener() net.Listener { return s.forward }
 
-// ForwardTransport carries HTTP requests to the leader's API.
-func (s *Server) ForwardTransport() http.RoundTripper { return nil }
+// ForwardTransport carries HTTP requests to the leader's API, whatever host
+// they name. It may be kept; it follows the leader.
+func (s *Server) ForwardTransport() http.RoundTripper { return s.leader }
 
 // NodeTransport carries HTTP requests to a node's own API.
 func (s *Server) NodeTransport(nodeID string) (http.RoundTripper, error) {
-	return nil, structs.NotBuilt("streams to nodes")
+	return s.session.NodeTransport(nodeID)
 }
 
 // IsLeader reports whether this server leads its region right now.
-func (s *Server) IsLeader() bool { return false }
+func (s *Server) IsLeader() bool { return s.replica.IsLeader() }
 
 // Leader returns the leader's link address, if one is known.
-func (s *Server) Leader() (addr string, known bool) { return "", false }
+func (s *Server) Leader() (addr string, known bool) {
+	_, addr, known = s.replica.Leader()
+	return addr, known
+}
 
 // LeaderContact is how long ago this server heard from the leader; zero on the
 // leader.
-func (s *Server) LeaderContact() time.Duration { return 0 }
+func (s *Server) LeaderContact() time.Duration { return s.replica.LastContact() }
 
 // ConsistentIndex waits until a read on this server, which must be the leader,
 // sees everything acknowledged before the call.
-func (s *Server) ConsistentIndex(ctx context.Context) error { return structs.ErrNoLeader }
+func (s *Server) ConsistentIndex(ctx context.Context) error {
+	if _, err := s.leading(); err != nil {
+		return err
+	}
+	_, err := outcome(nil, s.replica.Verify(ctx))
+	return err
+}
 
-// Stats are figures for people, by room.
-func (s *Server) Stats() map[string]map[string]string { return nil }
+// leading returns the current term, or why there is none.
+func (s *Server) leading() (*term, error) {
+	if t := s.term.Load(); t != nil {
+		return t, nil
+	}
+	if _, known := s.Leader(); known && !s.IsLeader() {
+		return nil, structs.ErrNotLeader
+	}
+	return nil, structs.ErrNoLeader
+}

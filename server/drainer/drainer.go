@@ -1,0 +1,282 @@
+// Package drainer empties nodes that are being drained: service allocations
+// move max_parallel at a time, batch ones may end by themselves, system ones
+// stop last; at the deadline all that is left moves.
+//
+// It must not know clocks, the log or the scheduler: a Step takes a view and
+// the time and returns what to propose. It has no memory: what it has begun is
+// written on the allocations. Begin reading at Drainer.Step.
+package drainer
+
+import (
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// View is what the drainer reads of the state.
+type View interface {
+	Nodes(prefix string) iter.Seq[*structs.Node]
+	Node(id string) *structs.Node
+	Job(namespace, id string) *structs.Job
+	AllocsByNode(nodeID string) iter.Seq[*structs.Allocation]
+	AllocsByJob(namespace, id string) iter.Seq[*structs.Allocation]
+}
+
+// maxTransitions bounds one command.
+const maxTransitions = 1024
+
+// Drainer decides what draining nodes give up next.
+type Drainer struct{ newID func() string }
+
+// New returns a drainer; newID makes identifiers of evaluations.
+func New(newID func() string) *Drainer { return &Drainer{newID: newID} }
+
+// Step returns what is to be proposed now, and when to look again even if
+// nothing changes (zero: no need).
+func (d *Drainer) Step(v View, now time.Time) (commands []command.Command, wake time.Time) {
+	s := &step{v: v, now: now, newID: d.newID, groups: map[groupKey]bool{}, jobs: map[structs.NamespacedID]*structs.Allocation{}}
+	for n := range v.Nodes("") {
+		if n.DrainStrategy != nil {
+			s.drain(n)
+		}
+	}
+	return s.commands(), s.wake
+}
+
+type groupKey struct{ namespace, job, group string }
+
+// step is one look at all draining nodes.
+type step struct {
+	v     View
+	now   time.Time
+	newID func() string
+
+	groups map[groupKey]bool // looked at already
+	move   []string
+	// jobs need an evaluation; the value is one of their allocations.
+	jobs map[structs.NamespacedID]*structs.Allocation
+	done []*structs.Node
+	wake time.Time
+}
+
+// drain sorts a node's allocations by what is to be done with them.
+func (s *step) drain(n *structs.Node) {
+	forced := s.forced(n)
+	var system []*structs.Allocation
+	left := 0
+	for a := range s.v.AllocsByNode(n.ID) {
+		if a.ClientTerminal() {
+			continue
+		}
+		kind := jobType(a)
+		if kind == structs.JobTypeSystem || kind == structs.JobTypeSysBatch {
+			system = append(system, a)
+			continue
+		}
+		left++
+		switch {
+		case !movable(a):
+		case forced:
+			s.migrate(a)
+		case kind == structs.JobTypeService:
+			s.group(a)
+		}
+	}
+	switch {
+	case left > 0:
+	case len(system) == 0 || n.DrainStrategy.IgnoreSystemJobs:
+		s.done = append(s.done, n)
+	default:
+		for _, a := range system {
+			if movable(a) {
+				s.migrate(a)
+			}
+		}
+	}
+}
+
+// forced reports whether the node's deadline has passed, and else notes when
+// it will.
+func (s *step) forced(n *structs.Node) bool {
+	strategy := n.DrainStrategy
+	if strategy.Deadline < 0 {
+		return true
+	}
+	if strategy.ForceDeadline.IsZero() {
+		return false
+	}
+	if !strategy.ForceDeadline.After(s.now) {
+		return true
+	}
+	s.lookAgain(strategy.ForceDeadline)
+	return false
+}
+
+// group moves as many allocations of a's group as its migrate block allows.
+func (s *step) group(a *structs.Allocation) {
+	key := groupKey{a.Namespace, a.JobID, a.TaskGroup}
+	if s.groups[key] {
+		return
+	}
+	s.groups[key] = true
+	job := s.v.Job(a.Namespace, a.JobID)
+	tg := job.LookupTaskGroup(a.TaskGroup)
+	if job.Stopped() || tg == nil {
+		return // the job's own evaluation stops it
+	}
+	parallel := 1
+	if tg.Migrate != nil {
+		parallel = max(1, structs.ValueOr(tg.Migrate.MaxParallel, 1))
+	}
+	var healthy, unhealthy []*structs.Allocation
+	serving, moving := 0, 0
+	for other := range s.v.AllocsByJob(a.Namespace, a.JobID) {
+		if other.TaskGroup != a.TaskGroup || other.ClientTerminal() {
+			continue
+		}
+		if !movable(other) {
+			moving++
+			continue
+		}
+		ok := s.healthy(other, tg)
+		if ok {
+			serving++
+		}
+		if n := s.v.Node(other.NodeID); n == nil || n.DrainStrategy == nil {
+			continue
+		}
+		if ok {
+			healthy = append(healthy, other)
+		} else {
+			unhealthy = append(unhealthy, other)
+		}
+	}
+	spare := serving - (tg.GetCount() - parallel)
+	s.migrate(healthy[:clamp(spare, len(healthy))]...)
+	// What doesn't serve costs nothing to move, but not all at once either.
+	s.migrate(unhealthy[:clamp(parallel-moving, len(unhealthy))]...)
+}
+
+// healthy reports whether an allocation counts as serving: the client says so,
+// or it has run for min_healthy_time.
+func (s *step) healthy(a *structs.Allocation, tg *structs.TaskGroup) bool {
+	if a.DeploymentStatus.HasHealth() {
+		return a.DeploymentStatus.IsHealthy()
+	}
+	if a.ClientStatus != structs.AllocClientRunning {
+		return false
+	}
+	settle := 10 * time.Second
+	if tg.Migrate != nil {
+		settle = structs.ValueOr(tg.Migrate.MinHealthyTime, settle)
+	}
+	var last time.Time
+	for _, ts := range a.TaskStates {
+		if ts.StartedAt.After(last) {
+			last = ts.StartedAt
+		}
+	}
+	at := last.Add(settle)
+	if at.After(s.now) {
+		s.lookAgain(at)
+		return false
+	}
+	return true
+}
+
+func (s *step) migrate(allocs ...*structs.Allocation) {
+	for _, a := range allocs {
+		s.move = append(s.move, a.ID)
+		s.jobs[a.JobNamespacedID()] = a
+	}
+}
+
+func (s *step) lookAgain(at time.Time) {
+	if s.wake.IsZero() || at.Before(s.wake) {
+		s.wake = at
+	}
+}
+
+func (s *step) commands() []command.Command {
+	var out []command.Command
+	evals := s.evals()
+	slices.Sort(s.move)
+	yes := true
+	for len(s.move) > 0 {
+		n := min(len(s.move), maxTransitions)
+		c := &command.TransitionAllocs{Now: s.now.UnixNano()}
+		for _, id := range s.move[:n] {
+			c.Transitions = append(c.Transitions, command.AllocTransition{
+				AllocID: id, Transition: structs.DesiredTransition{Migrate: &yes},
+			})
+		}
+		if s.move = s.move[n:]; len(s.move) == 0 {
+			c.Evals = evals
+		}
+		out = append(out, c)
+	}
+	for _, n := range s.done {
+		out = append(out, &command.SetNodeDrain{
+			NodeID:   n.ID,
+			Complete: true,
+			Event: &structs.NodeEvent{
+				Message: "Node drain complete", Subsystem: structs.NodeEventDrain, Timestamp: s.now,
+			},
+			Now: s.now.UnixNano(),
+		})
+	}
+	return out
+}
+
+func (s *step) evals() []*structs.Evaluation {
+	var out []*structs.Evaluation
+	for key, a := range s.jobs {
+		e := &structs.Evaluation{
+			ID:          s.newID(),
+			Namespace:   key.Namespace,
+			Priority:    structs.JobDefaultPriority,
+			Type:        jobType(a),
+			TriggeredBy: structs.TriggerNodeDrain,
+			JobID:       key.ID,
+			NodeID:      a.NodeID,
+			Status:      structs.EvalStatusPending,
+			CreateTime:  s.now.UnixNano(),
+			ModifyTime:  s.now.UnixNano(),
+		}
+		if job := s.v.Job(key.Namespace, key.ID); job != nil {
+			e.Priority = job.GetPriority()
+		}
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b *structs.Evaluation) int {
+		return compareIDs(a.JobNamespacedID(), b.JobNamespacedID())
+	})
+	return out
+}
+
+// movable reports whether the allocation should run and was not told to move.
+func movable(a *structs.Allocation) bool {
+	return a.DesiredStatus == structs.AllocDesiredRun && !structs.Value(a.DesiredTransition.Migrate)
+}
+
+func jobType(a *structs.Allocation) string {
+	if a.Job == nil {
+		return structs.JobTypeService
+	}
+	return a.Job.GetType()
+}
+
+func clamp(n, limit int) int { return max(0, min(n, limit)) }
+
+func compareIDs(a, b structs.NamespacedID) int {
+	switch {
+	case a == b:
+		return 0
+	case a.Namespace < b.Namespace || a.Namespace == b.Namespace && a.ID < b.ID:
+		return -1
+	}
+	return 1
+}

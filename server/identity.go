@@ -1,0 +1,45 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/steppe-run/steppe/internal/ids"
+)
+
+// serverID returns this server's identity for life, made on the first start
+// and kept in its data directory.
+func serverID(dataDir string) (string, error) {
+	path := filepath.Join(dataDir, "server-id")
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return writeID(path)
+	case err != nil:
+		return "", fmt.Errorf("read server id: %w", err)
+	}
+	id := strings.TrimSpace(string(data))
+	if !ids.Valid(id) {
+		return "", fmt.Errorf("read server id: %s holds no id; restore it, or remove the whole data directory to join as a new server", path)
+	}
+	return id, nil
+}
+
+func writeID(path string) (string, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	id := ids.New()
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write server id: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return "", fmt.Errorf("write server id: %w", err)
+	}
+	return id, nil
+}

@@ -1,0 +1,125 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/steppe-run/steppe/server/placer"
+	"github.com/steppe-run/steppe/server/replica"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// proposeLimit bounds how long one command may take to be committed.
+const proposeLimit = 30 * time.Second
+
+// fsm is the store as the log drives it.
+type fsm struct {
+	store *state.Store
+	// fatal receives an entry that this build can't read: from there on this
+	// server would differ from the others, so it ends.
+	fatal chan error
+}
+
+func newFSM(store *state.Store) *fsm { return &fsm{store: store, fatal: make(chan error, 1)} }
+
+// Apply implements replica.FSM.
+func (f *fsm) Apply(index uint64, data []byte) any {
+	c, err := command.Decode(data)
+	if err != nil {
+		err = fmt.Errorf("read log entry %d: %w", index, err)
+		select {
+		case f.fatal <- err:
+		default: // the first one is enough
+		}
+		return err
+	}
+	return f.store.Apply(index, c)
+}
+
+// Snapshot implements replica.FSM.
+func (f *fsm) Snapshot() (replica.Snapshot, error) { return f.store.Snapshot(), nil }
+
+// Restore implements replica.FSM.
+func (f *fsm) Restore(r io.Reader) error { return f.store.Restore(r) }
+
+// watch ends the server when it can't follow the log any more.
+func (f *fsm) watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-f.fatal:
+		return err
+	}
+}
+
+// propose commits a command and returns what the store made of it.
+func (s *Server) propose(ctx context.Context, c command.Command) (any, error) {
+	data, err := command.Encode(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode command: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
+	defer cancel()
+	_, result, err := s.replica.Propose(ctx, data)
+	return outcome(result, err)
+}
+
+// commit is propose for commands whose result is an R.
+func commit[R any](ctx context.Context, s *Server, c command.Command) (R, error) {
+	var none R
+	result, err := s.propose(ctx, c)
+	if err != nil {
+		return none, err
+	}
+	r, ok := result.(R)
+	if !ok {
+		return none, fmt.Errorf("apply command: the store returned %T where %T was due", result, none)
+	}
+	return r, nil
+}
+
+// outcome turns the log's errors into those that callers know, and a refusal
+// of the store into an error.
+func outcome(result any, err error) (any, error) {
+	switch {
+	case errors.Is(err, replica.ErrNotLeader):
+		return nil, structs.ErrNotLeader
+	case errors.Is(err, replica.ErrLeadershipLost):
+		return nil, structs.NewError(structs.KindUnavailable,
+			"leadership was lost while the change was under way: it may or may not have been made; read the state, then retry")
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, structs.NewError(structs.KindUnavailable,
+			"the change was not committed in time: it may still be made; read the state, then retry")
+	case err != nil:
+		return nil, fmt.Errorf("commit command: %w", err)
+	}
+	if refusal, ok := result.(error); ok {
+		return nil, refusal
+	}
+	return result, nil
+}
+
+// planLog is the log as the placer uses it.
+type planLog struct{ s *Server }
+
+// Propose implements placer.Log.
+func (l planLog) Propose(c command.Command) (placer.Future, error) {
+	data, err := command.Encode(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode plans: %w", err)
+	}
+	return planFuture{l.s.replica.ProposeAsync(data)}, nil
+}
+
+type planFuture struct{ f *replica.Future }
+
+// Wait implements placer.Future.
+func (p planFuture) Wait(ctx context.Context) (any, error) {
+	_, result, err := p.f.Wait(ctx)
+	return outcome(result, err)
+}

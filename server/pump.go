@@ -1,0 +1,241 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server/blocked"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// pump tells the leader's rooms what each applied entry changed.
+func (t *term) pump(ctx context.Context, sub *state.Subscription) error {
+	for {
+		change, err := sub.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("follow the state: %w", err)
+		}
+		for i := range change.Events {
+			t.absorb(&change.Events[i], change.Index)
+		}
+		t.broker.Enqueue(t.blocked.Woken()...)
+	}
+}
+
+func (t *term) absorb(ev *state.Event, index uint64) {
+	switch ev.Table() {
+	case state.TableEvals:
+		t.absorbEval(ev)
+	case state.TableNodes:
+		t.absorbNode(ev, index)
+	case state.TableAllocs:
+		t.absorbAlloc(ev, index)
+	case state.TableDeployments:
+		t.deploys.note(ev.Key(), false)
+	case state.TableSchedulerConfig:
+		if cfg, ok := ev.New().(*structs.SchedulerConfiguration); ok {
+			t.broker.SetPaused(cfg.PauseEvalBroker)
+		}
+		t.blocked.WakeAll(index)
+	}
+}
+
+func (t *term) absorbEval(ev *state.Event) {
+	e, ok := ev.New().(*structs.Evaluation)
+	if !ok {
+		if old, ok := ev.Old().(*structs.Evaluation); ok {
+			t.broker.Forget(old.ID)
+			t.blocked.Forget(old)
+		}
+		return
+	}
+	switch {
+	case e.Status == structs.EvalStatusPending:
+		t.broker.Enqueue(e)
+	case e.Status == structs.EvalStatusBlocked:
+		t.blocked.Block(e, needOf(t.s.store.Snapshot(), e))
+	case e.Terminal():
+		t.broker.Forget(e.ID)
+		t.blocked.Forget(e)
+		if e.Status == structs.EvalStatusComplete && e.BlockedEval == "" {
+			t.blocked.Settle(e.JobNamespacedID(), e.ModifyIndex)
+		}
+	}
+}
+
+func (t *term) absorbNode(ev *state.Event, index uint64) {
+	n, ok := ev.New().(*structs.Node)
+	if !ok {
+		t.heartbeats.Forget(ev.Key())
+		t.drains.note()
+		return
+	}
+	old, _ := ev.Old().(*structs.Node)
+	if n.DrainStrategy != nil || old != nil && old.DrainStrategy != nil {
+		t.drains.note()
+	}
+	if n.Ready() {
+		t.blocked.Note(t.capacity(n, index))
+	}
+}
+
+// absorbAlloc looks at an allocation that changed: it may have made room, be
+// what a deployment or a drain waits for.
+func (t *term) absorbAlloc(ev *state.Event, index uint64) {
+	a, stays := ev.New().(*structs.Allocation)
+	old, existed := ev.Old().(*structs.Allocation)
+	if existed && !old.TerminalStatus() && (!stays || a.TerminalStatus()) {
+		if n := t.s.store.Snapshot().Node(old.NodeID); n != nil && n.Ready() {
+			t.blocked.Note(t.capacity(n, index))
+		}
+	}
+	if !stays {
+		return
+	}
+	if a.DeploymentID != "" {
+		ended := a.TerminalStatus() || a.DeploymentStatus.IsUnhealthy()
+		t.deploys.note(a.DeploymentID, ended)
+	}
+	t.drains.noteAlloc()
+}
+
+func (t *term) capacity(n *structs.Node, index uint64) blocked.Change {
+	free := n.Comparable()
+	free.Subtract(t.s.store.Snapshot().NodeUsage(n.ID))
+	return blocked.Change{Index: index, Class: n.ComputedClass, Pool: n.NodePool, Free: &free}
+}
+
+// needOf says what a blocked evaluation waits for: the least that any group of
+// its job takes that has unplaced allocations.
+func needOf(snap *state.Snapshot, e *structs.Evaluation) blocked.Need {
+	job := snap.Job(e.Namespace, e.JobID)
+	if job == nil {
+		return blocked.Need{}
+	}
+	need := blocked.Need{Pool: job.GetNodePool()}
+	if e.TriggeredBy == structs.TriggerMaxPlans || preempts(snap.SchedulerConfig(), job) {
+		return need
+	}
+	first := true
+	for name := range e.FailedTGAllocs {
+		g := job.LookupTaskGroup(name)
+		if g == nil {
+			return blocked.Need{Pool: need.Pool}
+		}
+		ask := g.AllocatedResources().Comparable()
+		if first {
+			need.Ask, first = ask, false
+			continue
+		}
+		need.Ask.CPU = min(need.Ask.CPU, ask.CPU)
+		need.Ask.MemoryMB = min(need.Ask.MemoryMB, ask.MemoryMB)
+		need.Ask.DiskMB = min(need.Ask.DiskMB, ask.DiskMB)
+	}
+	return need
+}
+
+// preempts reports whether a job may make room for itself, so that free room
+// says little about whether it fits.
+func preempts(cfg *structs.SchedulerConfiguration, job *structs.Job) bool {
+	switch job.GetType() {
+	case structs.JobTypeService:
+		return cfg.PreemptionConfig.ServiceSchedulerEnabled
+	case structs.JobTypeBatch:
+		return cfg.PreemptionConfig.BatchSchedulerEnabled
+	}
+	return true
+}
+
+// Times of the evaluations' housekeeping.
+const (
+	litterInterval   = 5 * time.Second
+	outrunInterval   = time.Minute
+	followUpDelay    = time.Minute
+	followUpJitterMS = 5 * 60 * 1000
+	litterBatch      = 1024
+)
+
+// collectLitter cancels evaluations that need not run and fails those that
+// could not.
+func (t *term) collectLitter(ctx context.Context) error {
+	nextOutrun := t.s.cfg.Clock.Now().Add(outrunInterval)
+	for {
+		timer := t.s.cfg.Clock.NewTimer(litterInterval)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-t.broker.Litter():
+			timer.Stop()
+		case <-timer.C():
+		}
+		if now := t.s.cfg.Clock.Now(); !now.Before(nextOutrun) {
+			nextOutrun = now.Add(outrunInterval)
+			t.blocked.WakeOutrun()
+			t.broker.Enqueue(t.blocked.Woken()...)
+		}
+		if err := t.sweepLitter(ctx); err != nil && !leaderGone(err) {
+			t.s.log.Warn("superseded evaluations could not be canceled; this is retried", logx.KeyError, err)
+		}
+	}
+}
+
+func (t *term) sweepLitter(ctx context.Context) error {
+	superseded, dead, missed := t.broker.Collect()
+	superseded = append(superseded, t.blocked.Litter()...)
+	now := t.s.cfg.Clock.Now()
+	var evals []*structs.Evaluation
+	for _, e := range superseded {
+		c := e.Clone()
+		c.Status = structs.EvalStatusCancelled
+		c.StatusDescription = "a later evaluation of the job covers this one"
+		c.ModifyTime = now.UnixNano()
+		evals = append(evals, c)
+	}
+	for _, e := range dead {
+		evals = append(evals, buried(e, now)...)
+	}
+	for len(evals) > 0 {
+		n := min(len(evals), litterBatch)
+		if _, err := t.s.propose(ctx, &command.UpsertEvals{Evals: evals[:n], Now: now.UnixNano()}); err != nil {
+			return err
+		}
+		evals = evals[n:]
+	}
+	if missed {
+		t.offerEvals(t.s.store.Snapshot())
+	}
+	return nil
+}
+
+// buried is an evaluation that failed at every delivery, and the one that
+// tries again later.
+func buried(e *structs.Evaluation, now time.Time) []*structs.Evaluation {
+	jitter := time.Duration(rand.New(rand.NewPCG(uint64(now.UnixNano()), e.CreateIndex)).IntN(followUpJitterMS)) * time.Millisecond
+	next := &structs.Evaluation{
+		ID:             ids.New(),
+		Namespace:      e.Namespace,
+		Priority:       e.Priority,
+		Type:           e.Type,
+		TriggeredBy:    structs.TriggerFailedFollowUp,
+		JobID:          e.JobID,
+		JobModifyIndex: e.JobModifyIndex,
+		Status:         structs.EvalStatusPending,
+		PreviousEval:   e.ID,
+		WaitUntil:      now.Add(followUpDelay + jitter),
+		CreateTime:     now.UnixNano(),
+		ModifyTime:     now.UnixNano(),
+	}
+	failed := e.Clone()
+	failed.Status = structs.EvalStatusFailed
+	failed.StatusDescription = "the evaluation failed each time it was tried; another one follows"
+	failed.NextEval = next.ID
+	failed.ModifyTime = now.UnixNano()
+	return []*structs.Evaluation{failed, next}
+}

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/server/blocked"
+	"github.com/steppe-run/steppe/server/broker"
+	"github.com/steppe-run/steppe/server/heartbeat"
+	"github.com/steppe-run/steppe/server/intake"
+	"github.com/steppe-run/steppe/server/placer"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Waits of the leader.
+const (
+	barrierLimit = 2 * time.Minute
+	termRetry    = time.Second
+)
+
+// term is what a server has while it leads: memory that is rebuilt from the
+// state whenever leadership changes.
+type term struct {
+	s          *Server
+	broker     *broker.Broker
+	blocked    *blocked.Tracker
+	heartbeats *heartbeat.Tracker
+	intake     *intake.Intake
+	placer     *placer.Placer
+	deploys    *deployLoop
+	drains     *drainLoop
+	sweeps     *sweepLoop
+	// beats wakes the loop that expires nodes when a node is new to it.
+	beats chan struct{}
+}
+
+// followLeadership leads while this server is the leader.
+func (s *Server) followLeadership(ctx context.Context) error {
+	var leading *loop.Group
+	stop := func() {
+		if leading != nil {
+			leading.Stop()
+			_ = leading.Wait() // keepLeading reports for itself
+			leading = nil
+		}
+	}
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case gained, open := <-s.replica.Leadership():
+			if !open {
+				return nil
+			}
+			stop()
+			if gained {
+				leading = loop.New(ctx)
+				leading.Go("lead", s.keepLeading)
+			}
+		}
+	}
+}
+
+// keepLeading leads until ctx ends, anew if something fails meanwhile.
+func (s *Server) keepLeading(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := s.lead(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.log.Error("leading was interrupted and begins anew", logx.KeyError, err)
+		if err := s.sleep(ctx, termRetry); err != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// lead restores the leader's memory from the state and runs the controllers.
+func (s *Server) lead(ctx context.Context) error {
+	barrier, cancel := context.WithTimeout(ctx, barrierLimit)
+	err := s.replica.Barrier(barrier)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("wait until all earlier entries are applied: %w", err)
+	}
+	snap := s.store.Snapshot()
+	sub, err := s.store.Subscribe(snap.Index())
+	if err != nil {
+		return fmt.Errorf("follow the state: %w", err)
+	}
+	t := s.newTerm(snap)
+	t.restore(snap)
+	g := loop.New(ctx)
+	g.Go("feed", func(ctx context.Context) error { return t.pump(ctx, sub) })
+	g.Go("placer", t.placer.Run)
+	g.Go("intake", t.intake.Run)
+	g.Go("litter", t.collectLitter)
+	g.Go("heartbeats", t.expireNodes)
+	g.Go("deployer", t.deploys.run)
+	g.Go("drainer", t.drains.run)
+	g.Go("sweeper", t.sweeps.run)
+	g.Go("members", func(ctx context.Context) error { return s.members.Reconcile(ctx, voters{s}) })
+	s.term.Store(t)
+	s.log.Info("this server leads", logx.KeyIndex, snap.Index())
+	err = g.Wait()
+	s.term.Store(nil)
+	s.log.Info("this server doesn't lead any more")
+	return err
+}
+
+func (s *Server) newTerm(snap *state.Snapshot) *term {
+	t := &term{
+		s:       s,
+		broker:  broker.New(s.cfg.Clock, broker.Options{}),
+		blocked: blocked.New(snap.Index()),
+		heartbeats: heartbeat.New(heartbeat.Options{
+			MinTTL:    s.cfg.MinHeartbeatTTL,
+			PerSecond: s.cfg.MaxHeartbeatsPerSecond,
+			Grace:     s.cfg.HeartbeatGrace,
+		}),
+		beats: make(chan struct{}, 1),
+	}
+	t.intake = intake.New(s.commitUpdates)
+	t.placer = placer.New(placer.Config{
+		Queue:  evalQueue{t.broker},
+		Log:    planLog{s},
+		Store:  s.store,
+		NewID:  ids.New,
+		Clock:  s.cfg.Clock,
+		Logger: s.log.With(logx.KeyRoom, "placer"),
+	})
+	t.deploys = newDeployLoop(s)
+	t.drains = newDrainLoop(s)
+	t.sweeps = newSweepLoop(s)
+	return t
+}
+
+// restore fills the leader's memory from a snapshot.
+func (t *term) restore(snap *state.Snapshot) {
+	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
+	t.offerEvals(snap)
+	var alive []string
+	for n := range snap.Nodes("") {
+		if n.Status != structs.NodeStatusDown {
+			alive = append(alive, n.ID)
+		}
+	}
+	t.heartbeats.Reset(alive, t.s.cfg.Clock.Now())
+	t.deploys.reset(snap)
+	t.drains.note()
+}
+
+// offerEvals hands everything unfinished to the broker and the blocked ones to
+// their tracker.
+func (t *term) offerEvals(snap *state.Snapshot) {
+	for e := range snap.EvalsByStatus(structs.EvalStatusPending) {
+		t.broker.Enqueue(e)
+	}
+	for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
+		t.blocked.Block(e, needOf(snap, e))
+	}
+	t.broker.Enqueue(t.blocked.Woken()...)
+}
+
+// evalQueue is the broker as the placer uses it.
+type evalQueue struct{ b *broker.Broker }
+
+// Take implements placer.Queue.
+func (q evalQueue) Take(ctx context.Context, limit int) ([]*structs.Evaluation, error) {
+	ds, err := q.b.Take(ctx, limit)
+	return evalsOf(ds), err
+}
+
+// Poll implements placer.Queue.
+func (q evalQueue) Poll(limit int) []*structs.Evaluation { return evalsOf(q.b.Poll(limit)) }
+
+// Ack implements placer.Queue.
+func (q evalQueue) Ack(ids ...string) { q.b.Ack(ids...) }
+
+// Nack implements placer.Queue.
+func (q evalQueue) Nack(ids ...string) { q.b.Nack(ids...) }
+
+func evalsOf(ds []broker.Delivery) []*structs.Evaluation {
+	out := make([]*structs.Evaluation, 0, len(ds))
+	for _, d := range ds {
+		out = append(out, d.Eval)
+	}
+	return out
+}
+
+// sleep waits for d, or until ctx ends.
+func (s *Server) sleep(ctx context.Context, d time.Duration) error {
+	timer := s.cfg.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C():
+		return nil
+	}
+}
+
+// leaderGone reports whether an error only says that leadership moved on.
+func leaderGone(err error) bool {
+	return errors.Is(err, structs.ErrNotLeader) || errors.Is(err, context.Canceled)
+}
