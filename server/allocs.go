@@ -2,27 +2,161 @@ package server
 
 import (
 	"context"
+	"time"
 
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // StopAlloc stops an allocation; the scheduler replaces it.
 func (s *Server) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs.AllocStopResponse, error) {
-	return nil, structs.NotBuilt("allocation stops")
+	snap := s.store.Snapshot()
+	a := snap.Alloc(req.AllocID)
+	if a == nil {
+		return nil, structs.NewError(structs.KindNotFound, "allocation not found")
+	}
+	now := s.cfg.Clock.Now()
+	job := snap.Job(a.Namespace, a.JobID)
+	if job == nil {
+		job = a.Job
+	}
+	eval := newEval(job, structs.TriggerAllocStop, now)
+	yes := true
+	transition := structs.DesiredTransition{Migrate: &yes}
+	if req.Reschedule {
+		transition = structs.DesiredTransition{Reschedule: &yes, ForceReschedule: &yes, Migrate: &yes}
+	}
+	if req.NoShutdownDelay {
+		transition.NoShutdownDelay = &yes
+	}
+	result, err := s.propose(ctx, &command.TransitionAllocs{
+		Transitions: []command.AllocTransition{{AllocID: a.ID, Transition: transition}},
+		Evals:       []*structs.Evaluation{eval},
+		Now:         now.UnixNano(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &structs.AllocStopResponse{EvalID: eval.ID, WriteMeta: structs.WriteMeta{LastIndex: indexOf(result)}}, nil
 }
 
-// UpdateAllocs takes what a node reports about its allocations. It returns when
-// the report is stored.
-func (s *Server) UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) error {
-	return structs.NotBuilt("allocation updates")
+// UpdateAllocs takes what a node reports about its allocations. It returns the
+// index once the report is stored.
+func (s *Server) UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (uint64, error) {
+	t, err := s.leading()
+	if err != nil {
+		return 0, err
+	}
+	snap := s.store.Snapshot()
+	own := make([]*structs.AllocUpdate, 0, len(updates))
+	for _, u := range updates {
+		a := snap.Alloc(u.ID)
+		if a == nil {
+			continue // removed meanwhile: there is nothing to tell any more
+		}
+		if a.NodeID != nodeID {
+			s.log.Warn("a node reports about an allocation of another node; the report is dropped",
+				logx.KeyNode, nodeID, logx.KeyAlloc, u.ID)
+			continue
+		}
+		own = append(own, u)
+	}
+	if len(own) == 0 {
+		return snap.Index(), nil
+	}
+	return t.intake.Submit(ctx, own)
+}
+
+// commitUpdates stores a batch of reports with the evaluations they call for.
+func (s *Server) commitUpdates(ctx context.Context, updates []*structs.AllocUpdate) (uint64, error) {
+	now := s.cfg.Clock.Now()
+	snap := s.store.Snapshot()
+	c := &command.UpdateAllocs{Now: now.UnixNano()}
+	wanted := map[structs.NamespacedID]*structs.Evaluation{}
+	for _, u := range updates {
+		a := snap.Alloc(u.ID)
+		if a == nil {
+			continue
+		}
+		c.Updates = append(c.Updates, judged(snap, a, u, now))
+		if trigger := consequence(snap, a, u); trigger != "" && wanted[a.JobNamespacedID()] == nil {
+			e := newEval(snap.Job(a.Namespace, a.JobID), trigger, now)
+			e.NodeID = a.NodeID
+			wanted[a.JobNamespacedID()] = e
+		}
+	}
+	c.Evals = sorted(wanted)
+	result, err := s.propose(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	return indexOf(result), nil
+}
+
+// judged marks an allocation that failed before its health was known as
+// unhealthy: its deployment must not wait for more.
+func judged(snap *state.Snapshot, a *structs.Allocation, u *structs.AllocUpdate, now time.Time) *structs.AllocUpdate {
+	if u.ClientStatus != structs.AllocClientFailed || a.DeploymentID == "" ||
+		a.DeploymentStatus.HasHealth() || u.DeploymentStatus.HasHealth() {
+		return u
+	}
+	if d := snap.Deployment(a.DeploymentID); !d.Active() {
+		return u
+	}
+	no := false
+	out := *u
+	out.DeploymentStatus = &structs.AllocDeploymentStatus{
+		Healthy: &no, Timestamp: now, Canary: a.DeploymentStatus.IsCanary(),
+	}
+	return &out
+}
+
+// consequence says why a report calls for an evaluation of the job, "" if it
+// doesn't.
+func consequence(snap *state.Snapshot, a *structs.Allocation, u *structs.AllocUpdate) string {
+	job := snap.Job(a.Namespace, a.JobID)
+	if job.Stopped() || u.ClientStatus == "" || u.ClientStatus == a.ClientStatus {
+		return ""
+	}
+	wanted := a.DesiredStatus == structs.AllocDesiredRun
+	switch {
+	case a.ClientStatus == structs.AllocClientUnknown:
+		return structs.TriggerReconnect
+	case !wanted:
+		return ""
+	case u.ClientStatus == structs.AllocClientFailed:
+		return structs.TriggerAllocFailure
+	case u.ClientStatus == structs.AllocClientComplete && job.GetType() == structs.JobTypeService:
+		return structs.TriggerAllocFailure
+	}
+	return ""
 }
 
 // UpsertServices stores service registrations of a node's allocations.
-func (s *Server) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error {
-	return structs.NotBuilt("service registrations")
+func (s *Server) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) (uint64, error) {
+	result, err := s.propose(ctx, &command.UpsertServices{Services: services})
+	if err != nil {
+		return 0, err
+	}
+	return indexOf(result), nil
 }
 
 // DeleteServices removes service registrations.
-func (s *Server) DeleteServices(ctx context.Context, namespace string, ids []string) error {
-	return structs.NotBuilt("service registrations")
+func (s *Server) DeleteServices(ctx context.Context, namespace string, ids []string) (uint64, error) {
+	result, err := s.propose(ctx, &command.DeleteServices{Namespace: namespace, IDs: ids})
+	if err != nil {
+		return 0, err
+	}
+	return indexOf(result), nil
+}
+
+// DeleteServiceRegistration removes one registration by hand.
+func (s *Server) DeleteServiceRegistration(ctx context.Context, namespace, name, id string) (uint64, error) {
+	reg := s.store.Snapshot().Service(namespace, id)
+	if reg == nil || reg.ServiceName != name {
+		return 0, structs.ErrServiceNotFound
+	}
+	return s.DeleteServices(ctx, namespace, []string{id})
 }

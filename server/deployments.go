@@ -3,31 +3,157 @@ package server
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/server/deployer"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // PromoteDeployment promotes canaries.
 func (s *Server) PromoteDeployment(ctx context.Context, req *structs.DeploymentPromoteRequest) (*structs.DeploymentUpdateResponse, error) {
-	return nil, structs.NotBuilt("promotions")
+	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalPromote)
+	if err != nil {
+		return nil, err
+	}
+	if !req.All && len(req.Groups) == 0 {
+		return nil, structs.NewError(structs.KindInvalid, "say which groups to promote, or all")
+	}
+	groups := req.Groups
+	if req.All {
+		groups = nil
+	}
+	return s.changeDeployment(ctx, &command.PromoteDeployment{
+		DeploymentID:      d.ID,
+		Groups:            groups,
+		StatusDescription: structs.DescDeploymentRunning,
+		Eval:              s.deploymentEval(snap, d),
+		Now:               s.cfg.Clock.Now().UnixNano(),
+	})
 }
 
 // FailDeployment marks a deployment failed, and reverts its job where the
 // groups ask for it.
 func (s *Server) FailDeployment(ctx context.Context, req *structs.DeploymentFailRequest) (*structs.DeploymentUpdateResponse, error) {
-	return nil, structs.NotBuilt("deployment failures")
+	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalFail)
+	if err != nil {
+		return nil, err
+	}
+	return s.changeDeployment(ctx, deployer.Fail(snap, d, deployer.Verdict{
+		Description: structs.DescDeploymentFailedByUser,
+		Revert:      anyAutoRevert(d),
+		EvalID:      ids.New(),
+		Now:         s.cfg.Clock.Now(),
+	}))
+}
+
+func anyAutoRevert(d *structs.Deployment) bool {
+	for _, g := range d.TaskGroups {
+		if g.AutoRevert {
+			return true
+		}
+	}
+	return false
 }
 
 // PauseDeployment pauses or resumes a deployment.
 func (s *Server) PauseDeployment(ctx context.Context, req *structs.DeploymentPauseRequest) (*structs.DeploymentUpdateResponse, error) {
-	return nil, structs.NotBuilt("deployment pauses")
+	terminal := structs.ErrDeploymentTerminalResume
+	if req.Pause {
+		terminal = structs.ErrDeploymentTerminalPause
+	}
+	snap, d, err := s.activeDeployment(req.DeploymentID, terminal)
+	if err != nil {
+		return nil, err
+	}
+	update := structs.DeploymentStatusUpdate{
+		DeploymentID:      d.ID,
+		Status:            structs.DeploymentStatusPaused,
+		StatusDescription: structs.DescDeploymentPaused,
+	}
+	c := &command.UpdateDeployment{Now: s.cfg.Clock.Now().UnixNano()}
+	if !req.Pause {
+		update.Status, update.StatusDescription = structs.DeploymentStatusRunning, structs.DescDeploymentRunning
+		c.Eval = s.deploymentEval(snap, d)
+	}
+	c.Update = update
+	return s.changeDeployment(ctx, c)
 }
 
 // SetAllocHealth records the health of a deployment's allocations by hand.
 func (s *Server) SetAllocHealth(ctx context.Context, req *structs.DeploymentAllocHealthRequest) (*structs.DeploymentUpdateResponse, error) {
-	return nil, structs.NotBuilt("manual health marks")
+	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalHealth)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.HealthyAllocationIDs)+len(req.UnhealthyAllocationIDs) == 0 {
+		return nil, structs.NewError(structs.KindInvalid, "name at least one allocation as healthy or unhealthy")
+	}
+	for _, id := range append(append([]string(nil), req.HealthyAllocationIDs...), req.UnhealthyAllocationIDs...) {
+		if a := snap.Alloc(id); a == nil || a.DeploymentID != d.ID {
+			return nil, structs.NewError(structs.KindNotFound, "allocation %q is not part of deployment %q", id, d.ID)
+		}
+	}
+	return s.changeDeployment(ctx, &command.SetAllocHealth{
+		DeploymentID: d.ID,
+		Healthy:      req.HealthyAllocationIDs,
+		Unhealthy:    req.UnhealthyAllocationIDs,
+		Eval:         s.deploymentEval(snap, d),
+		Now:          s.cfg.Clock.Now().UnixNano(),
+	})
 }
 
 // UnblockDeployment lets a multiregion deployment go on.
-func (s *Server) UnblockDeployment(ctx context.Context, req *structs.DeploymentUnblockRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Server) UnblockDeployment(_ context.Context, _ *structs.DeploymentUnblockRequest) (*structs.DeploymentUpdateResponse, error) {
 	return nil, structs.NotBuilt("multiregion deployments")
+}
+
+func (s *Server) activeDeployment(id string, terminal error) (*state.Snapshot, *structs.Deployment, error) {
+	snap := s.store.Snapshot()
+	d := snap.Deployment(id)
+	switch {
+	case d == nil:
+		return nil, nil, structs.ErrDeploymentNotFound
+	case !d.Active():
+		return nil, nil, terminal
+	}
+	return snap, d, nil
+}
+
+func (s *Server) deploymentEval(snap *state.Snapshot, d *structs.Deployment) *structs.Evaluation {
+	job := snap.Job(d.Namespace, d.JobID)
+	if job == nil {
+		return nil
+	}
+	e := newEval(job, structs.TriggerDeploymentWatcher, s.cfg.Clock.Now())
+	e.DeploymentID = d.ID
+	return e
+}
+
+func (s *Server) changeDeployment(ctx context.Context, c command.Command) (*structs.DeploymentUpdateResponse, error) {
+	result, err := commit[*state.DeploymentResult](ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.DeploymentUpdateResponse{
+		DeploymentModifyIndex: result.Index,
+		RevertedJobVersion:    result.RevertedVersion,
+		WriteMeta:             structs.WriteMeta{LastIndex: result.Index},
+	}
+	if e := evalOf(c); e != nil {
+		resp.EvalID, resp.EvalCreateIndex = e.ID, result.Index
+	}
+	return resp, nil
+}
+
+func evalOf(c command.Command) *structs.Evaluation {
+	switch c := c.(type) {
+	case *command.PromoteDeployment:
+		return c.Eval
+	case *command.UpdateDeployment:
+		return c.Eval
+	case *command.SetAllocHealth:
+		return c.Eval
+	}
+	return nil
 }

@@ -3,51 +3,253 @@ package server
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // RegisterJob stores a job and has it evaluated.
 func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
-	return nil, structs.NotBuilt("job registrations")
+	job, warnings, err := s.admit(req.Job, req.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	snap := s.store.Snapshot()
+	if snap.SchedulerConfig().RejectJobRegistration {
+		return nil, structs.ErrRegistrationDisabled
+	}
+	if err := checkPriority(req.EvalPriority); err != nil {
+		return nil, err
+	}
+	now := s.cfg.Clock.Now()
+	submitted := now.UnixNano()
+	job.SubmitTime = &submitted
+	eval := newEval(job, structs.TriggerJobRegister, now)
+	if req.EvalPriority > 0 {
+		eval.Priority = req.EvalPriority
+	}
+	resp, err := s.register(ctx, &command.RegisterJob{
+		Job:            job,
+		Submission:     req.Submission,
+		EnforceIndex:   req.EnforceIndex,
+		JobModifyIndex: req.JobModifyIndex,
+		PreserveCounts: req.PreserveCounts,
+		Eval:           eval,
+		Now:            submitted,
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp.Warnings = structs.WarningText(warnings)
+	return resp, nil
 }
 
-// PlanJob tells what registering a job would do; nothing is stored.
-func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
-	return nil, structs.NotBuilt("job plans")
+// register commits a registration and answers for it.
+func (s *Server) register(ctx context.Context, c *command.RegisterJob) (*structs.JobRegisterResponse, error) {
+	result, err := commit[*state.JobResult](ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.JobRegisterResponse{JobModifyIndex: result.JobModifyIndex}
+	resp.LastIndex = result.Index
+	if c.Eval != nil {
+		resp.EvalID, resp.EvalCreateIndex = c.Eval.ID, result.Index
+	}
+	return resp, nil
 }
 
 // ValidateJob tells what is wrong with a job; nothing is stored.
-func (s *Server) ValidateJob(ctx context.Context, req *structs.JobValidateRequest) (*structs.JobValidateResponse, error) {
-	return nil, structs.NotBuilt("job validations")
+func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest) (*structs.JobValidateResponse, error) {
+	if req.Job == nil {
+		return nil, structs.NewError(structs.KindInvalid, "Job must be specified")
+	}
+	job, warnings, err := s.check(req.Job, req.Namespace)
+	resp := &structs.JobValidateResponse{DriverConfigValidated: true}
+	if unbuilt := notBuilt(job); unbuilt != nil {
+		warnings = append(warnings, unbuilt.Error())
+	}
+	resp.Warnings = structs.WarningText(warnings)
+	if err != nil {
+		resp.Error = err.Error()
+		resp.ValidationErrors = messages(err)
+	}
+	return resp, nil
 }
 
-// DeregisterJob stops a job, and removes it if asked to.
+// DeregisterJob stops a job, and removes it if asked to. A job that isn't there
+// is stopped already.
 func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (*structs.JobDeregisterResponse, error) {
-	return nil, structs.NotBuilt("job stops")
+	if err := checkPriority(req.EvalPriority); err != nil {
+		return nil, err
+	}
+	now := s.cfg.Clock.Now()
+	job := s.store.Snapshot().Job(req.Namespace, req.JobID)
+	if job == nil {
+		return nil, structs.ErrJobNotFound
+	}
+	c := &command.DeregisterJob{
+		Namespace:       req.Namespace,
+		JobID:           req.JobID,
+		Purge:           req.Purge,
+		NoShutdownDelay: req.NoShutdownDelay,
+		Now:             now.UnixNano(),
+	}
+	if !job.IsPeriodic() && !job.IsParameterized() {
+		c.Eval = newEval(job, structs.TriggerJobDeregister, now)
+		if req.EvalPriority > 0 {
+			c.Eval.Priority = req.EvalPriority
+		}
+	}
+	result, err := commit[*state.JobResult](ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.JobDeregisterResponse{JobModifyIndex: result.JobModifyIndex}
+	resp.LastIndex = result.Index
+	if c.Eval != nil {
+		resp.EvalID, resp.EvalCreateIndex = c.Eval.ID, result.Index
+	}
+	return resp, nil
 }
 
-// EvaluateJob has a job evaluated again.
+// EvaluateJob has a job evaluated again; with ForceReschedule its failed
+// allocations are replaced now, whatever their reschedule block says.
 func (s *Server) EvaluateJob(ctx context.Context, req *structs.JobEvaluateRequest) (*structs.JobRegisterResponse, error) {
-	return nil, structs.NotBuilt("job evaluations")
+	snap := s.store.Snapshot()
+	job := snap.Job(req.Namespace, req.JobID)
+	switch {
+	case job == nil:
+		return nil, structs.ErrJobNotFound
+	case job.IsPeriodic():
+		return nil, structs.NewError(structs.KindRefused, "can't evaluate periodic job: its launches are evaluated")
+	case job.IsParameterized():
+		return nil, structs.NewError(structs.KindRefused, "can't evaluate parameterized job: its dispatches are evaluated")
+	}
+	now := s.cfg.Clock.Now()
+	eval := newEval(job, structs.TriggerJobRegister, now)
+	c := &command.TransitionAllocs{Evals: []*structs.Evaluation{eval}, Now: now.UnixNano()}
+	if req.EvalOptions.ForceReschedule {
+		yes := true
+		for a := range snap.AllocsByJob(req.Namespace, req.JobID) {
+			if a.ClientStatus == structs.AllocClientFailed && a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == "" {
+				c.Transitions = append(c.Transitions, command.AllocTransition{
+					AllocID: a.ID, Transition: structs.DesiredTransition{ForceReschedule: &yes},
+				})
+			}
+		}
+	}
+	result, err := s.propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.JobRegisterResponse{
+		EvalID: eval.ID, EvalCreateIndex: indexOf(result), JobModifyIndex: job.GetJobModifyIndex(),
+	}
+	resp.LastIndex = indexOf(result)
+	return resp, nil
 }
 
 // RevertJob registers an older version of a job as its newest.
 func (s *Server) RevertJob(ctx context.Context, req *structs.JobRevertRequest) (*structs.JobRegisterResponse, error) {
-	return nil, structs.NotBuilt("job reverts")
+	snap := s.store.Snapshot()
+	current := snap.Job(req.Namespace, req.JobID)
+	if current == nil {
+		return nil, structs.ErrJobNotFound
+	}
+	if want := req.EnforcePriorVersion; want != nil && *want != current.GetVersion() {
+		return nil, structs.NewError(structs.KindRefused,
+			"the job is at version %d, not at %d as the request demands", current.GetVersion(), *want)
+	}
+	if current.GetVersion() == req.JobVersion {
+		return nil, structs.NewError(structs.KindRefused, "can't revert to current version %d", req.JobVersion)
+	}
+	prior := snap.JobVersion(req.Namespace, req.JobID, req.JobVersion)
+	if prior == nil {
+		return nil, structs.NewError(structs.KindNotFound, "job %q has no version %d any more", req.JobID, req.JobVersion)
+	}
+	job := prior.Clone()
+	revive(job)
+	now := s.cfg.Clock.Now()
+	submitted := now.UnixNano()
+	job.SubmitTime = &submitted
+	return s.register(ctx, &command.RegisterJob{
+		Job:            job,
+		Submission:     snap.JobSubmission(req.Namespace, req.JobID, req.JobVersion),
+		EnforceIndex:   true,
+		JobModifyIndex: current.GetJobModifyIndex(),
+		Eval:           newEval(job, structs.TriggerJobRegister, now),
+		Now:            submitted,
+	})
 }
 
-// ScaleJob sets the count of the group that req.Target names under "Group",
-// or records a scaling event.
-func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.ScalingRequest) (*structs.JobRegisterResponse, error) {
-	return nil, structs.NotBuilt("job scalings")
+// revive takes off a stored version what belongs to its place in history.
+func revive(job *structs.Job) {
+	no := false
+	job.Stop, job.Stable = &no, &no
+	job.VersionTag = nil
 }
 
 // SetJobStability marks a job version stable or not.
 func (s *Server) SetJobStability(ctx context.Context, req *structs.JobStabilityRequest) (*structs.JobStabilityResponse, error) {
-	return nil, structs.NotBuilt("job stability marks")
+	if s.store.Snapshot().JobVersion(req.Namespace, req.JobID, req.JobVersion) == nil {
+		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", req.JobID, req.JobVersion)
+	}
+	result, err := commit[*state.JobResult](ctx, s, &command.MarkJobStable{
+		Namespace:  req.Namespace,
+		JobID:      req.JobID,
+		JobVersion: req.JobVersion,
+		Stable:     req.Stable,
+		Now:        s.cfg.Clock.Now().UnixNano(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.JobStabilityResponse{JobModifyIndex: result.JobModifyIndex}
+	resp.LastIndex = result.Index
+	return resp, nil
 }
 
 // TagJobVersion names a version of a job.
 func (s *Server) TagJobVersion(ctx context.Context, req *JobTagRequest) (*JobTagResponse, error) {
-	return nil, structs.NotBuilt("job version tags")
+	snap := s.store.Snapshot()
+	job := snap.Job(req.Namespace, req.JobID)
+	switch {
+	case job == nil:
+		return nil, structs.ErrJobNotFound
+	case req.Name == "":
+		return nil, structs.NewError(structs.KindInvalid, "a tag needs a name")
+	case len([]rune(req.Description)) > structs.JobVersionTagMaxDescription:
+		return nil, structs.NewError(structs.KindInvalid, "a tag's description may have %d characters at most",
+			structs.JobVersionTagMaxDescription)
+	}
+	c := &command.TagJobVersion{Namespace: req.Namespace, JobID: req.JobID, Name: req.Name}
+	if req.Remove {
+		tagged := snap.JobVersionByTag(req.Namespace, req.JobID, req.Name)
+		if tagged == nil {
+			return nil, structs.NewError(structs.KindNotFound, "tag %q not found", req.Name)
+		}
+		c.JobVersion = tagged.GetVersion()
+	} else {
+		c.JobVersion = structs.ValueOr(req.Version, job.GetVersion())
+		c.Tag = &structs.JobVersionTag{
+			Name: req.Name, Description: req.Description, TaggedTime: s.cfg.Clock.Now().UnixNano(),
+		}
+	}
+	result, err := commit[*state.JobResult](ctx, s, c)
+	if err != nil {
+		return nil, err
+	}
+	resp := &JobTagResponse{Index: result.Index}
+	if c.Tag != nil {
+		resp.Name, resp.Description, resp.TaggedTime = c.Tag.Name, c.Tag.Description, c.Tag.TaggedTime
+	}
+	return resp, nil
+}
+
+func checkPriority(p int) error {
+	if p < 0 || p > structs.JobMaxPriority {
+		return structs.NewError(structs.KindInvalid, "the evaluation's priority must be from %d to %d, is %d",
+			structs.JobMinPriority, structs.JobMaxPriority, p)
+	}
+	return nil
 }

@@ -230,4 +230,3 @@ func (l *sweepLoop) sweep(ctx context.Context, force bool) error {
 	}
 	return nil
 }
-

@@ -85,7 +85,7 @@ func (s *Server) open() error {
 		return fmt.Errorf("open gossip on %s: %w", s.cfg.SerfAddr, err)
 	}
 	s.session, err = session.New(session.Config{
-		Backend:  backend{s},
+		Backend:  s,
 		Cluster:  cluster{s},
 		Listener: s.mux.Listener(link.ALPNSession),
 		TLS:      s.cfg.TLS,

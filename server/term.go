@@ -37,7 +37,7 @@ type term struct {
 	drains     *drainLoop
 	sweeps     *sweepLoop
 	// beats wakes the loop that expires nodes when a node is new to it.
-	beats chan struct{}
+	beats bell
 }
 
 // followLeadership leads while this server is the leader.
@@ -126,7 +126,7 @@ func (s *Server) newTerm(snap *state.Snapshot) *term {
 			PerSecond: s.cfg.MaxHeartbeatsPerSecond,
 			Grace:     s.cfg.HeartbeatGrace,
 		}),
-		beats: make(chan struct{}, 1),
+		beats: newBell(),
 	}
 	t.intake = intake.New(s.commitUpdates)
 	t.placer = placer.New(placer.Config{
