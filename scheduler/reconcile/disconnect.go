@@ -1,0 +1,88 @@
+package reconcile
+
+import (
+	"time"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// reconnect chooses, for each allocation that came back after it was replaced,
+// whether it or its replacement goes on.
+func (g *group) reconnect() {
+	for _, a := range g.reconnected {
+		at := -1
+		for i, b := range g.keep {
+			if b.PreviousAllocation == a.ID {
+				at = i
+			}
+		}
+		g.desired.Reconnect++
+		switch {
+		case at < 0: // the replacement is not running, or is about to move
+			g.keep = append(g.keep, a)
+		case a.ClientStatus == structs.AllocClientUnknown:
+			// Its node is back but hasn't said yet what became of it.
+		case g.prefersOriginal(a, g.keep[at]):
+			g.stopReconnected(g.keep[at])
+			g.keep[at] = a
+		default:
+			g.stopReconnected(a)
+		}
+	}
+}
+
+func (g *group) stopReconnected(a *structs.Allocation) {
+	g.run.stop(a, structs.DescAllocReconnected)
+	g.desired.Stop++
+}
+
+// prefersOriginal reports whether the original goes on. A newer version of the
+// job always wins.
+func (g *group) prefersOriginal(original, replacement *structs.Allocation) bool {
+	if o, r := original.JobVersion(), replacement.JobVersion(); o != r {
+		return o > r
+	}
+	if replacement.ClientStatus != structs.AllocClientRunning {
+		return true
+	}
+	how := structs.ReconcileBestScore
+	if d := g.tg.Disconnect; d != nil {
+		how = structs.ValueOr(d.Reconcile, how)
+	}
+	switch how {
+	case structs.ReconcileKeepOriginal:
+		return true
+	case structs.ReconcileKeepReplacement:
+		return false
+	case structs.ReconcileLongestRunning:
+		return !started(original).After(started(replacement))
+	}
+	return nodeScore(original) >= nodeScore(replacement)
+}
+
+// started is when the allocation's first task started.
+func started(a *structs.Allocation) time.Time {
+	var first time.Time
+	for _, s := range a.TaskStates {
+		if s != nil && !s.StartedAt.IsZero() && (first.IsZero() || s.StartedAt.Before(first)) {
+			first = s.StartedAt
+		}
+	}
+	if first.IsZero() {
+		return time.Unix(0, a.CreateTime)
+	}
+	return first
+}
+
+// nodeScore is the score with which the allocation's node was chosen.
+func nodeScore(a *structs.Allocation) float64 {
+	if a.Metrics == nil {
+		return 0
+	}
+	for _, s := range a.Metrics.ScoreMetaData {
+		if s.NodeID == a.NodeID {
+			return s.NormScore
+		}
+	}
+	return 0
+}

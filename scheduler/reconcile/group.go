@@ -1,0 +1,233 @@
+package reconcile
+
+import (
+	"slices"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// group is the state of one group's computation. Each allocation is in at most
+// one of its lists.
+type group struct {
+	run        *run
+	tg         *structs.TaskGroup
+	name       string
+	desired    *structs.DesiredUpdates
+	hasCurrent bool // an allocation of this version exists, ended or not
+
+	keep        []*structs.Allocation // goes on, unless it is to be updated
+	complete    []*structs.Allocation // batch: has done its work
+	canaries    []*structs.Allocation // wait for promotion
+	lost        []*structs.Allocation // its node is down
+	migrate     []*structs.Allocation // is to move to another node
+	away        []*structs.Allocation // its node is silent: replaced, but not stopped
+	reconnected []*structs.Allocation // came back after it was replaced
+	now         []*structs.Allocation // failed, is replaced
+	later       []delayed             // failed, will be replaced
+
+	destructive []*structs.Allocation // of keep, must be replaced to be updated
+	state       *structs.DeploymentState
+	canarying   bool   // nothing of the old version changes until promotion
+	placing     int    // placements of this version so far
+	busy        []bool // name indexes in use
+
+	disconnectWindow window
+}
+
+// group computes one group that the job wants.
+func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
+	g := &group{run: r, tg: tg, name: tg.GetName(), desired: r.desired(tg.GetName())}
+	g.classify(allocs)
+	g.reconnect()
+	g.trim()
+	changed := g.update()
+	g.deployment(changed)
+	g.canary()
+	g.replace()
+	g.delay()
+	g.fill()
+	g.roll()
+}
+
+// total counts what stands for the group's count, canaries aside.
+func (g *group) total() int {
+	return len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.away) + len(g.now) + len(g.later) -
+		g.canariesAmong(g.lost) - g.canariesAmong(g.migrate) - g.canariesAmong(g.now)
+}
+
+func (g *group) canariesAmong(list []*structs.Allocation) int {
+	n := 0
+	for _, a := range list {
+		if g.isCanary(a) {
+			n++
+		}
+	}
+	return n
+}
+
+// trim stops what is more than the group's count: what is broken first, then
+// the highest indexes.
+func (g *group) trim() {
+	excess := g.total() - g.tg.GetCount()
+	if excess <= 0 {
+		return
+	}
+	g.lost = g.drop(&excess, g.lost, func(a *structs.Allocation) { g.run.lose(a) })
+	g.now = g.drop(&excess, g.now, g.unneeded)
+	var failed []*structs.Allocation
+	for _, l := range g.later {
+		failed = append(failed, l.alloc)
+	}
+	kept := g.drop(&excess, failed, g.unneeded)
+	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return !slices.Contains(kept, l.alloc) })
+	g.migrate = g.drop(&excess, g.migrate, g.unneeded)
+	g.away = g.drop(&excess, g.away, g.unneeded)
+	byWorth := g.byWorth()
+	g.keep = g.drop(&excess, byWorth, g.unneeded)
+	slices.SortFunc(g.keep, byName)
+}
+
+func (g *group) unneeded(a *structs.Allocation) { g.run.stop(a, structs.DescAllocNotNeeded) }
+
+// drop takes up to *excess allocations off the end of a list and stops them;
+// canaries are not counted and stay.
+func (g *group) drop(excess *int, list []*structs.Allocation, stop func(*structs.Allocation)) []*structs.Allocation {
+	var kept []*structs.Allocation
+	for i := len(list) - 1; i >= 0; i-- {
+		if *excess <= 0 || g.isCanary(list[i]) {
+			kept = append(kept, list[i])
+			continue
+		}
+		stop(list[i])
+		g.desired.Stop++
+		*excess--
+	}
+	slices.Reverse(kept)
+	return kept
+}
+
+// byWorth orders the kept allocations, the first to go last: those that ended,
+// older versions of which a newer one has the same name, then by index.
+func (g *group) byWorth() []*structs.Allocation {
+	newest := map[uint32]uint64{}
+	for _, a := range g.keep {
+		newest[a.Index()] = max(newest[a.Index()], a.JobVersion())
+	}
+	worth := func(a *structs.Allocation) int {
+		switch {
+		case a.ClientTerminal():
+			return 0
+		case a.JobVersion() < newest[a.Index()]:
+			return 1
+		}
+		return 2
+	}
+	out := slices.Clone(g.keep)
+	slices.SortStableFunc(out, func(a, b *structs.Allocation) int {
+		if wa, wb := worth(a), worth(b); wa != wb {
+			return wb - wa
+		}
+		return byName(a, b)
+	})
+	return out
+}
+
+// update moves outdated allocations to the newest version where they run, and
+// sorts out those that must be replaced. It reports whether anything changes.
+func (g *group) update() (changed bool) {
+	kept := g.keep
+	g.keep = nil
+	for _, a := range kept {
+		switch {
+		case !g.run.outdated(a):
+			g.keep = append(g.keep, a)
+			g.desired.Ignore++
+		case a.ClientTerminal() || g.run.destructive(a, g.tg):
+			g.destructive = append(g.destructive, a) // what has ended starts anew
+		default:
+			g.keep = append(g.keep, a)
+			g.run.out.InPlace = append(g.run.out.InPlace, structs.AllocInPlace{AllocID: a.ID})
+			g.desired.InPlaceUpdate++
+			changed = true
+		}
+	}
+	for _, a := range g.canaries {
+		g.busyIndex(a.Index())
+		g.desired.Ignore++
+	}
+	// A failed allocation that waits is replaced at once by a version that may
+	// cure it.
+	g.later = slices.DeleteFunc(g.later, func(l delayed) bool {
+		cure := g.run.outdated(l.alloc) && g.run.destructive(l.alloc, g.tg)
+		if cure {
+			g.destructive = append(g.destructive, l.alloc)
+		}
+		return cure
+	})
+	g.desired.Ignore += uint64(len(g.complete))
+	return changed || len(g.destructive) > 0
+}
+
+// deployment finds the group's part of the deployment, and tells the in-place
+// updates of it.
+func (g *group) deployment(changed bool) {
+	canaries := 0
+	if u := g.run.strategy(g.tg); u != nil && len(g.destructive) > 0 {
+		canaries = structs.Value(u.Canary)
+	}
+	g.state = g.deploy(changed, canaries)
+	g.canarying = g.state != nil && g.state.DesiredCanaries > 0 && !g.state.Promoted && !g.run.failed
+	id := g.deploymentID()
+	if id == "" {
+		return
+	}
+	mine := map[string]bool{}
+	for _, a := range g.keep {
+		mine[a.ID] = true
+	}
+	for i := range g.run.out.InPlace {
+		if u := &g.run.out.InPlace[i]; mine[u.AllocID] {
+			u.DeploymentID = id
+		}
+	}
+}
+
+// deploymentID is the deployment that new allocations of the group belong to.
+func (g *group) deploymentID() string {
+	if d := g.run.active(); d != nil && d.TaskGroups[g.name] != nil {
+		return d.ID
+	}
+	return ""
+}
+
+// held reports whether nothing new may be placed: the deployment failed or is
+// paused. What was lost is replaced all the same.
+func (g *group) held() bool { return g.state != nil && (g.run.failed || g.run.paused) }
+
+// canary places the canaries that are missing, under the names of allocations
+// that they will take over from.
+func (g *group) canary() {
+	if !g.canarying || g.held() {
+		return
+	}
+	have := len(g.canaries) + g.canariesAmong(g.now) + g.canariesAmong(g.lost) + g.canariesAmong(g.migrate)
+	missing := g.state.DesiredCanaries - have
+	taken := map[uint32]bool{}
+	for _, list := range [][]*structs.Allocation{g.canaries, g.now, g.lost, g.migrate} {
+		for _, a := range list {
+			if g.isCanary(a) {
+				taken[a.Index()] = true
+			}
+		}
+	}
+	for index := uint32(0); missing > 0; index++ {
+		if taken[index] {
+			continue
+		}
+		g.run.out.Places = append(g.run.out.Places, Place{
+			Group: g.tg, Job: g.run.Job, NameIndex: index, Canary: true, DeploymentID: g.deploymentID(),
+		})
+		g.desired.Canary++
+		missing--
+	}
+}

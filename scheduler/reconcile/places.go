@@ -1,0 +1,166 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// replace places successors of what was lost, is to move, or failed. They keep
+// the names.
+func (g *group) replace() {
+	for _, a := range g.lost {
+		g.run.lose(a)
+		g.desired.Stop++
+		g.desired.Place++
+		g.successor(a, Place{Reschedule: a.RescheduleTracker})
+	}
+	for _, a := range g.migrate {
+		g.run.stop(a, structs.DescAllocMigrating)
+		g.desired.Migrate++
+		if structs.Value(a.DesiredTransition.MigrateDisablePlacement) {
+			g.busyIndex(a.Index())
+			continue
+		}
+		g.successor(a, Place{Reschedule: a.RescheduleTracker, Prefer: g.data(a)})
+	}
+	for _, a := range g.away {
+		g.desired.Place++
+		g.successor(a, Place{Reschedule: a.RescheduleTracker})
+	}
+	for _, a := range g.now {
+		g.desired.RescheduleNow++
+		g.desired.Place++
+		g.successor(a, Place{
+			Stop: &structs.AllocStop{
+				AllocID: a.ID, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: structs.DescAllocRescheduled,
+			},
+			Reschedule: g.run.tracker(a, g.tg.ReschedulePolicy),
+			Penalized:  penalized(a),
+		})
+	}
+}
+
+// data returns the node that has an allocation's data, if its successor wants
+// it and can still reach it there.
+func (g *group) data(a *structs.Allocation) string {
+	disk := g.tg.EphemeralDisk
+	if disk == nil || !structs.Value(disk.Sticky) && !structs.Value(disk.Migrate) {
+		return ""
+	}
+	return a.NodeID
+}
+
+// successor places p in the place of a.
+func (g *group) successor(a *structs.Allocation, p Place) {
+	p.Group, p.Job, p.NameIndex, p.Previous = g.tg, g.run.Job, a.Index(), a
+	p.Canary = g.isCanary(a)
+	if old := g.version(a); !p.Canary && old != nil {
+		p.Job = old
+		p.Group = old.LookupTaskGroup(g.name)
+	} else {
+		p.DeploymentID = g.deploymentID()
+		g.placing++
+	}
+	g.busyIndex(p.NameIndex)
+	g.run.out.Places = append(g.run.out.Places, p)
+}
+
+// version returns the older version that a successor must run, nil for the
+// newest: what is lost while canaries wait, or after the deployment failed, is
+// no reason to roll the new version out further.
+func (g *group) version(a *structs.Allocation) *structs.Job {
+	if !g.canarying && !g.held() || !g.run.outdated(a) || a.Job.LookupTaskGroup(g.name) == nil {
+		return nil
+	}
+	return a.Job
+}
+
+// fill places what is missing up to the group's count, under the lowest free
+// names.
+func (g *group) fill() {
+	for _, list := range [][]*structs.Allocation{g.keep, g.complete, g.destructive} {
+		for _, a := range list {
+			g.busyIndex(a.Index())
+		}
+	}
+	for _, l := range g.later {
+		g.busyIndex(l.alloc.Index())
+	}
+	if g.canarying || g.held() {
+		return
+	}
+	missing := g.tg.GetCount() - g.total() - len(g.destructive)
+	for index := uint32(0); missing > 0; index++ {
+		if int(index) < len(g.busy) && g.busy[index] {
+			continue
+		}
+		g.run.out.Places = append(g.run.out.Places, Place{
+			Group: g.tg, Job: g.run.Job, NameIndex: index, DeploymentID: g.deploymentID(),
+		})
+		g.desired.Place++
+		g.placing++
+		missing--
+	}
+}
+
+func (g *group) busyIndex(i uint32) {
+	for int(i) >= len(g.busy) {
+		g.busy = append(g.busy, make([]bool, int(i)+1-len(g.busy))...)
+	}
+	g.busy[i] = true
+}
+
+// roll replaces outdated allocations, as many as the deployment allows: what
+// ended first, then by name.
+func (g *group) roll() {
+	slices.SortStableFunc(g.destructive, func(a, b *structs.Allocation) int {
+		if x, y := a.ClientTerminal(), b.ClientTerminal(); x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.Index(), b.Index())
+	})
+	limit := g.limit()
+	for i, a := range g.destructive {
+		if i >= limit {
+			g.desired.Ignore += uint64(len(g.destructive) - i)
+			return
+		}
+		g.desired.DestructiveUpdate++
+		g.successor(a, Place{
+			Stop: &structs.AllocStop{
+				AllocID: a.ID, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: structs.DescAllocUpdating,
+			},
+			Prefer: g.data(a),
+		})
+	}
+}
+
+// limit is how many allocations may be replaced now: max_parallel less those
+// of this version that are not healthy yet.
+func (g *group) limit() int {
+	u := g.run.strategy(g.tg)
+	switch {
+	case g.canarying || g.held():
+		return 0
+	case u == nil || g.deploymentID() == "":
+		return len(g.destructive)
+	}
+	limit := structs.Value(u.MaxParallel) - g.placing
+	id := g.deploymentID()
+	for _, a := range g.keep {
+		if a.DeploymentID == id && !a.DeploymentStatus.IsHealthy() {
+			limit--
+		}
+	}
+	for _, l := range g.later {
+		if l.alloc.DeploymentID == id {
+			limit--
+		}
+	}
+	return max(limit, 0)
+}

@@ -1,0 +1,227 @@
+// Package reconcile compares what a job wants with the allocations that it
+// has, and says what to stop, to update where it runs, to replace and to
+// place, and what the job's deployment becomes.
+//
+// It must not know capacity: it says how many and which, never where. Begin
+// reading at Compute, then group.go.
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Input is everything that Compute depends on.
+type Input struct {
+	// Job is the newest version, nil if the job was purged.
+	Job *structs.Job
+	// Eval names the job and is the reason for this run.
+	Eval *structs.Evaluation
+	// Allocs are all allocations of the job, ended ones included.
+	Allocs []*structs.Allocation
+	// Deployment is the job's latest, nil if there was none.
+	Deployment *structs.Deployment
+	// Node returns a node, nil if it is gone.
+	Node func(id string) *structs.Node
+	// Fits reports whether a node satisfies what a group of Job asks of nodes.
+	Fits  func(group *structs.TaskGroup, node *structs.Node) bool
+	Now   time.Time
+	NewID func() string
+}
+
+// Place is an allocation to place.
+type Place struct {
+	Group *structs.TaskGroup
+	// Job is the version to run: Input.Job, or an older one while canaries wait
+	// to be promoted.
+	Job          *structs.Job
+	NameIndex    uint32
+	Canary       bool
+	DeploymentID string
+	// Previous is the allocation that this one replaces, if any.
+	Previous *structs.Allocation
+	// Stop ends Previous if, and only if, a node is found.
+	Stop *structs.AllocStop
+	// Reschedule is the history of a placement that replaces a failed one.
+	Reschedule *structs.RescheduleTracker
+	// Penalized are nodes on which predecessors failed.
+	Penalized []string
+	// Prefer is the node that has the data of a sticky disk.
+	Prefer string
+}
+
+// Result is what is to be done.
+type Result struct {
+	Stops   []structs.AllocStop
+	Marks   []structs.AllocMark
+	InPlace []structs.AllocInPlace
+	Places  []Place
+	// Deployment is to be created, if not nil.
+	Deployment        *structs.Deployment
+	DeploymentUpdates []structs.DeploymentStatusUpdate
+	// DeploymentID is the deployment under way, "" if there is none.
+	DeploymentID string
+	// FollowUps are evaluations that look at the job again later.
+	FollowUps []*structs.Evaluation
+	// Desired counts by group what is to be done.
+	Desired map[string]*structs.DesiredUpdates
+}
+
+// run is the state of one computation.
+type run struct {
+	Input
+	out     *Result
+	batch   bool
+	current *structs.Deployment // of this version of the job, whatever its status
+	failed  bool                // the current deployment failed
+	paused  bool                // the current deployment holds still
+	nodes   map[string]*structs.Node
+	changes map[changeKey]bool // whether an update from a version is destructive
+}
+
+type changeKey struct {
+	job   *structs.Job
+	group string
+}
+
+// Compute compares a job with its allocations.
+func Compute(in Input) *Result {
+	r := &run{
+		Input: in, batch: in.Eval.Type == structs.JobTypeBatch,
+		out:     &Result{Desired: map[string]*structs.DesiredUpdates{}},
+		nodes:   map[string]*structs.Node{},
+		changes: map[changeKey]bool{},
+	}
+	r.lookAtDeployment()
+	byGroup := map[string][]*structs.Allocation{}
+	for _, a := range in.Allocs {
+		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
+	}
+	for _, list := range byGroup {
+		slices.SortFunc(list, byName)
+	}
+	if !in.Job.Stopped() && !template(in.Job) {
+		for _, tg := range in.Job.TaskGroups {
+			if tg.GetCount() > 0 {
+				r.group(tg, byGroup[tg.GetName()])
+				delete(byGroup, tg.GetName())
+			}
+		}
+	}
+	for _, name := range sortedKeys(byGroup) {
+		r.stopGroup(name, byGroup[name])
+	}
+	r.finishDeployment()
+	return r.out
+}
+
+// template reports whether a job is only launched from, never run itself.
+func template(job *structs.Job) bool { return job.IsPeriodic() || job.IsParameterized() }
+
+// byName orders allocations by index, then by age.
+func byName(a, b *structs.Allocation) int {
+	if i, j := a.Index(), b.Index(); i != j {
+		return int(i) - int(j)
+	}
+	if a.CreateIndex != b.CreateIndex {
+		if a.CreateIndex < b.CreateIndex {
+			return -1
+		}
+		return 1
+	}
+	if a.ID < b.ID {
+		return -1
+	}
+	return 1
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// stopGroup stops what runs of a group that is not wanted: it was removed, its
+// count is 0, or the whole job was stopped.
+func (r *run) stopGroup(name string, allocs []*structs.Allocation) {
+	desired := r.desired(name)
+	for _, a := range allocs {
+		switch {
+		case a.ClientTerminal():
+		case r.gone(a.NodeID):
+			r.lose(a)
+			desired.Stop++
+		case !a.ServerTerminal():
+			r.stop(a, structs.DescAllocNotNeeded)
+			desired.Stop++
+		}
+	}
+}
+
+func (r *run) desired(group string) *structs.DesiredUpdates {
+	d := r.out.Desired[group]
+	if d == nil {
+		d = &structs.DesiredUpdates{}
+		r.out.Desired[group] = d
+	}
+	return d
+}
+
+func (r *run) stop(a *structs.Allocation, why string) {
+	r.out.Stops = append(r.out.Stops, structs.AllocStop{
+		AllocID: a.ID, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: why,
+	})
+}
+
+// lose stops an allocation whose node will not report again.
+func (r *run) lose(a *structs.Allocation) {
+	r.out.Stops = append(r.out.Stops, structs.AllocStop{
+		AllocID: a.ID, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: structs.DescAllocLost,
+		ClientStatus: structs.AllocClientLost,
+	})
+}
+
+func (r *run) node(id string) *structs.Node {
+	n, ok := r.nodes[id]
+	if !ok {
+		n = r.Node(id)
+		r.nodes[id] = n
+	}
+	return n
+}
+
+// gone reports whether a node is out of reach for good.
+func (r *run) gone(id string) bool {
+	n := r.node(id)
+	return n == nil || structs.NodeTerminal(n.Status)
+}
+
+// outdated reports whether an allocation runs an older version of the job.
+func (r *run) outdated(a *structs.Allocation) bool {
+	return a.Job == nil || a.Job.GetVersion() != r.Job.GetVersion() ||
+		a.Job.GetCreateIndex() != r.Job.GetCreateIndex()
+}
+
+// destructive reports whether an outdated allocation must be replaced to run
+// the newest version: its tasks changed, or its node doesn't suit any more.
+func (r *run) destructive(a *structs.Allocation, tg *structs.TaskGroup) bool {
+	if a.Job == nil {
+		return true
+	}
+	key := changeKey{a.Job, tg.GetName()}
+	changed, known := r.changes[key]
+	if !known {
+		changed = structs.TasksUpdated(a.Job, r.Job, tg.GetName())
+		r.changes[key] = changed
+	}
+	if changed {
+		return true
+	}
+	n := r.node(a.NodeID)
+	return n == nil || !r.Fits(tg, n)
+}

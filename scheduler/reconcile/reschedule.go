@@ -1,0 +1,178 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+const (
+	// rescheduleWindow is how early a replacement may be placed.
+	rescheduleWindow = time.Second
+	// followUpWindow is how far apart failures may be that share an evaluation.
+	followUpWindow = 5 * time.Second
+
+	descFollowUp = "created for delayed rescheduling"
+)
+
+// nextReschedule returns when a failed allocation may be replaced; ok is false
+// if its policy allows no further attempt.
+func nextReschedule(a *structs.Allocation, p *structs.ReschedulePolicy, now time.Time) (at time.Time, ok bool) {
+	if p == nil {
+		return time.Time{}, false
+	}
+	failed := failedAt(a, now)
+	if !structs.Value(p.Unlimited) && attempts(a, p, failed) >= structs.Value(p.Attempts) {
+		return time.Time{}, false
+	}
+	return failed.Add(nextDelay(a, p, failed)), true
+}
+
+// failedAt is when the allocation's last task ended.
+func failedAt(a *structs.Allocation, now time.Time) time.Time {
+	var last time.Time
+	for _, s := range a.TaskStates {
+		if s != nil && s.FinishedAt.After(last) {
+			last = s.FinishedAt
+		}
+	}
+	switch {
+	case !last.IsZero():
+		return last
+	case a.ModifyTime > 0:
+		return time.Unix(0, a.ModifyTime)
+	}
+	return now
+}
+
+func past(a *structs.Allocation) []*structs.RescheduleEvent {
+	if a.RescheduleTracker == nil {
+		return nil
+	}
+	return a.RescheduleTracker.Events
+}
+
+// attempts counts the replacements within the policy's interval.
+func attempts(a *structs.Allocation, p *structs.ReschedulePolicy, failed time.Time) int {
+	from := failed.Add(-structs.Value(p.Interval)).UnixNano()
+	n := 0
+	for _, e := range past(a) {
+		if e.RescheduleTime > from {
+			n++
+		}
+	}
+	return n
+}
+
+// nextDelay returns how long to hold the next replacement back. Growing delays
+// are capped; they start anew when the allocation outlived the cap.
+func nextDelay(a *structs.Allocation, p *structs.ReschedulePolicy, failed time.Time) time.Duration {
+	base := structs.Value(p.Delay)
+	events := past(a)
+	if len(events) == 0 {
+		return base
+	}
+	last := events[len(events)-1]
+	delay := base
+	switch structs.Value(p.DelayFunction) {
+	case structs.DelayExponential:
+		delay = max(2*last.Delay, base)
+	case structs.DelayFibonacci:
+		if len(events) > 1 {
+			delay = max(last.Delay+events[len(events)-2].Delay, base)
+		}
+	default:
+		return base
+	}
+	limit := structs.Value(p.MaxDelay)
+	if limit <= 0 || delay <= limit {
+		return delay
+	}
+	if failed.Sub(time.Unix(0, last.RescheduleTime)) > limit {
+		return base
+	}
+	return limit
+}
+
+// tracker extends the history of an allocation that is being replaced because
+// it failed.
+func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *structs.RescheduleTracker {
+	keep := structs.MaxRescheduleEvents
+	var delay time.Duration
+	if p != nil {
+		keep = max(keep, structs.Value(p.Attempts))
+		delay = nextDelay(a, p, failedAt(a, r.Now))
+	}
+	events := append(slices.Clone(past(a)), &structs.RescheduleEvent{
+		RescheduleTime: r.Now.UnixNano(), PrevAllocID: a.ID, PrevNodeID: a.NodeID, Delay: delay,
+	})
+	return &structs.RescheduleTracker{Events: events[max(0, len(events)-keep):], LastReschedule: "ok"}
+}
+
+// penalized lists the nodes on which an allocation and its predecessors failed.
+func penalized(a *structs.Allocation) []string {
+	out := []string{a.NodeID}
+	for _, e := range past(a) {
+		if !slices.Contains(out, e.PrevNodeID) {
+			out = append(out, e.PrevNodeID)
+		}
+	}
+	return out
+}
+
+// window is a follow-up evaluation that others may share.
+type window struct {
+	from time.Time
+	id   string
+}
+
+// followUp returns the id of an evaluation at a time: the window's, if it is
+// near enough, else a new one.
+func (r *run) followUp(w *window, at time.Time, trigger string) string {
+	if w.id != "" && !at.Before(w.from) && at.Sub(w.from) <= followUpWindow {
+		return w.id
+	}
+	now := r.Now.UnixNano()
+	e := &structs.Evaluation{
+		ID:                r.NewID(),
+		Namespace:         r.Eval.Namespace,
+		Priority:          r.Eval.Priority,
+		Type:              r.Eval.Type,
+		TriggeredBy:       trigger,
+		JobID:             r.Eval.JobID,
+		JobModifyIndex:    r.Job.GetJobModifyIndex(),
+		Status:            structs.EvalStatusPending,
+		StatusDescription: descFollowUp,
+		WaitUntil:         at,
+		PreviousEval:      r.Eval.ID,
+		CreateTime:        now,
+		ModifyTime:        now,
+	}
+	r.out.FollowUps = append(r.out.FollowUps, e)
+	w.from, w.id = at, e.ID
+	return e.ID
+}
+
+// delayed is a failed allocation that is replaced later.
+type delayed struct {
+	alloc *structs.Allocation
+	at    time.Time
+}
+
+// delay arranges the replacement of failed allocations at their times.
+func (g *group) delay() {
+	slices.SortStableFunc(g.later, func(a, b delayed) int { return a.at.Compare(b.at) })
+	var w window
+	for _, l := range g.later {
+		g.desired.RescheduleLater++
+		g.desired.Ignore++
+		if l.alloc.FollowupEvalID != "" {
+			continue
+		}
+		g.run.out.Marks = append(g.run.out.Marks, structs.AllocMark{
+			AllocID:        l.alloc.ID,
+			FollowupEvalID: g.run.followUp(&w, l.at, structs.TriggerAllocFailure),
+		})
+	}
+}
