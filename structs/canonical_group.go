@@ -8,6 +8,7 @@ func (g *TaskGroup) canonicalize(j *Job) {
 		g.Count = new(int(*g.Scaling.Min))
 	}
 	fill(&g.Count, 1)
+	fill(&g.PreventRescheduleOnLost, false)
 	inherit(&g.EphemeralDisk, DefaultEphemeralDisk())
 	if *g.EphemeralDisk.Migrate {
 		g.EphemeralDisk.Sticky = new(true)

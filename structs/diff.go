@@ -27,6 +27,9 @@ type TaskDiff struct {
 	Fields      []*FieldDiff
 	Objects     []*ObjectDiff
 	Annotations []string
+
+	// change is what the difference means for an allocation; Annotate tells it.
+	change Change
 }
 
 // ObjectDiff is what changed of a block.

@@ -17,13 +17,13 @@ type Job struct {
 	Affinities               []*Affinity             `change:"replace"` // not for system
 	TaskGroups               []*TaskGroup            `change:"inplace"` // at least one; unique names; total count <= job_max_count (50000)
 	Update                   *UpdateStrategy         `change:"inplace"`
-	Multiregion              *Multiregion            `change:"inplace"` // refused
-	Spreads                  []*Spread               `change:"replace"` // not for system
-	Periodic                 *PeriodicConfig         `change:"inplace"` // only batch or sysbatch; not with parameterized
-	ParameterizedJob         *ParameterizedJobConfig `change:"inplace"` // only batch or sysbatch
-	Reschedule               *ReschedulePolicy       `change:"inplace"` // default per type; not for system or sysbatch; merged into groups
-	Migrate                  *MigrateStrategy        `change:"inplace"` // default service default; only service; merged into groups
-	Meta                     map[string]string       `change:"replace"` // string keys and values; also accepted as attribute map; HCL1 style keys ok
+	Multiregion              *Multiregion            `change:"inplace"`                   // refused
+	Spreads                  []*Spread               `change:"replace"`                   // not for system
+	Periodic                 *PeriodicConfig         `change:"inplace"`                   // only batch or sysbatch; not with parameterized
+	ParameterizedJob         *ParameterizedJobConfig `change:"inplace"`                   // only batch or sysbatch
+	Reschedule               *ReschedulePolicy       `json:",omitempty" change:"inplace"` // default per type; not for system or sysbatch; merged into groups
+	Migrate                  *MigrateStrategy        `json:",omitempty" change:"inplace"` // default service default; only service; merged into groups
+	Meta                     map[string]string       `change:"replace"`                   // string keys and values; also accepted as attribute map; HCL1 style keys ok
 	UI                       *JobUIConfig            `change:"inplace"`
 	Stop                     *bool                   `change:"inplace"`
 	ParentID                 *string                 `change:"ignore"`

@@ -1,6 +1,9 @@
 package structs
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // RestartWindow is what must be remembered between the restarts of a task.
 type RestartWindow struct {
@@ -16,7 +19,7 @@ type RestartDecision struct {
 	Window  RestartWindow // to remember
 }
 
-// Texts of RestartDecision.Reason.
+// Texts of RestartDecision.Reason; ReasonUsedUp is a format of count and interval.
 const (
 	ReasonWithinPolicy = "Restart within policy"
 	ReasonUsedUp       = "Exceeded allowed attempts %d in interval %s and mode is \"fail\""
@@ -44,7 +47,7 @@ func (p *RestartPolicy) Decide(w RestartWindow, now time.Time, random float64) R
 	case w.Used <= attempts:
 		return RestartDecision{Restart: true, Delay: delay, Reason: ReasonWithinPolicy, Window: w}
 	case ValueOr(p.Mode, RestartModeFail) == RestartModeFail:
-		return RestartDecision{Reason: ReasonUsedUp, Window: w}
+		return RestartDecision{Reason: fmt.Sprintf(ReasonUsedUp, attempts, interval), Window: w}
 	}
 	// Mode delay: the rest of the interval, then a new one begins.
 	rest := w.Start.Add(interval).Sub(now)

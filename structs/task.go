@@ -45,9 +45,9 @@ type TaskLifecycle struct {
 
 // LogConfig bounds a task's log files, each stream by itself.
 type LogConfig struct {
-	MaxFiles      *int  `change:"replace"` // default 10; >=1
-	MaxFileSizeMB *int  `change:"replace"` // default 10 MB; >=1; max_files*max_file_size < ephemeral_disk.size
-	Enabled       *bool `change:"ignore"`  // deprecated; use disabled
+	MaxFiles      *int  `change:"replace"`                  // default 10; >=1
+	MaxFileSizeMB *int  `change:"replace"`                  // default 10 MB; >=1; max_files*max_file_size < ephemeral_disk.size
+	Enabled       *bool `json:",omitempty" change:"ignore"` // deprecated; use disabled
 	Disabled      *bool `change:"replace"`
 }
 

@@ -38,7 +38,7 @@ func (g *TaskGroup) warn(f faults) {
 	}
 	f.in("max_client_disconnect").check(g.MaxClientDisconnect == nil, "is deprecated and ignored, use disconnect > lost_after")
 	f.in("stop_after_client_disconnect").check(g.StopAfterClientDisconnect == nil, "is deprecated and ignored, use disconnect > stop_on_client_after")
-	f.in("prevent_reschedule_on_lost").check(g.PreventRescheduleOnLost == nil, "is deprecated and ignored, use disconnect > replace")
+	f.in("prevent_reschedule_on_lost").check(!Value(g.PreventRescheduleOnLost), "is deprecated and ignored, use disconnect > replace")
 	for _, n := range g.Networks {
 		f.in("network > mbits").check(n.MBits == nil, "is deprecated and ignored")
 	}
