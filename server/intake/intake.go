@@ -26,6 +26,7 @@ type Intake struct {
 
 	mu      sync.Mutex
 	pending []*report
+	ended   error // why nothing is taken any more
 	wake    chan struct{}
 }
 
@@ -44,9 +45,9 @@ func New(commit Commit) *Intake {
 // Submit hands in updates and waits until they are stored.
 func (in *Intake) Submit(ctx context.Context, updates []*structs.AllocUpdate) (uint64, error) {
 	r := &report{updates: updates, done: make(chan struct{})}
-	in.mu.Lock()
-	in.pending = append(in.pending, r)
-	in.mu.Unlock()
+	if err := in.add(r); err != nil {
+		return 0, err
+	}
 	select {
 	case in.wake <- struct{}{}:
 	default: // already woken
@@ -57,6 +58,16 @@ func (in *Intake) Submit(ctx context.Context, updates []*structs.AllocUpdate) (u
 	case <-r.done:
 		return r.index, r.err
 	}
+}
+
+func (in *Intake) add(r *report) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.ended != nil {
+		return in.ended
+	}
+	in.pending = append(in.pending, r)
+	return nil
 }
 
 // Run commits until ctx ends; who still waits is told so.
@@ -100,6 +111,9 @@ func (in *Intake) flush(ctx context.Context, batch []*report) {
 }
 
 func (in *Intake) refuse(err error) {
+	in.mu.Lock()
+	in.ended = err
+	in.mu.Unlock()
 	for batch := in.take(); len(batch) > 0; batch = in.take() {
 		for _, r := range batch {
 			r.err = err

@@ -158,40 +158,43 @@ func (w *sweep) deadAllocs(ns, job string) ([]string, bool) {
 	return out, true
 }
 
-// evals takes finished evaluations with those of their allocations that ended;
-// an evaluation stays while one of its allocations does.
+// evals takes finished evaluations with those of their allocations that ended.
 func (w *sweep) evals() {
 	for e := range w.v.Evals(structs.AllNamespaces, "") {
 		threshold := w.t.Eval
 		if e.Type == structs.JobTypeBatch || e.Type == structs.JobTypeSysBatch {
 			threshold = w.t.BatchEval
 		}
-		if w.taken[e.ID] || !e.Terminal() || !w.old(e.ModifyTime, threshold) {
-			continue
+		if !w.taken[e.ID] && e.Terminal() && w.old(e.ModifyTime, threshold) {
+			w.eval(e, threshold)
 		}
-		job := w.v.Job(e.Namespace, e.JobID)
-		if keepsHistory(job) {
-			continue
+	}
+}
+
+// eval takes one evaluation; it stays while one of its allocations does.
+func (w *sweep) eval(e *structs.Evaluation, threshold time.Duration) {
+	job := w.v.Job(e.Namespace, e.JobID)
+	if keepsHistory(job) {
+		return
+	}
+	var gone []string
+	all := true
+	for a := range w.v.AllocsByEval(e.ID) {
+		if w.ended(a, job, threshold) {
+			gone = append(gone, a.ID)
+		} else {
+			all = false
 		}
-		var gone []string
-		all := true
-		for a := range w.v.AllocsByEval(e.ID) {
-			if w.ended(a, job, threshold) {
-				gone = append(gone, a.ID)
-			} else {
-				all = false
-			}
-		}
-		if len(gone) == 0 && !all {
-			continue
-		}
-		c := w.into(1 + len(gone))
-		for _, id := range gone {
-			w.take(&c.AllocIDs, id)
-		}
-		if all {
-			w.take(&c.EvalIDs, e.ID)
-		}
+	}
+	if len(gone) == 0 && !all {
+		return
+	}
+	c := w.into(1 + len(gone))
+	for _, id := range gone {
+		w.take(&c.AllocIDs, id)
+	}
+	if all {
+		w.take(&c.EvalIDs, e.ID)
 	}
 }
 
