@@ -3,7 +3,10 @@ package state
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/steppe-run/steppe/state/command"
 )
@@ -16,49 +19,139 @@ type Options struct {
 }
 
 // Store holds the replicated state. One goroutine applies; any number reads.
-type Store struct{ opts Options }
+type Store struct {
+	current atomic.Pointer[Snapshot]
+	feed    *feed
 
-var errNotYet = errors.New("apply command: not written yet")
+	mu       sync.Mutex
+	watchers map[tableSet]chan struct{} // closed by the next change of one of the tables
+	applied  chan struct{}              // closed by the next entry; nil if nobody waits
+}
 
 // New returns an empty store: the built-in namespace and node pools, and the
 // default scheduler configuration.
-func New(opts Options) *Store { return &Store{opts: opts} }
+func New(opts Options) *Store {
+	if opts.FeedSize <= 0 {
+		opts.FeedSize = 1024
+	}
+	s := &Store{feed: newFeed(opts.FeedSize), watchers: map[tableSet]chan struct{}{}}
+	s.current.Store(&Snapshot{newTables()})
+	return s
+}
+
+// PanicError is returned by Apply for a command that made it fail: a fault of
+// the program. Nothing was changed, on any server.
+type PanicError struct{ Value any }
+
+// Error implements error.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("command was refused because applying it failed (a fault of Steppe, please report it): %v", e.Value)
+}
 
 // Apply performs one command. It returns a result (see the Result types) or an
 // error, after which nothing has changed but the index. It never panics.
-func (s *Store) Apply(index uint64, c command.Command) any { return errNotYet }
+func (s *Store) Apply(index uint64, c command.Command) any {
+	tx := begin(s.current.Load().t, index)
+	result, err := tx.perform(c)
+	if err != nil {
+		tx = begin(s.current.Load().t, index) // undo
+		result = err
+	}
+	s.publish(tx)
+	return result
+}
+
+// Skip advances the index past an entry that holds no command for the store.
+func (s *Store) Skip(index uint64) { s.publish(begin(s.current.Load().t, index)) }
+
+func (s *Store) publish(tx *txn) {
+	var change *Change
+	if len(tx.events) > 0 {
+		change = &Change{Index: tx.index, Time: tx.now, Events: tx.events}
+	}
+	s.feed.publish(change, func() { s.current.Store(&Snapshot{&tx.tables}) })
+	s.wake(tx.touched)
+}
+
+// wake closes the channels of those who wait for one of the tables.
+func (s *Store) wake(touched tableSet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.applied != nil {
+		close(s.applied)
+		s.applied = nil
+	}
+	for set, ch := range s.watchers {
+		if set&touched != 0 {
+			close(ch)
+			delete(s.watchers, set)
+		}
+	}
+}
 
 // Index returns the index of the last entry applied.
-func (s *Store) Index() uint64 { return 0 }
+func (s *Store) Index() uint64 { return s.current.Load().Index() }
 
 // Snapshot returns the state as it is now. It costs nothing and never changes.
-func (s *Store) Snapshot() *Snapshot { return &Snapshot{} }
+func (s *Store) Snapshot() *Snapshot { return s.current.Load() }
 
 // SnapshotAt waits until the store has applied index and returns a snapshot.
 func (s *Store) SnapshotAt(ctx context.Context, index uint64) (*Snapshot, error) {
-	return nil, errNotYet
+	for {
+		s.mu.Lock()
+		if s.applied == nil {
+			s.applied = make(chan struct{})
+		}
+		applied := s.applied
+		s.mu.Unlock()
+		if snap := s.Snapshot(); snap.Index() >= index {
+			return snap, nil
+		}
+		select {
+		case <-applied:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for state at index %d (now at %d): %w", index, s.Index(), context.Cause(ctx))
+		}
+	}
 }
 
 // Changed returns a channel that is closed by the next entry that changes one
 // of the tables. For a blocking query: take the channel, then a snapshot, and
 // wait if the snapshot has nothing new.
-func (s *Store) Changed(tables ...Table) <-chan struct{} { return nil }
+func (s *Store) Changed(tables ...Table) <-chan struct{} {
+	set := setOf(tables)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ch := s.watchers[set]
+	if ch == nil {
+		ch = make(chan struct{})
+		s.watchers[set] = ch
+	}
+	return ch
+}
 
 // Subscribe returns a feed of the changes after index from. If some of them
 // are no longer kept it returns a *LaggedError.
-func (s *Store) Subscribe(from uint64) (*Subscription, error) { return nil, errNotYet }
-
-// Subscription is one reader's place in the feed of changes. It holds no
-// resources: to end it, forget it.
-type Subscription struct{}
-
-// Next waits for the next change. It returns a *LaggedError, and will do so
-// forever, once changes were dropped before they were read.
-func (s *Subscription) Next(ctx context.Context) (*Change, error) { return nil, errNotYet }
+func (s *Store) Subscribe(from uint64) (*Subscription, error) {
+	return s.feed.subscribe(from, s.Index())
+}
 
 // Persist writes the state as it is now; see Snapshot.Persist.
 func (s *Store) Persist(w io.Writer) error { return s.Snapshot().Persist(w) }
 
 // Restore replaces the state by what Persist wrote. On an error the state is
 // unchanged. Subscriptions lag and watchers wake.
-func (s *Store) Restore(r io.Reader) error { return errNotYet }
+func (s *Store) Restore(r io.Reader) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.Join(ErrBadSnapshot, &PanicError{p})
+		}
+	}()
+	t, err := restore(r)
+	if err != nil {
+		return err
+	}
+	s.feed.reset(t.index, func() { s.current.Store(&Snapshot{t}) })
+	s.wake(^tableSet(0))
+	return nil
+}

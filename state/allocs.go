@@ -1,0 +1,139 @@
+package state
+
+import (
+	"iter"
+	"time"
+
+	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// changeRow changes an allocation on behalf of the servers: its node will see
+// it. Everything that follows is counted.
+func (tx *txn) changeRow(v alloc.View, kind eventKind, change func(*alloc.Row)) alloc.View {
+	return tx.setRow(v, kind, func(r *alloc.Row) {
+		r.ServerModify = tx.index
+		change(r)
+	})
+}
+
+// setRow changes an allocation and counts everything that follows.
+func (tx *txn) setRow(v alloc.View, kind eventKind, change func(*alloc.Row)) alloc.View {
+	v = tx.allocs.Get(v.Ref()) // as it is now: this entry may have changed it before
+	row := *v.Row()
+	ended := row.Client.Terminal()
+	change(&row)
+	ended = !ended && row.Client.Terminal()
+	row.Modify = tx.index
+	if tx.now != 0 {
+		row.ModifyTime = tx.now
+	}
+	tx.countAlloc(v, -1)
+	next := tx.allocs.Set(v.Ref(), row)
+	tx.countAlloc(next, 1)
+	if ended {
+		tx.dropServicesOf(next.ID())
+	}
+	tx.emitAlloc(kind, next)
+	return next
+}
+
+// liveViews collects the allocations that are not terminal, so that they can be
+// changed while walking.
+func liveViews(views iter.Seq[alloc.View]) []alloc.View {
+	var out []alloc.View
+	for v := range views {
+		if !v.Row().Terminal() {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (tx *txn) updateAllocs(c *command.UpdateAllocs) (any, error) {
+	tx.now = c.Now
+	for _, u := range c.Updates {
+		if u == nil {
+			continue
+		}
+		if v := tx.allocs.Find(u.ID); v.Valid() {
+			tx.updateAlloc(v, u)
+		}
+	}
+	tx.storeEvals(c.Evals)
+	return &Applied{tx.index}, nil
+}
+
+// updateAlloc stores what a client reports about one allocation.
+func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
+	before := v.Row().Healthy()
+	var health *structs.AllocDeploymentStatus
+	next := tx.setRow(v, allocUpdated, func(r *alloc.Row) {
+		r.Client = nextStatus(r.Client, u.ClientStatus)
+		p := r.Report()
+		if u.ClientDescription != "" {
+			p.Description = u.ClientDescription
+		}
+		if u.TaskStates != nil {
+			p.TaskStates = u.TaskStates
+		}
+		if u.NetworkStatus != nil {
+			p.Network = u.NetworkStatus
+		}
+		if s := u.DeploymentStatus; s.HasHealth() && (before == nil || *before != *s.Healthy) {
+			health = &structs.AllocDeploymentStatus{Healthy: s.Healthy, Timestamp: s.Timestamp, ModifyIndex: tx.index}
+			if health.Timestamp.IsZero() {
+				health.Timestamp = time.Unix(0, tx.now).UTC()
+			}
+			p.Health = health
+		}
+		r.Reported = p
+	})
+	if health != nil {
+		tx.countHealth(next, before, health.Healthy, health.Timestamp)
+	}
+}
+
+// nextStatus is the client status after a report. What has ended stays so; only
+// the servers decide that an allocation is lost or unknown, and only its client
+// can tell that it is back.
+func nextStatus(now alloc.Client, reported string) alloc.Client {
+	next, ok := alloc.ParseClient(reported)
+	if !ok || now == alloc.Complete || now == alloc.Failed || next == alloc.Lost || next == alloc.Unknown {
+		return now
+	}
+	return next
+}
+
+func (tx *txn) transitionAllocs(c *command.TransitionAllocs) (any, error) {
+	tx.now = c.Now
+	for _, t := range c.Transitions {
+		v := tx.allocs.Find(t.AllocID)
+		if !v.Valid() {
+			continue
+		}
+		tx.changeRow(v, allocDesired, func(r *alloc.Row) {
+			d := r.Decision()
+			mergeTransition(&d.Transition, t.Transition)
+			r.Decided = d
+		})
+	}
+	tx.storeEvals(c.Evals)
+	return &Applied{tx.index}, nil
+}
+
+// mergeTransition takes over what is set.
+func mergeTransition(into *structs.DesiredTransition, t structs.DesiredTransition) {
+	for _, p := range []struct{ into, from **bool }{
+		{&into.Migrate, &t.Migrate},
+		{&into.Reschedule, &t.Reschedule},
+		{&into.ForceReschedule, &t.ForceReschedule},
+		{&into.NoShutdownDelay, &t.NoShutdownDelay},
+		{&into.MigrateDisablePlacement, &t.MigrateDisablePlacement},
+	} {
+		if *p.from != nil {
+			*p.into = *p.from
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package state
+
+import (
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (tx *txn) upsertEvals(c *command.UpsertEvals) (any, error) {
+	tx.now = c.Now
+	tx.storeEvals(c.Evals)
+	return &Applied{tx.index}, nil
+}
+
+func (tx *txn) storeEvals(evals []*structs.Evaluation) {
+	for _, e := range evals {
+		if e != nil {
+			next := *e
+			tx.upsertEval(&next)
+		}
+	}
+}
+
+// upsertEvalOf stores the evaluation that comes with a change of its job.
+func (tx *txn) upsertEvalOf(j *structs.Job, e *structs.Evaluation) {
+	if e == nil {
+		return
+	}
+	next := *e
+	next.JobModifyIndex = j.GetJobModifyIndex()
+	tx.upsertEval(&next)
+}
+
+// upsertEval stores an evaluation, which it takes over.
+func (tx *txn) upsertEval(e *structs.Evaluation) {
+	if e.ID == "" {
+		return
+	}
+	existing := tx.eval(e.ID)
+	e.CreateIndex, e.ModifyIndex = tx.index, tx.index
+	if existing != nil {
+		e.CreateIndex, e.CreateTime = existing.CreateIndex, existing.CreateTime
+		tx.unlistEval(existing)
+	}
+	if e.CreateTime == 0 {
+		e.CreateTime = tx.now
+	}
+	if tx.now != 0 {
+		e.ModifyTime = tx.now
+	}
+	tx.evals.Set(item[structs.Evaluation]{b: e.ID, v: e})
+	tx.evalsByJob.Set(item[structs.Evaluation]{a: e.Namespace, b: e.JobID, n: e.CreateIndex, c: e.ID, v: e})
+	tx.countEval(e, 1)
+	tx.countQueued(e)
+	var old any
+	if existing != nil {
+		old = existing
+	}
+	tx.emit(evalUpdated, old, e)
+}
+
+// unlistEval takes an evaluation off the index and the counts of its job.
+func (tx *txn) unlistEval(e *structs.Evaluation) {
+	tx.evalsByJob.Delete(item[structs.Evaluation]{a: e.Namespace, b: e.JobID, n: e.CreateIndex, c: e.ID})
+	tx.countEval(e, -1)
+}
+
+func (tx *txn) countEval(e *structs.Evaluation, n int) {
+	s := tx.statsOf(e.JobNamespacedID())
+	s.Evals += n
+	if !e.Terminal() {
+		s.LiveEvals += n
+	}
+}
+
+// countQueued brings what an evaluation could not place into the summary.
+func (tx *txn) countQueued(e *structs.Evaluation) {
+	if e.QueuedAllocations == nil {
+		return
+	}
+	s := tx.summaryOf(e.JobNamespacedID())
+	if s == nil {
+		return
+	}
+	for group, n := range e.QueuedAllocations {
+		if counts, ok := s.Summary[group]; ok {
+			counts.Queued = n
+			s.Summary[group] = counts
+		}
+	}
+}
+
+func (tx *txn) removeEval(e *structs.Evaluation) {
+	tx.evals.Delete(item[structs.Evaluation]{b: e.ID})
+	tx.unlistEval(e)
+	if tx.evalsSwept == nil {
+		tx.evalsSwept = map[structs.NamespacedID]bool{}
+	}
+	tx.evalsSwept[e.JobNamespacedID()] = true
+	tx.emit(evalRemoved, e, nil)
+}

@@ -1,0 +1,205 @@
+package state
+
+import (
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (tx *txn) storeNode(kind eventKind, n *structs.Node) {
+	var old any
+	if existing := tx.node(n.ID); existing != nil {
+		old = existing
+	}
+	n.ModifyIndex = tx.index
+	tx.nodes.Set(item[structs.Node]{b: n.ID, v: n})
+	tx.emit(kind, old, n)
+}
+
+// addNodeEvent adds to a node's last events; n must be a copy.
+func (tx *txn) addNodeEvent(n *structs.Node, e *structs.NodeEvent) {
+	if e == nil {
+		return
+	}
+	event := *e
+	event.CreateIndex = tx.index
+	if event.Timestamp.IsZero() {
+		event.Timestamp = time.Unix(0, tx.now).UTC()
+	}
+	events := slices.Concat(n.Events, []*structs.NodeEvent{&event})
+	n.Events = events[max(0, len(events)-structs.MaxNodeEvents):]
+}
+
+func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
+	if c.Node == nil || c.Node.ID == "" {
+		return nil, structs.NewError(structs.KindInvalid, "a registration needs a node with an ID")
+	}
+	tx.now = c.Now
+	existing := tx.node(c.Node.ID)
+	if existing != nil && existing.SecretID != "" && existing.SecretID != c.Node.SecretID {
+		return nil, structs.NewError(structs.KindForbidden, "node secret ID does not match: node %s is registered by another agent", c.Node.ID)
+	}
+	n := *c.Node
+	if n.NodePool == "" {
+		n.NodePool = structs.NodePoolDefault
+	}
+	if err := tx.joinPool(n.NodePool, c.CreatePool); err != nil {
+		return nil, err
+	}
+	if n.Status == "" {
+		n.Status = structs.NodeStatusInit
+	}
+	n.CreateIndex, n.Drain, n.DrainStrategy, n.Events, n.LastDrain = tx.index, false, nil, nil, nil
+	n.StatusUpdatedAt = tx.now / int64(time.Second)
+	if existing == nil {
+		if n.SchedulingEligibility == "" {
+			n.SchedulingEligibility = structs.NodeEligible
+		}
+		tx.addNodeEvent(&n, clusterEvent("Node registered"))
+	} else {
+		n.CreateIndex, n.SchedulingEligibility = existing.CreateIndex, existing.SchedulingEligibility
+		n.Drain, n.DrainStrategy, n.LastDrain = existing.Drain, existing.DrainStrategy, existing.LastDrain
+		n.Events = existing.Events
+		if existing.Status == n.Status {
+			n.StatusUpdatedAt = existing.StatusUpdatedAt
+		}
+		if existing.Status == structs.NodeStatusDown && n.Status != structs.NodeStatusDown {
+			tx.addNodeEvent(&n, clusterEvent("Node re-registered"))
+		}
+	}
+	tx.storeNode(nodeRegistration, &n)
+	tx.storeEvals(c.Evals)
+	return &NodeResult{Index: tx.index, Created: existing == nil}, nil
+}
+
+func clusterEvent(message string) *structs.NodeEvent {
+	return &structs.NodeEvent{Message: message, Subsystem: structs.NodeEventCluster}
+}
+
+// joinPool sees to it that a node's pool exists.
+func (tx *txn) joinPool(name string, create bool) error {
+	switch {
+	case name == structs.NodePoolAll:
+		return structs.NewError(structs.KindInvalid, "node pool %q holds every node already: a node can't ask for it", name)
+	case tx.pools.get("", name, 0) != nil:
+		return nil
+	case !create:
+		return structs.NewError(structs.KindInvalid, "node pool %q does not exist", name)
+	}
+	tx.storePool(&structs.NodePool{Name: name})
+	return nil
+}
+
+func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
+	tx.now = c.Now
+	for _, s := range c.Nodes {
+		existing := tx.node(s.NodeID)
+		if existing == nil {
+			if len(c.Nodes) == 1 {
+				return nil, structs.ErrNodeNotFound
+			}
+			continue
+		}
+		n := *existing
+		n.Status, n.StatusDescription = s.Status, s.Description
+		n.StatusUpdatedAt = tx.now / int64(time.Second)
+		tx.addNodeEvent(&n, s.Event)
+		tx.storeNode(nodeEvent, &n)
+	}
+	tx.storeEvals(c.Evals)
+	return &NodeResult{Index: tx.index}, nil
+}
+
+func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
+	tx.now = c.Now
+	existing := tx.node(c.NodeID)
+	switch {
+	case existing == nil:
+		return nil, structs.ErrNodeNotFound
+	case existing.DrainStrategy != nil && c.Eligibility == structs.NodeEligible:
+		return nil, structs.NewError(structs.KindRefused, "can not set node's scheduling eligibility to eligible while it is draining")
+	case c.Eligibility != structs.NodeEligible && c.Eligibility != structs.NodeIneligible:
+		return nil, structs.NewError(structs.KindInvalid, "invalid scheduling eligibility %q", c.Eligibility)
+	}
+	n := *existing
+	n.SchedulingEligibility = c.Eligibility
+	tx.addNodeEvent(&n, c.Event)
+	tx.storeNode(nodeEligibility, &n)
+	tx.storeEvals(c.Evals)
+	return &NodeResult{Index: tx.index}, nil
+}
+
+func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
+	tx.now = c.Now
+	existing := tx.node(c.NodeID)
+	if existing == nil {
+		return nil, structs.ErrNodeNotFound
+	}
+	n := *existing
+	n.LastDrain = tx.drained(existing, c)
+	n.Drain, n.DrainStrategy = c.Strategy != nil, c.Strategy
+	switch {
+	case c.Strategy != nil:
+		n.SchedulingEligibility = structs.NodeIneligible
+	case c.MarkEligible:
+		n.SchedulingEligibility = structs.NodeEligible
+	}
+	tx.addNodeEvent(&n, c.Event)
+	tx.storeNode(nodeDrain, &n)
+	tx.storeEvals(c.Evals)
+	return &NodeResult{Index: tx.index}, nil
+}
+
+// drained returns what is known of a node's drain after the command.
+func (tx *txn) drained(existing *structs.Node, c *command.SetNodeDrain) *structs.DrainMetadata {
+	now := time.Unix(0, tx.now).UTC()
+	going := existing.DrainStrategy != nil && existing.LastDrain != nil
+	var m structs.DrainMetadata
+	switch {
+	case going:
+		m = *existing.LastDrain
+	case c.Strategy == nil:
+		return existing.LastDrain
+	default:
+		m.StartedAt = now
+	}
+	m.UpdatedAt = now
+	if c.Meta != nil {
+		m.Meta = c.Meta
+	}
+	switch {
+	case c.Strategy != nil:
+		m.Status = structs.DrainStatusDraining
+	case c.Complete:
+		m.Status = structs.DrainStatusComplete
+	default:
+		m.Status = structs.DrainStatusCanceled
+	}
+	return &m
+}
+
+func (tx *txn) deleteNodes(c *command.DeleteNodes) (any, error) {
+	tx.now = c.Now
+	for _, id := range c.NodeIDs {
+		if tx.node(id) == nil {
+			return nil, structs.ErrNodeNotFound
+		}
+	}
+	for _, id := range c.NodeIDs {
+		if n := tx.node(id); n != nil {
+			tx.removeNode(n)
+		}
+	}
+	tx.storeEvals(c.Evals)
+	return &NodeResult{Index: tx.index}, nil
+}
+
+func (tx *txn) removeNode(n *structs.Node) {
+	tx.nodes.Delete(item[structs.Node]{b: n.ID})
+	for _, r := range slices.Collect(tx.servicesByNode.under("", n.ID)) {
+		tx.removeService(r)
+	}
+	tx.emit(nodeDeregistration, n, nil)
+}

@@ -1,0 +1,108 @@
+package state
+
+import (
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (tx *txn) setSchedulerConfig(c *command.SetSchedulerConfig) (any, error) {
+	have := tx.schedulerConfig.ModifyIndex
+	if c.CAS && have != c.CASIndex {
+		return nil, &ConflictError{What: "scheduler configuration", Want: c.CASIndex, Have: have}
+	}
+	if c.Config == nil {
+		return nil, structs.NewError(structs.KindInvalid, "a scheduler configuration is needed")
+	}
+	next := *c.Config
+	next.CreateIndex, next.ModifyIndex = tx.schedulerConfig.CreateIndex, tx.index
+	if next.CreateIndex == 0 {
+		next.CreateIndex = tx.index
+	}
+	if next.SchedulerAlgorithm == "" {
+		next.SchedulerAlgorithm = structs.SchedulerBinPack
+	}
+	tx.schedulerConfig = &next
+	tx.touch(TableSchedulerConfig)
+	return &Applied{tx.index}, nil
+}
+
+func (tx *txn) storePool(p *structs.NodePool) {
+	var old any
+	p.CreateIndex, p.ModifyIndex = tx.index, tx.index
+	if existing := tx.pools.get("", p.Name, 0); existing != nil {
+		old, p.CreateIndex = existing, existing.CreateIndex
+	}
+	tx.pools.Set(item[structs.NodePool]{b: p.Name, v: p})
+	tx.emit(poolUpserted, old, p)
+}
+
+func (tx *txn) upsertNodePools(c *command.UpsertNodePools) (any, error) {
+	for _, p := range present(c.Pools) {
+		if p.Name == structs.NodePoolAll || p.Name == structs.NodePoolDefault || p.Name == "" {
+			return nil, structs.NewError(structs.KindRefused, "modifying node pool %q is not allowed", p.Name)
+		}
+		next := *p
+		tx.storePool(&next)
+	}
+	return &Applied{tx.index}, nil
+}
+
+func (tx *txn) deleteNodePools(c *command.DeleteNodePools) (any, error) {
+	for _, name := range c.Names {
+		p := tx.pools.get("", name, 0)
+		switch {
+		case name == structs.NodePoolAll || name == structs.NodePoolDefault:
+			return nil, structs.NewError(structs.KindRefused, "deleting node pool %q is not allowed", name)
+		case p == nil:
+			return nil, structs.ErrNodePoolNotFound
+		}
+		for n := range tx.nodes.values() {
+			if n.NodePool == name {
+				return nil, structs.NewError(structs.KindRefused, "node pool %q has nodes, %s among them: purge or move them first", name, n.ID)
+			}
+		}
+		for j := range tx.jobs.values() {
+			if j.GetNodePool() == name && j.GetStatus() != structs.JobStatusDead {
+				return nil, structs.NewError(structs.KindRefused, "node pool %q has jobs, %s among them: stop them first", name, j.GetID())
+			}
+		}
+		tx.pools.Delete(item[structs.NodePool]{b: name})
+		tx.emit(poolDeleted, p, nil)
+	}
+	return &Applied{tx.index}, nil
+}
+
+func (tx *txn) upsertNamespaces(c *command.UpsertNamespaces) (any, error) {
+	for _, n := range present(c.Namespaces) {
+		if n.Name == "" || n.Name == structs.AllNamespaces {
+			return nil, structs.NewError(structs.KindInvalid, "invalid namespace name %q", n.Name)
+		}
+		next := *n
+		next.CreateIndex, next.ModifyIndex = tx.index, tx.index
+		if existing := tx.namespaces.get("", n.Name, 0); existing != nil {
+			next.CreateIndex = existing.CreateIndex
+		}
+		tx.namespaces.Set(item[structs.Namespace]{b: n.Name, v: &next})
+		tx.touch(TableNamespaces)
+	}
+	return &Applied{tx.index}, nil
+}
+
+func (tx *txn) deleteNamespaces(c *command.DeleteNamespaces) (any, error) {
+	for _, name := range c.Names {
+		switch {
+		case name == structs.DefaultNamespace:
+			return nil, structs.NewError(structs.KindRefused, "default namespace can not be deleted")
+		case tx.namespaces.get("", name, 0) == nil:
+			return nil, structs.ErrNamespaceNotFound
+		}
+		for j := range tx.jobs.prefixed(name, "") {
+			if j.GetStatus() != structs.JobStatusDead {
+				return nil, structs.NewError(structs.KindRefused, "namespace %q has non-terminal jobs, %q among them: stop them first", name, j.GetID())
+			}
+		}
+		tx.namespaces.Delete(item[structs.Namespace]{b: name})
+		tx.touch(TableNamespaces)
+	}
+	return &Applied{tx.index}, nil
+}

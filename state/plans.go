@@ -1,0 +1,265 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (tx *txn) applyPlans(c *command.ApplyPlans) (any, error) {
+	tx.now = c.Now
+	result := &PlanResult{Index: tx.index, Rejected: map[string]string{}, Refused: map[string][]RefusedNode{}}
+	for _, p := range c.Plans {
+		if p == nil {
+			continue
+		}
+		refused, rejected := tx.applyPlan(p)
+		if rejected != "" {
+			result.Rejected[p.EvalID] = rejected
+		}
+		if len(refused) > 0 {
+			result.Refused[p.EvalID] = append(result.Refused[p.EvalID], refused...)
+		}
+	}
+	for _, e := range c.Evals {
+		if e == nil || result.Rejected[e.ID] != "" || len(result.Refused[e.ID]) > 0 {
+			continue // it stays as it was, to be scheduled again
+		}
+		next := *e
+		tx.upsertEval(&next)
+	}
+	return result, nil
+}
+
+// planned is a plan while it is verified and applied.
+type planned struct {
+	*structs.Plan
+	tx       *txn
+	key      structs.NamespacedID
+	trial    *alloc.Trial
+	nodes    map[string]*target
+	inPlace  *structs.Job // version that updates in place run
+	versions []*structs.Job
+}
+
+// target is a node as plans see it.
+type target struct {
+	node *structs.Node
+	ref  *alloc.Node
+}
+
+// applyPlan verifies a plan node by node and applies what holds: a node that
+// can't take everything the plan puts on it takes nothing.
+func (tx *txn) applyPlan(plan *structs.Plan) (refused []RefusedNode, rejected string) {
+	p := &planned{
+		Plan: plan, tx: tx, key: structs.NamespacedID{Namespace: plan.Namespace, ID: plan.JobID},
+		nodes: map[string]*target{},
+	}
+	if why := p.outdated(); why != "" {
+		return nil, why
+	}
+	tx.createDeployment(plan.Deployment)
+	tx.applyDeploymentUpdates(plan.DeploymentUpdates)
+	for i := range plan.Stops {
+		p.stop(&plan.Stops[i])
+	}
+	for i := range plan.Marks {
+		p.mark(&plan.Marks[i])
+	}
+	p.try()
+	for _, id := range p.trial.AllRefused() {
+		refused = append(refused, RefusedNode{id, p.trial.Refused(id)})
+	}
+	if len(refused) > 0 && p.inPlace != nil && structs.Value(p.inPlace.AllAtOnce) {
+		return refused, ""
+	}
+	p.updateInPlace()
+	for i := range plan.Groups {
+		p.place(&plan.Groups[i], p.versions[i])
+	}
+	p.creditPreemptions()
+	return refused, ""
+}
+
+// outdated says why a plan as a whole can't be applied any more, and finds the
+// versions that it runs.
+func (p *planned) outdated() string {
+	eval := p.tx.eval(p.EvalID)
+	if eval != nil && eval.Terminal() {
+		return fmt.Sprintf("evaluation is already %s", eval.Status)
+	}
+	job := p.tx.job(p.key)
+	if job != nil {
+		p.inPlace = p.tx.versions.get(p.key.Namespace, p.key.ID, p.JobVersion)
+	}
+	if len(p.Groups) == 0 && len(p.InPlace) == 0 && p.Deployment == nil {
+		return ""
+	}
+	switch {
+	case job == nil:
+		return "job is gone"
+	case job.Stopped():
+		return "job was stopped"
+	case p.inPlace == nil:
+		return fmt.Sprintf("version %d of the job is gone", p.JobVersion)
+	case eval != nil && eval.CreateIndex < job.GetCreateIndex():
+		return "job was purged and registered anew"
+	}
+	for i := range p.Groups {
+		version := structs.ValueOr(p.Groups[i].JobVersion, p.JobVersion)
+		j := p.tx.versions.get(p.key.Namespace, p.key.ID, version)
+		if j == nil {
+			return fmt.Sprintf("version %d of the job is gone", version)
+		}
+		if j.LookupTaskGroup(p.Groups[i].TaskGroup) == nil {
+			return fmt.Sprintf("version %d of the job has no group %q", version, p.Groups[i].TaskGroup)
+		}
+		p.versions = append(p.versions, j)
+	}
+	return ""
+}
+
+// mine reports whether an allocation belongs to the plan's job.
+func (p *planned) mine(v alloc.View) bool {
+	return v.Valid() && v.Shared().Namespace == p.key.Namespace && v.Shared().JobID == p.key.ID
+}
+
+func (p *planned) stop(s *structs.AllocStop) {
+	v := p.tx.allocs.Find(s.AllocID)
+	if !p.mine(v) && (!v.Valid() || s.PreemptedBy == "") {
+		return
+	}
+	p.tx.changeRow(v, allocPlanned, func(r *alloc.Row) {
+		d := r.Decision()
+		d.Description = s.DesiredDescription
+		if s.FollowupEvalID != "" {
+			d.Followup = s.FollowupEvalID
+		}
+		if s.PreemptedBy != "" {
+			d.PreemptedBy = s.PreemptedBy
+		}
+		r.Decided = d
+		r.Desired = alloc.Stop
+		if desired, ok := alloc.ParseDesired(s.DesiredStatus); ok && desired != alloc.Run {
+			r.Desired = desired
+		}
+		if client, ok := alloc.ParseClient(s.ClientStatus); ok && !r.Client.Terminal() && (client == alloc.Lost || client == alloc.Unknown) {
+			r.Client = client
+		}
+	})
+}
+
+// mark notes things on an allocation that stays wanted.
+func (p *planned) mark(m *structs.AllocMark) {
+	v := p.tx.allocs.Find(m.AllocID)
+	if !p.mine(v) {
+		return
+	}
+	p.tx.changeRow(v, allocPlanned, func(r *alloc.Row) {
+		d := r.Decision()
+		if m.DesiredDescription != "" {
+			d.Description = m.DesiredDescription
+		}
+		if m.FollowupEvalID != "" {
+			d.Followup = m.FollowupEvalID
+		}
+		r.Decided = d
+		if m.ClientStatus == structs.AllocClientUnknown && !r.Client.Terminal() {
+			r.Client = alloc.Unknown
+		}
+	})
+}
+
+// target returns a node as the plan sees it.
+func (p *planned) target(id string) *target {
+	t := p.nodes[id]
+	if t == nil {
+		t = &target{node: p.tx.node(id)}
+		if t.node != nil {
+			t.ref = p.tx.allocs.NodeRef(id, t.node.Name)
+		}
+		p.nodes[id] = t
+	}
+	return t
+}
+
+// try asks of all nodes whether they can take what the plan puts on them.
+func (p *planned) try() {
+	p.trial = p.tx.allocs.Trial()
+	for i := range p.InPlace {
+		u := &p.InPlace[i]
+		v := p.tx.allocs.Find(u.AllocID)
+		if !p.mine(v) || v.Row().Terminal() {
+			continue
+		}
+		if t := p.target(v.Row().Node.ID); t.node != nil {
+			p.trial.Grow(t.node, v.Shared().Ask, askOf(p.newResources(u, v)))
+		}
+	}
+	for i := range p.Groups {
+		p.tryGroup(&p.Groups[i], p.versions[i])
+	}
+}
+
+func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
+	row := alloc.Try{Ask: askOf(g.Resources), Collide: mayCollide(j.LookupTaskGroup(g.TaskGroup))}
+	for i := range g.Rows {
+		r := &g.Rows[i]
+		t := p.target(r.NodeID)
+		if why := unfit(t.node, j); why != "" {
+			p.trial.Refuse(r.NodeID, why)
+			continue
+		}
+		row.Placed = nil
+		if len(r.Ports) > 0 || len(r.Devices) > 0 {
+			row.Placed = &alloc.Placed{Ports: r.Ports, Devices: r.Devices}
+		}
+		p.trial.Add(t.node, row)
+	}
+}
+
+// unfit says why a node takes no placements of a job at all.
+func unfit(n *structs.Node, j *structs.Job) string {
+	switch {
+	case n == nil:
+		return "node is gone"
+	case n.Status != structs.NodeStatusReady:
+		return "node is " + n.Status
+	case n.Ready():
+		return ""
+	}
+	switch j.GetType() {
+	case structs.JobTypeSystem, structs.JobTypeSysBatch:
+		return ""
+	}
+	return "node is not eligible"
+}
+
+// askOf returns the sum over resources.
+func askOf(r *structs.AllocatedResources) structs.Comparable {
+	if r == nil {
+		return structs.Comparable{}
+	}
+	for _, t := range r.Tasks {
+		if t == nil {
+			return structs.Comparable{CPU: -1} // refused: not resources
+		}
+	}
+	return r.Comparable()
+}
+
+// mayCollide tells which ports of a group may be in use by others already.
+func mayCollide(g *structs.TaskGroup) func(string) bool {
+	var labels []string
+	for _, n := range present(g.Networks) {
+		for _, p := range n.ReservedPorts {
+			if p.IgnoreCollision {
+				labels = append(labels, p.Label)
+			}
+		}
+	}
+	return func(label string) bool { return slices.Contains(labels, label) }
+}

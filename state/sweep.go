@@ -1,0 +1,84 @@
+package state
+
+import (
+	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// sweep removes what the collector found unreachable. Since it looked, some of
+// it may have come to life again: that stays.
+func (tx *txn) sweep(c *command.Sweep) (any, error) {
+	tx.now = c.Now
+	result := &SweepResult{Index: tx.index}
+	result.Allocs = tx.sweepAllocs(c.AllocIDs)
+	for _, id := range c.EvalIDs {
+		if e := tx.eval(id); e != nil && e.Terminal() && !tx.hasAllocs(id) {
+			tx.removeEval(e)
+			result.Evals++
+		}
+	}
+	for _, id := range c.DeploymentIDs {
+		if d := tx.deployment(id); d != nil && !d.Active() {
+			tx.removeDeployment(d)
+			result.Deployments++
+		}
+	}
+	for _, k := range c.Jobs {
+		key := structs.NamespacedID{Namespace: k.Namespace, ID: k.JobID}
+		if j := tx.job(key); j != nil && tx.finished(key, j) {
+			tx.removeJob(key, j)
+			result.Jobs++
+		}
+	}
+	for _, id := range c.NodeIDs {
+		if n := tx.node(id); n != nil && n.Status == structs.NodeStatusDown && len(liveViews(tx.allocs.ByNode(id))) == 0 {
+			tx.removeNode(n)
+			result.Nodes++
+		}
+	}
+	return result, nil
+}
+
+// sweepAllocs removes allocations that have ended: their client said so, or it
+// can't any more.
+func (tx *txn) sweepAllocs(ids []string) int {
+	seen := map[alloc.Ref]bool{}
+	var refs []alloc.Ref
+	for _, id := range ids {
+		v := tx.allocs.Find(id)
+		if !v.Valid() || seen[v.Ref()] || !tx.ended(v.Row()) {
+			continue
+		}
+		seen[v.Ref()] = true
+		refs = append(refs, v.Ref())
+		tx.emitRemoved(v)
+		tx.dropServicesOf(v.ID())
+	}
+	tx.allocs.Remove(refs)
+	return len(refs)
+}
+
+func (tx *txn) ended(r *alloc.Row) bool {
+	if r.Client.Terminal() {
+		return true
+	}
+	n := tx.node(r.Node.ID)
+	return r.Terminal() && (n == nil || n.Status == structs.NodeStatusDown)
+}
+
+func (tx *txn) hasAllocs(evalID string) bool {
+	for range tx.allocs.ByEval(evalID) {
+		return true
+	}
+	return false
+}
+
+// finished reports whether nothing of a job is alive any more.
+func (tx *txn) finished(key structs.NamespacedID, j *structs.Job) bool {
+	s := tx.statsOf(key)
+	if s.LiveAllocs > 0 || s.LiveEvals > 0 || s.LiveDeployments > 0 {
+		return false
+	}
+	return j.Stopped() || j.GetStatus() == structs.JobStatusDead
+}
