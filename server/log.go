@@ -95,6 +95,8 @@ func outcome(result any, err error) (any, error) {
 	case errors.Is(err, context.DeadlineExceeded):
 		return nil, structs.NewError(structs.KindUnavailable,
 			"the change was not committed in time: it may still be made; read the state, then retry")
+	case errors.Is(err, replica.ErrClosed):
+		return nil, structs.NewError(structs.KindUnavailable, "this server is stopping: ask another one")
 	case err != nil:
 		return nil, fmt.Errorf("commit command: %w", err)
 	}

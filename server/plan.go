@@ -32,6 +32,10 @@ func (s *Server) PlanJob(_ context.Context, req *structs.JobPlanRequest) (*struc
 	if old != nil {
 		resp.JobModifyIndex = old.GetJobModifyIndex()
 	}
+	if req.Diff {
+		resp.Diff = old.Diff(job, true)
+		structs.Annotate(resp.Diff, decision.Annotations)
+	}
 	return resp, nil
 }
 

@@ -123,7 +123,10 @@ func needOf(snap *state.Snapshot, e *structs.Evaluation) blocked.Need {
 		return need
 	}
 	first := true
-	for name := range e.FailedTGAllocs {
+	for name, n := range e.QueuedAllocations {
+		if n == 0 {
+			continue
+		}
 		g := job.LookupTaskGroup(name)
 		if g == nil {
 			return blocked.Need{Pool: need.Pool}
