@@ -3,7 +3,7 @@
 // drivers, and reports back what became of them.
 //
 // It must not know the server's rooms, nor any one driver: it sees a session
-// (Servers) and the driver contract. What it decides it writes down first
+// (Session) and the driver contract. What it decides it writes down first
 // (client/local), so that the agent may die at any instant.
 //
 // Begin reading at Client.Run.
@@ -12,32 +12,316 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
 
+	"github.com/steppe-run/steppe/client/alloc"
+	"github.com/steppe-run/steppe/client/allocdir"
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/nodeapi"
+	"github.com/steppe-run/steppe/client/service"
+	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/client/taskenv"
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/structs"
 )
+
+// stopPatience is how long a development node waits for its tasks to end when
+// the agent does.
+const stopPatience = 15 * time.Second
 
 // Client is the agent of one node.
 type Client struct {
-	cfg    Config
-	deps   Deps
-	clock  clock.Clock
-	logger *slog.Logger
+	cfg      Config
+	deps     Deps
+	clock    clock.Clock
+	logger   *slog.Logger
+	memory   *local.DB
+	identity Identity
+	session  Session
+	services *service.Manager
+	host     alloc.Host
+	handler  http.Handler
+
+	nodeMu   sync.Mutex
+	node     *structs.Node // replaced, never changed
+	nodeWake chan struct{} // the node has changed and is to be told
+
+	mu       sync.Mutex
+	allocs   map[string]*alloc.Runner
+	work     *loop.Group // runs allocations; nil unless Run runs
+	dirty    map[string]bool
+	sent     map[string]*structs.AllocUpdate
+	sendWake chan struct{}
+	gcWake   chan struct{}
+	contact  time.Time // when a heartbeat was last answered
+
+	randMu sync.Mutex
+	random *rand.Rand
 }
 
-// New prepares a client: it opens the node's memory and creates its identity
-// if there is none yet. It starts nothing.
+// New prepares a client: it opens the node's memory, creates its identity if
+// there is none yet, and makes the session. It starts nothing.
 func New(cfg Config, deps Deps) (*Client, error) {
-	return &Client{cfg: cfg, deps: deps, clock: deps.Clock, logger: deps.Logger}, nil
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	if deps.Clock == nil {
+		deps.Clock = clock.Real{}
+	}
+	if deps.Logger == nil {
+		deps.Logger = logx.Discard()
+	}
+	c := &Client{
+		cfg: cfg, deps: deps, clock: deps.Clock,
+		logger:   deps.Logger.With(logx.KeyRoom, "client"),
+		nodeWake: make(chan struct{}, 1),
+		allocs:   map[string]*alloc.Runner{},
+		dirty:    map[string]bool{},
+		sent:     map[string]*structs.AllocUpdate{},
+		sendWake: make(chan struct{}, 1),
+		gcWake:   make(chan struct{}, 1),
+		random:   rand.New(rand.NewPCG(seed(), seed())),
+	}
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	c.services = service.NewManager(service.Config{
+		Catalog: c.catalog(), Clock: c.clock, Logger: c.logger, Changed: c.checkChanged,
+	})
+	c.host = c.allocHost()
+	c.handler = nodeapi.New(c.apiConfig())
+	session, err := deps.Connect(c.identity, c.handler)
+	if err != nil {
+		_ = c.memory.Close() // the first error counts
+		return nil, fmt.Errorf("make session: %w", err)
+	}
+	c.session = session
+	return c, nil
+}
+
+// open opens the memory and finds or makes the node's identity.
+func (c *Client) open() error {
+	for _, dir := range []string{c.cfg.StateDir, c.cfg.AllocDir} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return fmt.Errorf("make client directory: %w", err)
+		}
+	}
+	memory, moved, err := local.Open(c.cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	if moved != "" {
+		c.logger.Error("client state was unreadable, moved aside and begun anew; what ran before is not known any more", logx.KeyPath, moved)
+	}
+	c.memory = memory
+	id, err := memory.Identity()
+	if err == nil && id.NodeID == "" {
+		id = local.Identity{NodeID: ids.New(), SecretID: ids.New()}
+		err = memory.PutIdentity(id)
+	}
+	if err != nil {
+		_ = memory.Close() // the first error counts
+		return fmt.Errorf("find node identity: %w", err)
+	}
+	c.identity = Identity(id)
+	return nil
+}
+
+func (c *Client) allocHost() alloc.Host {
+	denied, ok := c.cfg.Options["env.denylist"]
+	if !ok {
+		denied = taskenv.HostDenylist
+	}
+	return alloc.Host{
+		Task: task.Host{
+			Drivers:        c.deps.Drivers,
+			Memory:         c.memory,
+			Clock:          c.clock,
+			Logger:         c.logger,
+			Node:           c.Node,
+			Region:         c.cfg.Region,
+			Environ:        taskenv.HostVariables(os.Environ(), denied),
+			MaxKillTimeout: c.cfg.MaxKillTimeout,
+			Random:         c.randomFloat,
+		},
+		Memory:   c.memory,
+		Services: c.services,
+		Dirs:     allocdir.Base{Path: c.cfg.AllocDir, Tmpfs: os.Geteuid() == 0 && !c.cfg.Dev},
+		Changed:  c.allocChanged,
+		Previous: c.runner,
+	}
+}
+
+// catalog registers services through the session, once there is one.
+func (c *Client) catalog() service.Catalog {
+	if c.cfg.NoServiceDiscovery {
+		return nil
+	}
+	return lateCatalog{c}
+}
+
+type lateCatalog struct{ c *Client }
+
+func (l lateCatalog) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error {
+	return l.c.session.UpsertServices(ctx, services)
+}
+
+func (l lateCatalog) DeleteServices(ctx context.Context, namespace string, ids []string) error {
+	return l.c.session.DeleteServices(ctx, namespace, ids)
 }
 
 // Identity is who this node is; it is known after New.
-func (c *Client) Identity() Identity { return Identity{} }
+func (c *Client) Identity() Identity { return c.identity }
+
+// Node returns the node as it is known now. It must not be changed.
+func (c *Client) Node() *structs.Node {
+	c.nodeMu.Lock()
+	defer c.nodeMu.Unlock()
+	return c.node
+}
+
+// Handler serves the node's own part of the HTTP API: /v1/client/*.
+func (c *Client) Handler() http.Handler { return c.handler }
 
 // Run works until ctx ends. Tasks go on running afterwards, unless the node is
 // a development node.
-func (c *Client) Run(context.Context) error { return errors.New("client: run is not built yet") }
+func (c *Client) Run(ctx context.Context) error {
+	defer func() {
+		if err := c.memory.Close(); err != nil {
+			c.logger.Error("client state could not be closed", logx.KeyError, err)
+		}
+	}()
+	c.fingerprint(ctx)
+	// Allocations have a life of their own: on a development node they are
+	// ended in an orderly way after everything else has stopped.
+	work := loop.New(context.WithoutCancel(ctx))
+	c.mu.Lock()
+	c.work = work
+	c.mu.Unlock()
+	if err := c.restore(); err != nil {
+		return err
+	}
+	group := loop.New(ctx)
+	group.Go("watch drivers", c.watchDrivers)
+	group.Go("watch driver events", c.watchDriverEvents)
+	group.Go("keep registered", c.keepRegistered)
+	group.Go("watch allocations", c.watchAllocs)
+	group.Go("report allocations", c.report)
+	group.Go("services", c.services.Run)
+	group.Go("collect garbage", c.collect)
+	err := group.Wait()
+	if c.cfg.Dev {
+		c.stopAll()
+	}
+	c.mu.Lock()
+	c.work = nil
+	c.mu.Unlock()
+	work.Stop()
+	return errors.Join(err, work.Wait())
+}
 
-// Handler serves the node's own part of the HTTP API: /v1/client/*.
-func (c *Client) Handler() http.Handler { return http.NotFoundHandler() }
+// stopAll ends every task and removes what it left, within bounds.
+func (c *Client) stopAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	runners := c.runners()
+	for _, r := range runners {
+		r.StopNow()
+	}
+	for _, r := range runners {
+		select {
+		case <-r.Done():
+			if err := r.Destroy(); err != nil {
+				c.logger.Warn("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
+			}
+		case <-ctx.Done():
+			c.logger.Error("tasks have not ended in time", logx.KeyAlloc, r.ID())
+		}
+	}
+}
+
+// complete fills in what is not configured.
+func (cfg *Config) complete() error {
+	if cfg.StateDir == "" || cfg.AllocDir == "" {
+		return errors.New("client needs a state_dir and an alloc_dir: set data_dir")
+	}
+	var err error
+	if cfg.StateDir, err = filepath.Abs(cfg.StateDir); err != nil {
+		return fmt.Errorf("find state_dir: %w", err)
+	}
+	if cfg.AllocDir, err = filepath.Abs(cfg.AllocDir); err != nil {
+		return fmt.Errorf("find alloc_dir: %w", err)
+	}
+	fill(&cfg.Region, structs.DefaultRegion)
+	fill(&cfg.Datacenter, "dc1")
+	fill(&cfg.NodePool, structs.NodePoolDefault)
+	if cfg.Name == "" {
+		if cfg.Name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("find node name: %w", err)
+		}
+	}
+	fill(&cfg.MinDynamicPort, 20000)
+	fill(&cfg.MaxDynamicPort, 32000)
+	fill(&cfg.MaxKillTimeout, 30*time.Second)
+	fill(&cfg.GC.Interval, time.Minute)
+	fill(&cfg.GC.ParallelDestroys, 2)
+	fill(&cfg.GC.DiskUsageThreshold, 80)
+	fill(&cfg.GC.InodeUsageThreshold, 70)
+	fill(&cfg.GC.MaxAllocs, 50)
+	return nil
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Client) randomFloat() float64 {
+	c.randMu.Lock()
+	defer c.randMu.Unlock()
+	return c.random.Float64()
+}
+
+// seed takes a number from the random bits of a fresh id.
+func seed() uint64 {
+	s := ids.NewSeed()
+	var n uint64
+	for _, b := range s[:8] {
+		n = n<<8 | uint64(b)
+	}
+	return n
+}
+
+func poke(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits for d (zero: without limit), for wake, or for the end of ctx.
+func (c *Client) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	var due <-chan time.Time
+	if d > 0 {
+		timer := c.clock.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C()
+	}
+	select {
+	case <-ctx.Done():
+	case <-due:
+	case <-wake:
+	}
+}

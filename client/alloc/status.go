@@ -112,6 +112,14 @@ func (r *Runner) Stop() {
 	r.poke()
 }
 
+// StopNow ends the allocation without any shutdown_delay.
+func (r *Runner) StopNow() {
+	r.mu.Lock()
+	r.noDelay = true
+	r.mu.Unlock()
+	r.Stop()
+}
+
 // Restart ends running tasks and starts them again: the named one, or all.
 func (r *Runner) Restart(name, reason string) error {
 	if name != "" {

@@ -1,0 +1,259 @@
+package client
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"github.com/steppe-run/steppe/client/alloc"
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// restore brings back the allocations that were known before the agent was
+// restarted, and clears away directories that belong to none.
+func (c *Client) restore() error {
+	records, err := c.memory.Allocs()
+	if err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, record := range records {
+		known[record.Alloc.ID] = true
+		c.start(record.Alloc, record)
+	}
+	strays, err := c.host.Dirs.List()
+	if err != nil {
+		return err
+	}
+	for _, id := range strays {
+		if known[id] {
+			continue
+		}
+		if err := c.host.Dirs.Dir(id).Destroy(); err != nil {
+			c.logger.Warn("directory of an unknown allocation could not be removed", logx.KeyAlloc, id, logx.KeyError, err)
+		}
+	}
+	if len(records) > 0 {
+		c.logger.Info("allocations were found again", logx.KeyCount, len(records))
+	}
+	return nil
+}
+
+// watchAllocs takes in what the servers want of this node.
+func (c *Client) watchAllocs(ctx context.Context) error {
+	pause := retryMin
+	var index uint64
+	for ctx.Err() == nil {
+		err := c.session.WatchAllocs(ctx, index, func(set *link.AllocSet) error {
+			pause = retryMin
+			c.apply(set)
+			index = set.Index
+			return nil
+		})
+		if ctx.Err() != nil {
+			break
+		}
+		c.logger.Warn("watching allocations failed and is tried again", logx.KeyError, err)
+		c.sleep(ctx, pause, nil)
+		pause = min(pause*2, retryMax)
+	}
+	return ctx.Err()
+}
+
+// apply starts, updates, stops and removes allocations.
+func (c *Client) apply(set *link.AllocSet) {
+	wanted := map[string]bool{}
+	for _, a := range set.Upserts {
+		wanted[a.ID] = true
+		c.upsert(a)
+	}
+	removed := set.Removed
+	if set.Full {
+		for _, r := range c.runners() {
+			if !wanted[r.ID()] {
+				removed = append(removed, r.ID())
+			}
+		}
+	}
+	for _, id := range removed {
+		c.remove(id)
+	}
+}
+
+func (c *Client) upsert(a *structs.Allocation) {
+	r := c.runner(a.ID)
+	switch {
+	case r == nil && (a.ServerTerminal() || a.ClientTerminal()):
+		// It has ended before this node ever knew of it.
+	case r == nil:
+		c.start(a, nil)
+	default:
+		if a.Job == nil {
+			a.Job = r.Alloc().Job
+		}
+		if err := r.Update(a); err != nil {
+			c.logger.Error("allocation could not be written down", logx.KeyAlloc, a.ID, logx.KeyError, err)
+		}
+	}
+}
+
+// start makes the runner of an allocation and lets it run.
+func (c *Client) start(a *structs.Allocation, restored *local.Alloc) {
+	if a.Job == nil || a.Job.LookupTaskGroup(a.TaskGroup) == nil {
+		c.logger.Error("allocation came without its task group and can't be run", logx.KeyAlloc, a.ID, logx.KeyGroup, a.TaskGroup)
+		return
+	}
+	r := alloc.New(c.host, a, restored)
+	c.mu.Lock()
+	work := c.work
+	if work == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.allocs[a.ID] = r
+	c.dirty[a.ID] = true
+	c.mu.Unlock()
+	work.Go("allocation "+a.ID, func(ctx context.Context) error {
+		if err := r.Run(ctx); err != nil {
+			c.logger.Error("allocation failed", logx.KeyAlloc, a.ID, logx.KeyError, err)
+		}
+		poke(c.gcWake)
+		return nil
+	})
+	poke(c.sendWake)
+}
+
+// remove ends an allocation that the servers have forgotten, and what is left
+// of it.
+func (c *Client) remove(id string) {
+	r := c.runner(id)
+	if r == nil {
+		return
+	}
+	r.Stop()
+	c.mu.Lock()
+	work := c.work
+	c.mu.Unlock()
+	if work == nil {
+		return
+	}
+	work.Go("remove allocation "+id, func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+		case <-r.Done():
+			c.destroy(r)
+		}
+		return nil
+	})
+}
+
+// destroy removes everything of an allocation whose tasks are dead.
+func (c *Client) destroy(r *alloc.Runner) {
+	if err := r.Destroy(); err != nil {
+		c.logger.Error("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
+		return
+	}
+	c.mu.Lock()
+	delete(c.allocs, r.ID())
+	delete(c.dirty, r.ID())
+	delete(c.sent, r.ID())
+	c.mu.Unlock()
+}
+
+// runner returns the runner of an allocation, or nil.
+func (c *Client) runner(id string) *alloc.Runner {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.allocs[id]
+}
+
+// runners returns all runners, the oldest allocation first.
+func (c *Client) runners() []*alloc.Runner {
+	c.mu.Lock()
+	out := make([]*alloc.Runner, 0, len(c.allocs))
+	for _, r := range c.allocs {
+		out = append(out, r)
+	}
+	c.mu.Unlock()
+	sort.Slice(out, func(i, j int) bool {
+		a, b := out[i].Alloc(), out[j].Alloc()
+		if a.CreateTime != b.CreateTime {
+			return a.CreateTime < b.CreateTime
+		}
+		return a.ID < b.ID
+	})
+	return out
+}
+
+// checkChanged has an allocation look at its checks.
+func (c *Client) checkChanged(id string) {
+	if r := c.runner(id); r != nil {
+		r.Poke()
+	}
+}
+
+// collect removes finished allocations when they are too many or take too
+// much of the disk.
+func (c *Client) collect(ctx context.Context) error {
+	for ctx.Err() == nil {
+		c.sleep(ctx, c.cfg.GC.Interval, c.gcWake)
+		if ctx.Err() == nil {
+			c.sweep(ctx)
+		}
+	}
+	return ctx.Err()
+}
+
+// sweep removes finished allocations, the oldest first, until the node is
+// within its limits.
+func (c *Client) sweep(ctx context.Context) {
+	for ctx.Err() == nil {
+		finished := c.finished()
+		if len(finished) == 0 {
+			return
+		}
+		c.mu.Lock()
+		over := len(c.allocs) - c.cfg.GC.MaxAllocs
+		c.mu.Unlock()
+		n := max(over, 0)
+		if n == 0 && c.diskFull(ctx) {
+			n = c.cfg.GC.ParallelDestroys
+		}
+		if n == 0 {
+			return
+		}
+		for _, r := range finished[:min(n, len(finished))] {
+			c.destroy(r)
+		}
+	}
+}
+
+// finished are the allocations whose end the servers know of.
+func (c *Client) finished() []*alloc.Runner {
+	var out []*alloc.Runner
+	for _, r := range c.runners() {
+		if !r.Finished() {
+			continue
+		}
+		c.mu.Lock()
+		told := c.sent[r.ID()] != nil && structs.ClientTerminal(c.sent[r.ID()].ClientStatus)
+		c.mu.Unlock()
+		if told {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// GC removes every finished allocation at once.
+func (c *Client) GC() {
+	for _, r := range c.finished() {
+		c.destroy(r)
+	}
+}
+
+// retryAfter doubles a pause within bounds.
+func retryAfter(pause time.Duration) time.Duration { return min(pause*2, retryMax) }

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package fingerprint
+
+import "context"
+
+func cgroupFacts(context.Context, Options) (Facts, error)   { return Facts{}, nil }
+func numaFacts(context.Context, Options) (Facts, error)     { return Facts{}, nil }
+func landlockFacts(context.Context, Options) (Facts, error) { return Facts{}, nil }

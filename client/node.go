@@ -1,0 +1,213 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"time"
+
+	"github.com/steppe-run/steppe/client/fingerprint"
+	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/structs"
+)
+
+const (
+	// driverPatience is how long the first registration waits for the
+	// drivers to be heard of, so that jobs find them at once.
+	driverPatience = 3 * time.Second
+	// nodeQuiet is how long changes of the node are gathered.
+	nodeQuiet = 200 * time.Millisecond
+	// retryMin and retryMax bound the pause after a failed call.
+	retryMin = 250 * time.Millisecond
+	retryMax = 15 * time.Second
+	// callPatience bounds one call to the servers.
+	callPatience = 30 * time.Second
+)
+
+// fingerprint describes the node for the first time.
+func (c *Client) fingerprint(ctx context.Context) {
+	facts, errs := fingerprint.Look(ctx, fingerprint.Options{
+		AllocDir: c.cfg.AllocDir, Interface: c.cfg.NetworkInterface, Loopback: c.cfg.Dev,
+		CPUTotalCompute: c.cfg.CPUTotalCompute, MemoryTotalMB: c.cfg.MemoryTotalMB,
+		DiskTotalMB: c.cfg.DiskTotalMB, DiskFreeMB: c.cfg.DiskFreeMB,
+		ReservedMHz: int(c.cfg.Reserved.Cpu.CpuShares), Clock: c.clock,
+	})
+	for _, err := range errs {
+		c.logger.Warn("a part of the node could not be found out", logx.KeyError, err)
+	}
+	n := &structs.Node{
+		ID: c.identity.NodeID, SecretID: c.identity.SecretID,
+		Name: c.cfg.Name, Datacenter: c.cfg.Datacenter, NodeClass: c.cfg.NodeClass, NodePool: c.cfg.NodePool,
+		HTTPAddr: c.cfg.HTTPAddr, TLSEnabled: c.cfg.TLSEnabled, CgroupParent: c.cfg.CgroupParent,
+		Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
+		HostVolumes: c.cfg.HostVolumes, HostNetworks: c.cfg.HostNetworks,
+		NodeMaxAllocs: c.cfg.NodeMaxAllocs, Drivers: map[string]*structs.DriverInfo{},
+		ReservedResources: &c.cfg.Reserved,
+	}
+	if c.cfg.DefaultIneligible {
+		n.SchedulingEligibility = structs.NodeIneligible
+	}
+	facts.Fill(n)
+	n.NodeResources.MinDynamicPort, n.NodeResources.MaxDynamicPort = c.cfg.MinDynamicPort, c.cfg.MaxDynamicPort
+	c.ownAttributes(n)
+	n.Meta = c.meta()
+	c.nodeMu.Lock()
+	c.node = n
+	c.nodeMu.Unlock()
+}
+
+// ownAttributes are what the agent knows of itself.
+func (c *Client) ownAttributes(n *structs.Node) {
+	for key, value := range map[string]string{"nomad.version": c.cfg.Version, "nomad.revision": c.cfg.Revision} {
+		if value != "" {
+			n.Attributes[key] = value
+		}
+	}
+	if !c.cfg.NoServiceDiscovery {
+		n.Attributes["nomad.service_discovery"] = "true"
+	}
+	if host, _, err := net.SplitHostPort(c.cfg.HTTPAddr); err == nil && host != "" {
+		n.Attributes["unique.advertise.address"] = host
+	}
+}
+
+// meta is the configured metadata with what was set at run time over it.
+func (c *Client) meta() map[string]string {
+	out := maps.Clone(c.cfg.Meta)
+	if out == nil {
+		out = map[string]string{}
+	}
+	dynamic, err := c.memory.NodeMeta()
+	if err != nil {
+		c.logger.Error("node metadata could not be read", logx.KeyError, err)
+	}
+	for key, value := range dynamic {
+		if value == nil {
+			delete(out, key)
+		} else {
+			out[key] = *value
+		}
+	}
+	return out
+}
+
+// changeNode replaces the node by a changed copy and has the servers told.
+func (c *Client) changeNode(change func(*structs.Node) bool) {
+	c.nodeMu.Lock()
+	n := c.node.Clone()
+	changed := change(n)
+	if changed {
+		c.node = n
+	}
+	c.nodeMu.Unlock()
+	if changed {
+		poke(c.nodeWake)
+	}
+}
+
+func (c *Client) watchDrivers(ctx context.Context) error {
+	return c.deps.Drivers.WatchFingerprints(ctx, func(name string, fp *drivers.Fingerprint) {
+		c.changeNode(func(n *structs.Node) bool { return fingerprint.Driver(n, name, fp, c.clock.Now()) })
+	})
+}
+
+func (c *Client) watchDriverEvents(ctx context.Context) error {
+	return c.deps.Drivers.WatchEvents(ctx, func(_ string, e *drivers.Event) {
+		if r := c.runner(e.AllocID); r != nil {
+			r.DriverEvent(e.TaskName, task.DriverEvent(e))
+		}
+	})
+}
+
+// keepRegistered registers the node, keeps its time to live up, and registers
+// it again when it has changed or the servers have forgotten it.
+func (c *Client) keepRegistered(ctx context.Context) error {
+	c.awaitDrivers(ctx)
+	ttl := c.register(ctx)
+	// The first heartbeat comes at a random moment, so that the nodes of a
+	// cluster that was started at once don't all call at the same time.
+	wait := time.Duration(c.randomFloat() * float64(ttl))
+	next := c.clock.Now().Add(wait)
+	for ctx.Err() == nil {
+		if left := next.Sub(c.clock.Now()); left > 0 {
+			c.sleep(ctx, left, c.nodeWake)
+		}
+		if c.clock.Now().Before(next) && ctx.Err() == nil {
+			c.sleep(ctx, nodeQuiet, nil)
+			c.register(ctx)
+			continue
+		}
+		next = c.clock.Now().Add(c.heartbeat(ctx))
+	}
+	return ctx.Err()
+}
+
+// awaitDrivers waits until every driver was heard of, within bounds.
+func (c *Client) awaitDrivers(ctx context.Context) {
+	deadline := c.clock.Now().Add(driverPatience)
+	for ctx.Err() == nil {
+		left := deadline.Sub(c.clock.Now())
+		if len(c.Node().Drivers) >= len(c.deps.Drivers.Names()) || left <= 0 {
+			return
+		}
+		c.sleep(ctx, left, c.nodeWake)
+	}
+}
+
+// register stores the node with the servers, trying until it works or ctx
+// ends, and returns the time to live.
+func (c *Client) register(ctx context.Context) time.Duration {
+	pause := retryMin
+	for {
+		callCtx, cancel := context.WithTimeout(ctx, callPatience)
+		ttl, err := c.session.Register(callCtx, c.Node().Clone())
+		cancel()
+		if err == nil {
+			c.contacted()
+			return max(ttl, time.Second)
+		}
+		if ctx.Err() != nil {
+			return time.Second
+		}
+		c.logger.Warn("node could not be registered and is tried again", logx.KeyError, err)
+		c.sleep(ctx, pause, nil)
+		pause = min(pause*2, retryMax)
+	}
+}
+
+// heartbeat renews the time to live and returns when to do so next.
+func (c *Client) heartbeat(ctx context.Context) time.Duration {
+	callCtx, cancel := context.WithTimeout(ctx, callPatience)
+	ttl, err := c.session.Heartbeat(callCtx)
+	cancel()
+	switch {
+	case err == nil:
+		c.contacted()
+		return max(ttl, time.Second)
+	case ctx.Err() != nil:
+		return time.Second
+	case forgotten(err):
+		c.logger.Warn("the servers have forgotten this node; it registers again")
+		ttl := c.register(ctx)
+		c.services.Reregister()
+		c.reportAll()
+		return ttl
+	}
+	c.logger.Warn("heartbeat failed", logx.KeyError, err)
+	return time.Second
+}
+
+func (c *Client) contacted() {
+	c.mu.Lock()
+	c.contact = c.clock.Now()
+	c.mu.Unlock()
+}
+
+// forgotten reports whether the servers don't know this node any more.
+func forgotten(err error) bool {
+	var refusal *structs.Error
+	return errors.As(err, &refusal) && refusal.Kind == structs.KindNotFound
+}

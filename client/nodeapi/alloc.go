@@ -1,0 +1,120 @@
+package nodeapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (a *api) checks(w http.ResponseWriter, r *http.Request) error {
+	runner, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	return answer(w, a.Checks(runner.ID()))
+}
+
+func (a *api) restart(w http.ResponseWriter, r *http.Request) error {
+	if err := writes(r); err != nil {
+		return err
+	}
+	runner, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	var req structs.AllocationRestartRequest
+	if err := read(w, r, &req); err != nil {
+		return err
+	}
+	if req.AllTasks && req.TaskName != "" {
+		return bad("name a task or ask for all tasks, not both")
+	}
+	const reason = "Restart requested by a user"
+	if err := runner.Restart(req.TaskName, reason); err != nil {
+		return refused(err)
+	}
+	return answer(w, structs.GenericResponse{})
+}
+
+func (a *api) signal(w http.ResponseWriter, r *http.Request) error {
+	if err := writes(r); err != nil {
+		return err
+	}
+	runner, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	var req structs.AllocSignalRequest
+	if err := read(w, r, &req); err != nil {
+		return err
+	}
+	if req.Signal == "" {
+		return bad("must provide a signal")
+	}
+	if err := runner.Signal(r.Context(), req.Task, req.Signal); err != nil {
+		return refused(err)
+	}
+	return answer(w, structs.GenericResponse{})
+}
+
+// refused tells a wish that the tasks' state doesn't allow as a bad request.
+func refused(err error) error {
+	if errors.Is(err, task.ErrNotRunning) {
+		return &failure{http.StatusBadRequest, err}
+	}
+	return err
+}
+
+func (a *api) collectOne(_ http.ResponseWriter, r *http.Request) error {
+	runner, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	if !runner.Finished() {
+		return bad("allocation %q is still running: stop it first", runner.ID())
+	}
+	return a.Node.CollectOne(runner.ID())
+}
+
+func (a *api) collectAll(http.ResponseWriter, *http.Request) error {
+	a.Node.CollectAll()
+	return nil
+}
+
+func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet:
+		meta, err := a.Node.Metadata()
+		if err != nil {
+			return err
+		}
+		return answer(w, meta)
+	case http.MethodPost:
+		var req struct {
+			NodeID string
+			Meta   map[string]*string
+		}
+		if err := read(w, r, &req); err != nil {
+			return err
+		}
+		if len(req.Meta) == 0 {
+			return bad("missing required Meta object")
+		}
+		meta, err := a.Node.ApplyMetadata(req.Meta)
+		if err != nil {
+			return err
+		}
+		return answer(w, meta)
+	}
+	return fail(http.StatusMethodNotAllowed, "Invalid method")
+}
+
+// writes refuses requests that only read: what they ask for acts.
+func writes(r *http.Request) error {
+	if r.Method != http.MethodPut && r.Method != http.MethodPost {
+		return fail(http.StatusMethodNotAllowed, "Invalid method")
+	}
+	return nil
+}
