@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -17,6 +18,11 @@ import (
 const (
 	headerHops      = "X-Steppe-Hops"
 	headerRequestID = "X-Request-Id"
+)
+
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 16 << 20
 )
 
 // ServeHTTP answers a request from the public listener. It is the one door:
@@ -36,7 +42,7 @@ func (a *API) Inside() http.Handler {
 func (a *API) serve(w http.ResponseWriter, r *http.Request, inside bool) {
 	began := a.clock.Now()
 	rec := &recorder{ResponseWriter: w}
-	c := &call{api: a, w: rec, r: r, inside: inside, token: tokenOf(r), query: r.URL.Query()}
+	c := &call{api: a, w: rec, r: r, raw: r.Body, inside: inside, token: tokenOf(r), query: r.URL.Query()}
 	c.id = r.Header.Get(headerRequestID)
 	if !inside || c.id == "" {
 		c.id = ids.New()
@@ -49,6 +55,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, inside bool) {
 	switch {
 	case err != nil:
 		a.sendError(c, err)
+		if statusOf(err) == http.StatusRequestEntityTooLarge {
+			a.linger(c)
+		}
 	case !rep.sent:
 		a.send(c, rep)
 	}
@@ -117,8 +126,20 @@ func (a *API) limitBody(c *call) error {
 	if c.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
-	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, limit)
+	if c.r.ContentLength != 0 {
+		c.r.Body = http.MaxBytesReader(c.w, c.raw, limit)
+	}
 	return nil
+}
+
+// linger reads on, for a while, what a caller goes on sending after it was
+// refused: to close the connection at once would cost it the answer.
+func (a *API) linger(c *call) {
+	ctl := http.NewResponseController(c.w)
+	_ = ctl.Flush() // as far as it goes
+	if ctl.SetReadDeadline(a.clock.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.raw, lingerBytes) // nobody wants it
+	}
 }
 
 // finish ends a request: a panic becomes a refusal, and the request is

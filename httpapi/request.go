@@ -20,6 +20,7 @@ type call struct {
 	api    *API
 	w      http.ResponseWriter
 	r      *http.Request
+	raw    io.ReadCloser // the body without its limit
 	route  *Route
 	params map[string]string
 	query  url.Values
