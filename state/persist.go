@@ -1,12 +1,175 @@
 package state
 
 import (
-	"errors"
+	"bufio"
+	"crypto/sha256"
+	"fmt"
 	"io"
+
+	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/wire"
+	"github.com/steppe-run/steppe/structs"
 )
 
-func persist(w io.Writer, t *tables) error { return errors.New("persist state: not written yet") }
+// A snapshot is a magic line and sections; see section.go for their frame. The
+// sections come in the order of their numbers. What was written once must be
+// readable for ever: never change what a number or a field name means. A
+// section that is added is absent in old snapshots.
+const snapshotMagic = "steppe-state 1\n"
 
-func restore(r io.Reader) (*tables, error) { return nil, errors.New("restore state: not written yet") }
+const (
+	sectionMeta        = 1
+	sectionJobs        = 2
+	sectionSubmissions = 3
+	sectionSummaries   = 4
+	sectionScaling     = 5
+	sectionNodes       = 6
+	sectionEvals       = 7
+	sectionDeployments = 8
+	sectionServices    = 9
+	sectionAllocs      = 10
+	sectionPools       = 11
+	sectionNamespaces  = 12
+	sectionScheduler   = 13
+	sectionEnd         = 255
+)
 
-func stateHash(t *tables) [32]byte { return [32]byte{} }
+type metaImage struct {
+	Index    uint64
+	Modified map[string]uint64 // by name of the table
+}
+
+type jobImage struct {
+	Job     *structs.Job
+	Current bool
+}
+
+type submissionImage struct {
+	Namespace, JobID string
+	Version          uint64
+	Submission       *structs.JobSubmission
+}
+
+// persist writes the state. Equal states are written as equal bytes.
+func persist(w io.Writer, t *tables) error {
+	buffered := bufio.NewWriterSize(w, 1<<16)
+	s := &sectionWriter{w: buffered}
+	s.raw([]byte(snapshotMagic))
+	meta := metaImage{Index: t.index, Modified: map[string]uint64{}}
+	for table, index := range t.modified {
+		meta.Modified[Table(table).String()] = index
+	}
+	s.begin(sectionMeta)
+	s.record(&meta)
+	s.end()
+	places := persistJobs(s, t)
+	persistValues(s, sectionSummaries, &t.summaries)
+	persistValues(s, sectionScaling, &t.scaling)
+	persistValues(s, sectionNodes, &t.nodes)
+	persistValues(s, sectionEvals, &t.evals)
+	persistValues(s, sectionDeployments, &t.deployments)
+	persistValues(s, sectionServices, &t.services)
+	persistAllocs(s, t, places)
+	persistValues(s, sectionPools, &t.pools)
+	persistValues(s, sectionNamespaces, &t.namespaces)
+	s.begin(sectionScheduler)
+	s.record(t.schedulerConfig)
+	s.end()
+	s.begin(sectionEnd)
+	s.end()
+	if s.err == nil {
+		s.err = buffered.Flush()
+	}
+	if s.err != nil {
+		return fmt.Errorf("persist state: %w", s.err)
+	}
+	return nil
+}
+
+func persistValues[T any](s *sectionWriter, kind byte, t *table[T]) {
+	s.begin(kind)
+	for v := range t.values() {
+		s.record(v)
+	}
+	s.end()
+}
+
+// jobKey names a version of a job for ever, also after the job was purged and
+// registered anew.
+type jobKey struct {
+	namespace, id                 string
+	version, created, jobModified uint64
+}
+
+func keyOf(j *structs.Job) jobKey {
+	return jobKey{j.GetNamespace(), j.GetID(), j.GetVersion(), j.GetCreateIndex(), j.GetJobModifyIndex()}
+}
+
+// persistJobs writes all versions of all jobs and returns their places.
+func persistJobs(s *sectionWriter, t *tables) map[jobKey]int {
+	places := map[jobKey]int{}
+	s.begin(sectionJobs)
+	for j := range t.versions.values() {
+		current := t.jobs.get(j.GetNamespace(), j.GetID(), 0)
+		places[keyOf(j)] = len(places)
+		s.record(&jobImage{Job: j, Current: current.GetVersion() == j.GetVersion()})
+	}
+	s.end()
+	s.begin(sectionSubmissions)
+	for i := range t.submissions.All() {
+		s.record(&submissionImage{i.a, i.b, i.n, i.v})
+	}
+	s.end()
+	return places
+}
+
+// allocRecord is either a batch, or a version of a job that only allocations
+// know any more.
+type allocRecord struct {
+	Job   *structs.Job
+	Batch *alloc.Image
+}
+
+func persistAllocs(s *sectionWriter, t *tables, places map[jobKey]int) {
+	s.begin(sectionAllocs)
+	place := func(j *structs.Job) int {
+		key := keyOf(j)
+		at, ok := places[key]
+		if !ok {
+			at = len(places)
+			places[key] = at
+			s.record(&allocRecord{Job: forgotten(j)})
+		}
+		return at
+	}
+	for b := range t.allocs.Batches() {
+		s.record(&allocRecord{Batch: b.Image(place)}) // place may have written jobs before
+	}
+	s.end()
+}
+
+// forgotten returns a version that is no longer kept without what changes
+// while it is: allocations may know it from before or after such a change.
+func forgotten(j *structs.Job) *structs.Job {
+	next := *j
+	next.Status, next.StatusDescription, next.Stable, next.ModifyIndex, next.VersionTag = nil, nil, nil, nil, nil
+	return &next
+}
+
+// stateHash is a hash over what persist writes.
+func stateHash(t *tables) [32]byte {
+	h := sha256.New()
+	if err := persist(h, t); err != nil {
+		return [32]byte{} // a value that can't be encoded: it could not be persisted either
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// decodeRecord reads a record as a T.
+func decodeRecord[T any](data []byte) (*T, error) {
+	v := new(T)
+	if err := wire.Unmarshal(data, v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}

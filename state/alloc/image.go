@@ -49,7 +49,7 @@ type RowImage struct {
 // Image returns the batch to be written; jobs gives a job its place.
 func (b *Batch) Image(jobs func(*structs.Job) int) *Image {
 	img := &Image{Seed: b.seed, First: b.first, Rows: make([]RowImage, 0, b.size)}
-	nodes, shareds := map[*Node]int{}, map[*Shared]int{}
+	nodes, shareds := map[Node]int{}, map[*Shared]int{}
 	place := func(s *Shared) int {
 		at, ok := shareds[s]
 		if !ok {
@@ -66,10 +66,10 @@ func (b *Batch) Image(jobs func(*structs.Job) int) *Image {
 			img.Rows = append(img.Rows, RowImage{Node: -1})
 			continue
 		}
-		node, ok := nodes[r.Node]
+		node, ok := nodes[*r.Node]
 		if !ok {
 			node = len(img.Nodes)
-			nodes[r.Node] = node
+			nodes[*r.Node] = node
 			img.Nodes = append(img.Nodes, *r.Node)
 		}
 		img.Rows = append(img.Rows, RowImage{
@@ -90,14 +90,14 @@ func (s *Shared) image(job int) SharedImage {
 	}
 }
 
-// Load stores a batch that was read from a snapshot of the store; job returns
-// the job of a place, nil if there is none.
-func (t *Table) Load(img *Image, job func(int) *structs.Job) error {
+// Load stores a batch that was read from a snapshot of the store and returns
+// its allocations; job returns the job of a place, nil if there is none.
+func (t *Table) Load(img *Image, job func(int) *structs.Job) ([]View, error) {
 	shareds := make([]*Shared, 0, len(img.Shared))
 	for _, s := range img.Shared {
 		j := job(s.Job)
 		if j == nil {
-			return fmt.Errorf("load allocations: job %d is missing", s.Job)
+			return nil, fmt.Errorf("load allocations: job %d is missing", s.Job)
 		}
 		shareds = append(shareds, &Shared{
 			Namespace: s.Namespace, JobID: s.JobID, Group: s.Group, EvalID: s.EvalID, DeploymentID: s.DeploymentID,
@@ -106,7 +106,7 @@ func (t *Table) Load(img *Image, job func(int) *structs.Job) error {
 		})
 	}
 	if len(shareds) == 0 {
-		return fmt.Errorf("load allocations: batch without a record")
+		return nil, fmt.Errorf("load allocations: batch without a record")
 	}
 	nodes := make([]*Node, 0, len(img.Nodes))
 	for _, n := range img.Nodes {
@@ -116,14 +116,15 @@ func (t *Table) Load(img *Image, job func(int) *structs.Job) error {
 	for i := range img.Rows {
 		row, err := img.Rows[i].load(nodes, shareds)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		rows = append(rows, row)
 	}
-	if _, ok := t.Add(ids.Seed(img.Seed), img.First, shareds[0], rows); !ok {
-		return fmt.Errorf("load allocations: batch of %d rows at %d is impossible", len(rows), img.First)
+	views, ok := t.Add(ids.Seed(img.Seed), img.First, shareds[0], rows)
+	if !ok {
+		return nil, fmt.Errorf("load allocations: batch of %d rows at %d is impossible", len(rows), img.First)
 	}
-	return nil
+	return views, nil
 }
 
 func (i *RowImage) load(nodes []*Node, shareds []*Shared) (Row, error) {

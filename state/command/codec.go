@@ -3,7 +3,17 @@ package command
 import (
 	"errors"
 	"fmt"
+
+	"github.com/steppe-run/steppe/state/wire"
 )
+
+// An entry of the log is a version byte, a kind byte and the command: msgpack
+// with field names, or for ApplyPlans the columns of plancodec.go.
+//
+// What was written once is read for ever: never change what a number or a
+// field name means. A field that is added is absent in old entries; a change
+// beyond that is a new kind.
+const version1 = 1
 
 // UnknownEntryError is returned for a log entry that this build can't read: of
 // a newer version, or of a kind it doesn't know.
@@ -16,11 +26,161 @@ func (e *UnknownEntryError) Error() string {
 	return fmt.Sprintf("log entry of version %d, kind %d is not known to this version of Steppe: upgrade this server", e.Version, e.Kind)
 }
 
+// ErrBadEntry is returned for bytes that are not a log entry.
+var ErrBadEntry = errors.New("log entry is damaged")
+
+const (
+	kindRegisterJob        = 1
+	kindDeregisterJob      = 2
+	kindMarkJobStable      = 3
+	kindTagJobVersion      = 4
+	kindUpsertEvals        = 5
+	kindApplyPlans         = 6
+	kindRegisterNode       = 7
+	kindSetNodeStatus      = 8
+	kindSetNodeEligibility = 9
+	kindSetNodeDrain       = 10
+	kindDeleteNodes        = 11
+	kindUpdateAllocs       = 12
+	kindTransitionAllocs   = 13
+	kindUpdateDeployment   = 14
+	kindPromoteDeployment  = 15
+	kindSetAllocHealth     = 16
+	kindUpsertServices     = 17
+	kindDeleteServices     = 18
+	kindSweep              = 19
+	kindSetSchedulerConfig = 20
+	kindUpsertNodePools    = 21
+	kindDeleteNodePools    = 22
+	kindUpsertNamespaces   = 23
+	kindDeleteNamespaces   = 24
+)
+
 // Encode returns a command as a log entry.
-func Encode(c Command) ([]byte, error) { return nil, errors.New("encode command: not written yet") }
+func Encode(c Command) ([]byte, error) {
+	kind := kindOf(c)
+	head := []byte{version1, kind}
+	switch kind {
+	case 0:
+		return nil, fmt.Errorf("encode command: %T is not a command of the log", c)
+	case kindApplyPlans:
+		return encodePlans(head, c.(*ApplyPlans))
+	}
+	body, err := wire.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode command: %w", err)
+	}
+	return append(head, body...), nil
+}
 
 // Decode reads a log entry. It accepts any bytes: what isn't an entry is an
 // error, and memory is bounded by what was given.
 func Decode(data []byte) (Command, error) {
-	return nil, errors.New("decode command: not written yet")
+	if len(data) < 2 {
+		return nil, fmt.Errorf("decode command of %d bytes: %w", len(data), ErrBadEntry)
+	}
+	c := blank(data[1])
+	if data[0] != version1 || c == nil {
+		return nil, &UnknownEntryError{Version: data[0], Kind: data[1]}
+	}
+	if plans, ok := c.(*ApplyPlans); ok {
+		if err := decodePlans(data[2:], plans); err != nil {
+			return nil, fmt.Errorf("decode plans: %w", errors.Join(ErrBadEntry, err))
+		}
+		return plans, nil
+	}
+	if err := wire.Unmarshal(data[2:], c); err != nil {
+		return nil, fmt.Errorf("decode command: %w", errors.Join(ErrBadEntry, err))
+	}
+	return c, nil
+}
+
+// blank returns an empty command of a kind, nil if there is none.
+func blank(kind byte) Command {
+	if int(kind) < len(blanks) && blanks[kind] != nil {
+		return blanks[kind]()
+	}
+	return nil
+}
+
+var blanks = [...]func() Command{
+	kindRegisterJob:        func() Command { return new(RegisterJob) },
+	kindDeregisterJob:      func() Command { return new(DeregisterJob) },
+	kindMarkJobStable:      func() Command { return new(MarkJobStable) },
+	kindTagJobVersion:      func() Command { return new(TagJobVersion) },
+	kindUpsertEvals:        func() Command { return new(UpsertEvals) },
+	kindApplyPlans:         func() Command { return new(ApplyPlans) },
+	kindRegisterNode:       func() Command { return new(RegisterNode) },
+	kindSetNodeStatus:      func() Command { return new(SetNodeStatus) },
+	kindSetNodeEligibility: func() Command { return new(SetNodeEligibility) },
+	kindSetNodeDrain:       func() Command { return new(SetNodeDrain) },
+	kindDeleteNodes:        func() Command { return new(DeleteNodes) },
+	kindUpdateAllocs:       func() Command { return new(UpdateAllocs) },
+	kindTransitionAllocs:   func() Command { return new(TransitionAllocs) },
+	kindUpdateDeployment:   func() Command { return new(UpdateDeployment) },
+	kindPromoteDeployment:  func() Command { return new(PromoteDeployment) },
+	kindSetAllocHealth:     func() Command { return new(SetAllocHealth) },
+	kindUpsertServices:     func() Command { return new(UpsertServices) },
+	kindDeleteServices:     func() Command { return new(DeleteServices) },
+	kindSweep:              func() Command { return new(Sweep) },
+	kindSetSchedulerConfig: func() Command { return new(SetSchedulerConfig) },
+	kindUpsertNodePools:    func() Command { return new(UpsertNodePools) },
+	kindDeleteNodePools:    func() Command { return new(DeleteNodePools) },
+	kindUpsertNamespaces:   func() Command { return new(UpsertNamespaces) },
+	kindDeleteNamespaces:   func() Command { return new(DeleteNamespaces) },
+}
+
+// kindOf returns the number of a command's kind, 0 if it has none.
+func kindOf(c Command) byte {
+	switch c.(type) {
+	case *RegisterJob:
+		return kindRegisterJob
+	case *DeregisterJob:
+		return kindDeregisterJob
+	case *MarkJobStable:
+		return kindMarkJobStable
+	case *TagJobVersion:
+		return kindTagJobVersion
+	case *UpsertEvals:
+		return kindUpsertEvals
+	case *ApplyPlans:
+		return kindApplyPlans
+	case *RegisterNode:
+		return kindRegisterNode
+	case *SetNodeStatus:
+		return kindSetNodeStatus
+	case *SetNodeEligibility:
+		return kindSetNodeEligibility
+	case *SetNodeDrain:
+		return kindSetNodeDrain
+	case *DeleteNodes:
+		return kindDeleteNodes
+	case *UpdateAllocs:
+		return kindUpdateAllocs
+	case *TransitionAllocs:
+		return kindTransitionAllocs
+	case *UpdateDeployment:
+		return kindUpdateDeployment
+	case *PromoteDeployment:
+		return kindPromoteDeployment
+	case *SetAllocHealth:
+		return kindSetAllocHealth
+	case *UpsertServices:
+		return kindUpsertServices
+	case *DeleteServices:
+		return kindDeleteServices
+	case *Sweep:
+		return kindSweep
+	case *SetSchedulerConfig:
+		return kindSetSchedulerConfig
+	case *UpsertNodePools:
+		return kindUpsertNodePools
+	case *DeleteNodePools:
+		return kindDeleteNodePools
+	case *UpsertNamespaces:
+		return kindUpsertNamespaces
+	case *DeleteNamespaces:
+		return kindDeleteNamespaces
+	}
+	return 0
 }
