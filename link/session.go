@@ -3,22 +3,30 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // SessionConfig is what a node's end of the link needs.
 type SessionConfig struct {
+	// NodeID and SecretID may stay empty: Register tells them.
 	NodeID, SecretID string
 	// Servers are the addresses (host:port) to begin with; servers send newer
 	// lists later.
 	Servers []string
 	TLS     *TLS
-	// Handler answers what servers ask of this node.
+	// Handler answers what servers ask of this node; SetHandler can set it
+	// later.
 	Handler http.Handler
 	Clock   clock.Clock
 	Logger  *slog.Logger
@@ -27,71 +35,218 @@ type SessionConfig struct {
 // Session is a node's connection to its cluster: to one server at a time,
 // another one when that is lost. Its methods wait for a connection as long as
 // their context allows.
-type Session struct{}
+type Session struct {
+	tls   *TLS
+	clock clock.Clock
+	log   *slog.Logger
+	jobs  *jobCache
 
-// AllocSet is what changed among a node's allocations.
-type AllocSet struct {
-	// Index to resume from.
-	Index uint64
-	// Full says that Upserts are all there is: what isn't among them is gone.
-	Full    bool
-	Upserts []*structs.Allocation
-	Removed []string
+	mu       sync.Mutex // guards what follows
+	rng      *rand.Rand
+	caller   Caller
+	handler  http.Handler
+	servers  []string
+	current  *connection   // nil while there is none
+	changed  chan struct{} // closed when current changes
+	contact  time.Time
+	failures int // calls in a row that current did not answer
 }
 
 // NewSession returns a session that connects once Run runs.
 func NewSession(cfg SessionConfig) (*Session, error) {
-	return nil, errors.New("make session: not written yet")
+	if cfg.TLS == nil {
+		return nil, errors.New("make session: there are no certificates")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = logx.Discard()
+	}
+	s := &Session{
+		tls: cfg.TLS, clock: cfg.Clock, log: cfg.Logger, jobs: newJobCache(), rng: newRand(),
+		caller:  Caller{NodeID: cfg.NodeID, SecretID: cfg.SecretID},
+		handler: cfg.Handler, changed: make(chan struct{}),
+	}
+	s.SetServers(cfg.Servers)
+	return s, nil
 }
 
-// Run keeps the session up until ctx ends.
-func (s *Session) Run(ctx context.Context) error { return errors.New("run session: not written yet") }
+// newRand returns a source that no other node shares, so that nodes don't
+// choose alike.
+func newRand() *rand.Rand {
+	return rand.New(rand.NewChaCha8([32]byte([]byte(ids.New())[:32])))
+}
+
+// SetHandler sets what answers the servers' requests.
+func (s *Session) SetHandler(h http.Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handler = h
+}
+
+// ServeHTTP implements http.Handler: it is what servers reach.
+func (s *Session) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	h := s.handler
+	s.mu.Unlock()
+	if h == nil {
+		http.Error(w, "the node is still starting", http.StatusServiceUnavailable)
+		return
+	}
+	h.ServeHTTP(w, r)
+}
 
 // Register stores the node's description; it returns the time within which to
-// heartbeat.
+// heartbeat. The node's ID and secret are from then on those of the session.
 func (s *Session) Register(ctx context.Context, n *structs.Node) (time.Duration, error) {
-	return 0, errors.New("register node: not written yet")
+	packed, err := PackNoun(n)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.caller.NodeID, s.caller.SecretID = n.ID, n.SecretID
+	s.mu.Unlock()
+	var reply *linkpb.RegisterReply
+	err = s.call(ctx, "register node", func(ctx context.Context, c *connection) (err error) {
+		reply, err = c.node.Register(ctx, &linkpb.RegisterRequest{Node: packed})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.SetServers(reply.GetServers())
+	return time.Duration(reply.GetTtlNanos()), nil
 }
 
 // Heartbeat renews the node's time to live and returns the next. It has a
-// stream of its own. ErrNodeUnknown asks the node to register again.
+// stream of its own, so that nothing large can delay it. ErrNodeUnknown asks
+// the node to register again.
 func (s *Session) Heartbeat(ctx context.Context) (time.Duration, error) {
-	return 0, errors.New("heartbeat: not written yet")
-}
-
-// WatchAllocs calls each with the node's allocations, from the index of the
-// last set received (0: none yet), one call after the other. It outlives lost
-// connections, and returns when ctx ends or each fails.
-func (s *Session) WatchAllocs(ctx context.Context, from uint64, each func(*AllocSet) error) error {
-	return errors.New("watch allocations: not written yet")
+	var reply *linkpb.HeartbeatReply
+	err := s.call(ctx, "heartbeat", func(ctx context.Context, c *connection) (err error) {
+		reply, err = c.beat.Heartbeat(ctx, &linkpb.HeartbeatRequest{})
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.SetServers(reply.GetServers())
+	return time.Duration(reply.GetTtlNanos()), nil
 }
 
 // UpdateAllocs reports the state of allocations; it returns once that is
 // committed.
 func (s *Session) UpdateAllocs(ctx context.Context, updates []*structs.AllocUpdate) error {
-	return errors.New("update allocations: not written yet")
+	packed, err := PackNoun(updates)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, "update allocations", func(ctx context.Context, c *connection) error {
+		_, err := c.node.UpdateAllocs(ctx, &linkpb.UpdateAllocsRequest{Updates: packed})
+		return err
+	})
 }
 
 // UpsertServices stores service registrations of this node.
 func (s *Session) UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) error {
-	return errors.New("register services: not written yet")
+	packed, err := PackNoun(regs)
+	if err != nil {
+		return err
+	}
+	return s.call(ctx, "register services", func(ctx context.Context, c *connection) error {
+		_, err := c.node.UpsertServices(ctx, &linkpb.UpsertServicesRequest{Services: packed})
+		return err
+	})
 }
 
-// DeleteServices removes service registrations.
+// DeleteServices removes service registrations of this node; others and
+// unknown ones are passed over.
 func (s *Session) DeleteServices(ctx context.Context, namespace string, ids []string) error {
-	return errors.New("deregister services: not written yet")
+	return s.call(ctx, "deregister services", func(ctx context.Context, c *connection) error {
+		_, err := c.node.DeleteServices(ctx, &linkpb.DeleteServicesRequest{Namespace: namespace, Ids: ids})
+		return err
+	})
 }
 
 // LookupServices lists the registrations of one service.
 func (s *Session) LookupServices(ctx context.Context, namespace, name string) ([]*structs.ServiceRegistration, error) {
-	return nil, errors.New("look up service: not written yet")
+	var out []*structs.ServiceRegistration
+	err := s.call(ctx, "look up service", func(ctx context.Context, c *connection) error {
+		reply, err := c.node.LookupServices(ctx, &linkpb.LookupServicesRequest{Namespace: namespace, Name: name})
+		if err != nil {
+			return err
+		}
+		return UnpackNoun(reply.GetServices(), &out)
+	})
+	return out, err
 }
 
-// Servers returns the addresses the session knows, the connected one first.
-func (s *Session) Servers() []string { return nil }
+// attempt is how long one server may take to answer.
+const attempt = 15 * time.Second
 
-// SetServers replaces the addresses.
-func (s *Session) SetServers(addrs []string) {}
+// call makes one call, with whichever server answers, until ctx ends.
+func (s *Session) call(ctx context.Context, what string, f func(context.Context, *connection) error) error {
+	for wait := newBackoff(50*time.Millisecond, 2*time.Second); ; {
+		c, caller, err := s.connected(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: no server could be reached: %w", what, err)
+		}
+		one, cancel := context.WithTimeout(caller.Outgoing(ctx), attempt)
+		err = f(one, c)
+		cancel()
+		s.answered(c, err)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !passing(err) {
+			return translate(what, err)
+		}
+		if !s.pause(ctx, wait.next(s.random())) {
+			return translate(what, err)
+		}
+	}
+}
+
+// answered notes whether a server answered; one that repeatedly doesn't is
+// given up.
+func (s *Session) answered(c *connection, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || !passing(err) {
+		s.contact, s.failures = s.clock.Now(), 0
+		return
+	}
+	if c != s.current {
+		return
+	}
+	if s.failures++; s.failures >= 5 {
+		s.log.Info("the server doesn't answer, trying another", logx.KeyAddr, c.addr, logx.KeyError, err)
+		_ = c.peer.Close() // Run notices
+	}
+}
 
 // LastContact is when a server last answered; zero if none has yet.
-func (s *Session) LastContact() time.Time { return time.Time{} }
+func (s *Session) LastContact() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.contact
+}
+
+func (s *Session) random() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rng.Float64()
+}
+
+// pause waits for d; false if ctx ended.
+func (s *Session) pause(ctx context.Context, d time.Duration) bool {
+	timer := s.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -130,7 +130,6 @@ func (x *RegisterReply) GetServers() []string {
 
 type HeartbeatRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -165,19 +164,10 @@ func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
 	return file_link_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *HeartbeatRequest) GetNodeId() string {
-	if x != nil {
-		return x.NodeId
-	}
-	return ""
-}
-
 type HeartbeatReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TtlNanos      int64                  `protobuf:"varint,1,opt,name=ttl_nanos,json=ttlNanos,proto3" json:"ttl_nanos,omitempty"`
 	Servers       []string               `protobuf:"bytes,2,rep,name=servers,proto3" json:"servers,omitempty"`
-	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`                           // the heartbeat was not counted; the stream goes on
-	ErrorCode     uint32                 `protobuf:"varint,4,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"` // gRPC status code of error
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -226,24 +216,9 @@ func (x *HeartbeatReply) GetServers() []string {
 	return nil
 }
 
-func (x *HeartbeatReply) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *HeartbeatReply) GetErrorCode() uint32 {
-	if x != nil {
-		return x.ErrorCode
-	}
-	return 0
-}
-
 type WatchAllocsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	From          uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"` // the index of the last set received; 0: none
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"` // the index of the last set received; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,13 +251,6 @@ func (x *WatchAllocsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use WatchAllocsRequest.ProtoReflect.Descriptor instead.
 func (*WatchAllocsRequest) Descriptor() ([]byte, []int) {
 	return file_link_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *WatchAllocsRequest) GetNodeId() string {
-	if x != nil {
-		return x.NodeId
-	}
-	return ""
 }
 
 func (x *WatchAllocsRequest) GetFrom() uint64 {
@@ -622,7 +590,6 @@ func (x *UpdateAllocsRequest) GetUpdates() []byte {
 
 type WriteReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -655,13 +622,6 @@ func (x *WriteReply) ProtoReflect() protoreflect.Message {
 // Deprecated: Use WriteReply.ProtoReflect.Descriptor instead.
 func (*WriteReply) Descriptor() ([]byte, []int) {
 	return file_link_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *WriteReply) GetIndex() uint64 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
 }
 
 type UpsertServicesRequest struct {
@@ -1007,18 +967,13 @@ const file_link_proto_rawDesc = "" +
 	"\rRegisterReply\x12\x1b\n" +
 	"\tttl_nanos\x18\x01 \x01(\x03R\bttlNanos\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x18\n" +
-	"\aservers\x18\x03 \x03(\tR\aservers\"+\n" +
-	"\x10HeartbeatRequest\x12\x17\n" +
-	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"|\n" +
+	"\aservers\x18\x03 \x03(\tR\aservers\"\x12\n" +
+	"\x10HeartbeatRequest\"G\n" +
 	"\x0eHeartbeatReply\x12\x1b\n" +
 	"\tttl_nanos\x18\x01 \x01(\x03R\bttlNanos\x12\x18\n" +
-	"\aservers\x18\x02 \x03(\tR\aservers\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1d\n" +
-	"\n" +
-	"error_code\x18\x04 \x01(\rR\terrorCode\"A\n" +
-	"\x12WatchAllocsRequest\x12\x17\n" +
-	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
-	"\x04from\x18\x02 \x01(\x04R\x04from\"\x89\x01\n" +
+	"\aservers\x18\x02 \x03(\tR\aservers\"(\n" +
+	"\x12WatchAllocsRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\"\x89\x01\n" +
 	"\fAllocChanges\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x125\n" +
@@ -1038,10 +993,9 @@ const file_link_proto_rawDesc = "" +
 	"\vGetJobReply\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\fR\x03job\"/\n" +
 	"\x13UpdateAllocsRequest\x12\x18\n" +
-	"\aupdates\x18\x01 \x01(\fR\aupdates\"\"\n" +
+	"\aupdates\x18\x01 \x01(\fR\aupdates\"\f\n" +
 	"\n" +
-	"WriteReply\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"3\n" +
+	"WriteReply\"3\n" +
 	"\x15UpsertServicesRequest\x12\x1a\n" +
 	"\bservices\x18\x01 \x01(\fR\bservices\"G\n" +
 	"\x15DeleteServicesRequest\x12\x1c\n" +
@@ -1058,10 +1012,10 @@ const file_link_proto_rawDesc = "" +
 	"\x05holds\x18\x01 \x01(\bR\x05holds\":\n" +
 	"\vTunnelChunk\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data2\x9b\x05\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data2\x97\x05\n" +
 	"\bNodeLink\x12J\n" +
-	"\bRegister\x12\x1f.steppe.link.v1.RegisterRequest\x1a\x1d.steppe.link.v1.RegisterReply\x12Q\n" +
-	"\tHeartbeat\x12 .steppe.link.v1.HeartbeatRequest\x1a\x1e.steppe.link.v1.HeartbeatReply(\x010\x01\x12Q\n" +
+	"\bRegister\x12\x1f.steppe.link.v1.RegisterRequest\x1a\x1d.steppe.link.v1.RegisterReply\x12M\n" +
+	"\tHeartbeat\x12 .steppe.link.v1.HeartbeatRequest\x1a\x1e.steppe.link.v1.HeartbeatReply\x12Q\n" +
 	"\vWatchAllocs\x12\".steppe.link.v1.WatchAllocsRequest\x1a\x1c.steppe.link.v1.AllocChanges0\x01\x12D\n" +
 	"\x06GetJob\x12\x1d.steppe.link.v1.GetJobRequest\x1a\x1b.steppe.link.v1.GetJobReply\x12O\n" +
 	"\fUpdateAllocs\x12#.steppe.link.v1.UpdateAllocsRequest\x1a\x1a.steppe.link.v1.WriteReply\x12S\n" +

@@ -41,8 +41,8 @@ const (
 type NodeLinkClient interface {
 	// Register stores the node's description and starts its time to live.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterReply, error)
-	// Heartbeat renews the time to live, once for each message.
-	Heartbeat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[HeartbeatRequest, HeartbeatReply], error)
+	// Heartbeat renews the time to live.
+	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatReply, error)
 	// WatchAllocs sends the node's allocations: all of them first (unless the
 	// server can resume at the index asked for), then what changes.
 	WatchAllocs(ctx context.Context, in *WatchAllocsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AllocChanges], error)
@@ -76,22 +76,19 @@ func (c *nodeLinkClient) Register(ctx context.Context, in *RegisterRequest, opts
 	return out, nil
 }
 
-func (c *nodeLinkClient) Heartbeat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[HeartbeatRequest, HeartbeatReply], error) {
+func (c *nodeLinkClient) Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &NodeLink_ServiceDesc.Streams[0], NodeLink_Heartbeat_FullMethodName, cOpts...)
+	out := new(HeartbeatReply)
+	err := c.cc.Invoke(ctx, NodeLink_Heartbeat_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[HeartbeatRequest, HeartbeatReply]{ClientStream: stream}
-	return x, nil
+	return out, nil
 }
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type NodeLink_HeartbeatClient = grpc.BidiStreamingClient[HeartbeatRequest, HeartbeatReply]
 
 func (c *nodeLinkClient) WatchAllocs(ctx context.Context, in *WatchAllocsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AllocChanges], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &NodeLink_ServiceDesc.Streams[1], NodeLink_WatchAllocs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &NodeLink_ServiceDesc.Streams[0], NodeLink_WatchAllocs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +164,8 @@ func (c *nodeLinkClient) LookupServices(ctx context.Context, in *LookupServicesR
 type NodeLinkServer interface {
 	// Register stores the node's description and starts its time to live.
 	Register(context.Context, *RegisterRequest) (*RegisterReply, error)
-	// Heartbeat renews the time to live, once for each message.
-	Heartbeat(grpc.BidiStreamingServer[HeartbeatRequest, HeartbeatReply]) error
+	// Heartbeat renews the time to live.
+	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatReply, error)
 	// WatchAllocs sends the node's allocations: all of them first (unless the
 	// server can resume at the index asked for), then what changes.
 	WatchAllocs(*WatchAllocsRequest, grpc.ServerStreamingServer[AllocChanges]) error
@@ -195,8 +192,8 @@ type UnimplementedNodeLinkServer struct{}
 func (UnimplementedNodeLinkServer) Register(context.Context, *RegisterRequest) (*RegisterReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Register not implemented")
 }
-func (UnimplementedNodeLinkServer) Heartbeat(grpc.BidiStreamingServer[HeartbeatRequest, HeartbeatReply]) error {
-	return status.Error(codes.Unimplemented, "method Heartbeat not implemented")
+func (UnimplementedNodeLinkServer) Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Heartbeat not implemented")
 }
 func (UnimplementedNodeLinkServer) WatchAllocs(*WatchAllocsRequest, grpc.ServerStreamingServer[AllocChanges]) error {
 	return status.Error(codes.Unimplemented, "method WatchAllocs not implemented")
@@ -255,12 +252,23 @@ func _NodeLink_Register_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
-func _NodeLink_Heartbeat_Handler(srv interface{}, stream grpc.ServerStream) error {
-	return srv.(NodeLinkServer).Heartbeat(&grpc.GenericServerStream[HeartbeatRequest, HeartbeatReply]{ServerStream: stream})
+func _NodeLink_Heartbeat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HeartbeatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(NodeLinkServer).Heartbeat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: NodeLink_Heartbeat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(NodeLinkServer).Heartbeat(ctx, req.(*HeartbeatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
-
-// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type NodeLink_HeartbeatServer = grpc.BidiStreamingServer[HeartbeatRequest, HeartbeatReply]
 
 func _NodeLink_WatchAllocs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchAllocsRequest)
@@ -375,6 +383,10 @@ var NodeLink_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _NodeLink_Register_Handler,
 		},
 		{
+			MethodName: "Heartbeat",
+			Handler:    _NodeLink_Heartbeat_Handler,
+		},
+		{
 			MethodName: "GetJob",
 			Handler:    _NodeLink_GetJob_Handler,
 		},
@@ -396,12 +408,6 @@ var NodeLink_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams: []grpc.StreamDesc{
-		{
-			StreamName:    "Heartbeat",
-			Handler:       _NodeLink_Heartbeat_Handler,
-			ServerStreams: true,
-			ClientStreams: true,
-		},
 		{
 			StreamName:    "WatchAllocs",
 			Handler:       _NodeLink_WatchAllocs_Handler,

@@ -1,9 +1,10 @@
 // Package session is the server's end of the node link: it admits nodes,
 // passes on what they report, tells them what changed, and opens streams to
-// them.
+// them, directly or through the server that holds their connection.
 //
 // It must not know the other rooms of the server: what it needs of them are
-// the interfaces Backend and Cluster. Begin reading at Server.
+// the interfaces Backend, Cluster and Store. Begin reading at Server; node.go
+// has what nodes call, peer.go what servers call on each other.
 package session
 
 import (
@@ -14,59 +15,151 @@ import (
 	"net/http"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/linkpb"
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// Backend performs what nodes ask for. It is called on the leader only; if it
-// answers structs.ErrNotLeader the call goes to the leader.
+// Backend performs what nodes ask for. It is called on the leader only, and
+// returns once the change is applied; if it answers structs.ErrNotLeader the
+// call goes to the leader.
 type Backend interface {
-	// RegisterNode stores the node; it returns the index and the time to live.
-	RegisterNode(ctx context.Context, n *structs.Node) (index uint64, ttl time.Duration, err error)
-	// Heartbeat renews a node's time to live.
-	Heartbeat(ctx context.Context, nodeID string) (ttl time.Duration, err error)
+	// RegisterNode stores the node; it returns its time to live.
+	RegisterNode(ctx context.Context, n *structs.Node) (time.Duration, error)
+	// HeartbeatNode renews a node's time to live.
+	HeartbeatNode(ctx context.Context, nodeID string) (time.Duration, error)
 	// UpdateAllocs stores what a node reports. Batching is the backend's.
-	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (index uint64, err error)
-	// UpsertServices and DeleteServices change service registrations.
-	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) (index uint64, err error)
-	DeleteServices(ctx context.Context, namespace string, ids []string) (index uint64, err error)
+	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) error
+	// UpsertServices stores service registrations.
+	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) error
+	// DeleteServices removes service registrations.
+	DeleteServices(ctx context.Context, namespace string, ids []string) error
 }
 
-// Cluster tells who the servers are.
+// Cluster tells who the servers are. Addresses are those of the link.
 type Cluster interface {
 	IsLeader() bool
-	// LeaderAddr is the leader's link address, if it is known.
-	LeaderAddr() (addr string, known bool)
-	// ServerAddrs are the link addresses of the servers that are alive.
-	ServerAddrs() []string
-	// LocalAddr is this server's own link address.
-	LocalAddr() string
+	// Leader returns the leader's address, if it is known.
+	Leader() (addr string, known bool)
+	// Servers lists the servers that are alive, this one among them.
+	Servers() []string
+}
+
+// Store is what this server has applied.
+type Store interface {
+	Index() uint64
+	Snapshot() *state.Snapshot
+	SnapshotAt(ctx context.Context, index uint64) (*state.Snapshot, error)
+	Subscribe(from uint64) (*state.Subscription, error)
 }
 
 // Config is what the server's end needs.
 type Config struct {
 	Backend  Backend
 	Cluster  Cluster
+	Store    Store
 	Listener net.Listener // of link.ALPNSession
-	TLS      *link.TLS
-	Clock    clock.Clock
-	Logger   *slog.Logger
+	// Addr is this server's own link address, as Cluster tells it.
+	Addr   string
+	TLS    *link.TLS
+	Clock  clock.Clock
+	Logger *slog.Logger
 }
 
 // Server holds the sessions of nodes.
-type Server struct{}
+type Server struct {
+	cfg   Config
+	clock clock.Clock
+	log   *slog.Logger
+	held  *registry
+	peers *peers
+	feed  *feed
+	grpc  *grpc.Server
+	web   *http.Transport
+	group *loop.Group // of Run: it waits for tunnels as well
+}
 
 // New returns a server that admits nodes once Run runs.
-func New(cfg Config) (*Server, error) { return nil, errors.New("make session server: not written yet") }
+func New(cfg Config) (*Server, error) {
+	if cfg.Backend == nil || cfg.Cluster == nil || cfg.Store == nil || cfg.Listener == nil || cfg.TLS == nil {
+		return nil, errors.New("make session server: its configuration is incomplete")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = logx.Discard()
+	}
+	s := &Server{
+		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
+		held: newRegistry(), peers: newPeers(cfg.TLS), feed: newFeed(cfg.Store, cfg.Clock),
+	}
+	s.web = s.newTransport()
+	s.grpc = grpc.NewServer(
+		grpc.Creds(admission{}),
+		grpc.MaxRecvMsgSize(link.MaxMessage), grpc.MaxSendMsgSize(link.MaxMessage),
+		grpc.UnaryInterceptor(s.checkUnary), grpc.StreamInterceptor(s.checkStream),
+	)
+	linkpb.RegisterNodeLinkServer(s.grpc, &nodeService{s: s})
+	linkpb.RegisterPeerLinkServer(s.grpc, &peerService{s: s})
+	return s, nil
+}
 
 // Run admits sessions until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	return errors.New("run session server: not written yet")
+	group := loop.New(ctx)
+	s.group = group
+	group.Go("follow changes", s.feed.run)
+	group.Go("admit sessions", func(ctx context.Context) error { return s.admit(ctx, group) })
+	group.Go("end sessions", func(ctx context.Context) error {
+		<-ctx.Done()
+		err := s.cfg.Listener.Close()
+		s.held.closeAll()
+		s.grpc.Stop()
+		s.peers.close()
+		s.web.CloseIdleConnections()
+		return err
+	})
+	return group.Wait()
 }
 
-// NodeTransport reaches the HTTP handler of a node, directly or through the
-// server that holds its session. What it returns may be kept and shared.
-func (s *Server) NodeTransport(nodeID string) (http.RoundTripper, error) {
-	return nil, errors.New("reach node: not written yet")
+// admit serves every connection in a goroutine of its own.
+func (s *Server) admit(ctx context.Context, group *loop.Group) error {
+	for {
+		conn, err := s.cfg.Listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		group.Go("serve session", func(ctx context.Context) error {
+			s.serve(ctx, conn)
+			return nil
+		})
+	}
+}
+
+// serve answers one connection until it ends.
+func (s *Server) serve(ctx context.Context, conn net.Conn) {
+	peer, err := link.AcceptPeer(conn, s.cfg.TLS)
+	if err != nil {
+		s.log.Info("session refused", logx.KeyAddr, conn.RemoteAddr().String(), logx.KeyError, err)
+		_ = conn.Close() // nothing was said
+		return
+	}
+	h := &holding{peer: peer}
+	if !s.held.add(h) {
+		_ = peer.Close() // we are stopping
+		return
+	}
+	defer s.held.drop(h)
+	_ = s.grpc.Serve(&streams{Peer: peer, h: h}) // ends with the connection
+	_ = peer.Close()                             // if it was us who ended
 }

@@ -1,0 +1,95 @@
+package session
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link/linkpb"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// newTransport reaches nodes: the host of a URL is a node's id.
+func (s *Server) newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			nodeID, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			return s.openStream(ctx, nodeID)
+		},
+		DisableCompression:  true, // bytes go through as they are
+		MaxIdleConnsPerHost: 2,
+		IdleConnTimeout:     30 * time.Second,
+	}
+}
+
+// NodeTransport reaches the HTTP handler of a node, directly or through the
+// server that holds its session. What it returns may be kept and shared; it
+// fails while the node is connected to no server.
+func (s *Server) NodeTransport(nodeID string) (http.RoundTripper, error) {
+	if nodeID == "" {
+		return nil, structs.ErrNodeNotFound
+	}
+	return nodeTransport{s, nodeID}, nil
+}
+
+type nodeTransport struct {
+	s      *Server
+	nodeID string
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	to := r.Clone(r.Context())
+	to.URL.Scheme, to.URL.Host, to.RequestURI = "http", t.nodeID, ""
+	if to.Host == "" {
+		to.Host = t.nodeID
+	}
+	return t.s.web.RoundTrip(to)
+}
+
+// openStream opens a stream to a node, wherever it is connected.
+func (s *Server) openStream(ctx context.Context, nodeID string) (net.Conn, error) {
+	if peer := s.held.of(nodeID); peer != nil {
+		return peer.Open(ctx)
+	}
+	for _, addr := range s.cfg.Cluster.Servers() {
+		if addr == s.cfg.Addr {
+			continue
+		}
+		if conn := s.openThrough(ctx, addr, nodeID); conn != nil {
+			return conn, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, structs.NewError(structs.KindUnavailable,
+		"No path to node %s: it is connected to no server of this region at the moment", nodeID)
+}
+
+// openThrough opens a stream through another server; nil if that doesn't hold
+// the node or can't be reached.
+func (s *Server) openThrough(ctx context.Context, addr, nodeID string) net.Conn {
+	brief, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	other, err := s.peers.get(brief, addr)
+	if err != nil {
+		s.log.Debug("ask server for a node", logx.KeyAddr, addr, logx.KeyError, err)
+		return nil
+	}
+	reply, err := other.link.HoldsNode(brief, &linkpb.HoldsNodeRequest{NodeId: nodeID})
+	if err != nil || !reply.GetHolds() {
+		return nil
+	}
+	conn, err := openTunnel(brief, other, nodeID)
+	if err != nil {
+		s.log.Debug("open tunnel to a node", logx.KeyAddr, addr, logx.KeyError, err)
+		return nil
+	}
+	return conn
+}

@@ -1,0 +1,141 @@
+package session
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/linkpb"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// WatchAllocs implements linkpb.NodeLinkServer. Any server answers it, from
+// what it has applied itself.
+func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
+	ctx := out.Context()
+	w := n.s.feed.watch(link.IncomingCaller(ctx).NodeID) // before the snapshot: nothing falls between
+	defer n.s.feed.forget(w)
+	snap, err := n.reached(ctx, req.GetFrom())
+	if err != nil {
+		return err
+	}
+	v := &view{nodeID: w.nodeID, sent: map[string]uint64{}}
+	removed, resumes := n.s.feed.removedSince(w.nodeID, req.GetFrom())
+	resumes = resumes && req.GetFrom() > 0
+	changes := v.all(snap, req.GetFrom(), resumes)
+	if resumes {
+		changes.removed = removed
+	}
+	for {
+		if err := changes.send(out); err != nil {
+			return err
+		}
+		select {
+		case <-w.wake:
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+		ids, resync := n.s.feed.take(w)
+		snap = n.s.cfg.Store.Snapshot()
+		if resync {
+			changes = v.all(snap, 0, false)
+		} else {
+			changes = v.some(snap, ids)
+		}
+	}
+}
+
+// reached waits until this server knows at least as much as the node does.
+func (n *nodeService) reached(ctx context.Context, index uint64) (*state.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	snap, err := n.s.cfg.Store.SnapshotAt(ctx, index)
+	if err != nil {
+		return nil, status.Errorf(codes.Unavailable, "this server is behind what the node has seen: %v", err)
+	}
+	return snap, nil
+}
+
+// view is what a node was sent: of each allocation, the index at which the
+// servers last changed it. What only the node itself reported isn't sent back.
+type view struct {
+	nodeID string
+	sent   map[string]uint64
+}
+
+// delta is a set of allocations to be sent.
+type delta struct {
+	index   uint64
+	full    bool
+	upserts []*structs.Allocation
+	removed []string
+}
+
+// all compares everything. If the node resumes, only what changed after from
+// is sent; otherwise the set is full.
+func (v *view) all(snap *state.Snapshot, from uint64, resumes bool) delta {
+	d := delta{index: snap.Index(), full: !resumes}
+	clear(v.sent)
+	for a := range snap.AllocsByNode(v.nodeID) {
+		v.sent[a.ID] = a.AllocModifyIndex
+		if !resumes || a.AllocModifyIndex > from {
+			d.upserts = append(d.upserts, a)
+		}
+	}
+	return d
+}
+
+// some looks at the allocations named.
+func (v *view) some(snap *state.Snapshot, ids []string) delta {
+	d := delta{index: snap.Index()}
+	for _, id := range ids {
+		a := snap.Alloc(id)
+		sent, known := v.sent[id]
+		switch {
+		case a == nil || a.NodeID != v.nodeID:
+			if known {
+				delete(v.sent, id)
+				d.removed = append(d.removed, id)
+			}
+		case !known || a.AllocModifyIndex > sent:
+			v.sent[id] = a.AllocModifyIndex
+			d.upserts = append(d.upserts, a)
+		}
+	}
+	return d
+}
+
+// send sends the set, unless it says nothing.
+func (d delta) send(out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
+	if !d.full && len(d.upserts) == 0 && len(d.removed) == 0 {
+		return nil
+	}
+	msg := &linkpb.AllocChanges{Index: d.index, Full: d.full, Removed: d.removed}
+	for _, a := range d.upserts {
+		packed, err := pack(a)
+		if err != nil {
+			return status.Error(codes.Internal, err.Error())
+		}
+		msg.Upserts = append(msg.Upserts, packed)
+	}
+	return out.Send(msg)
+}
+
+// pack leaves out what travels by reference, and what nodes have no use for.
+func pack(a *structs.Allocation) (*linkpb.AllocUpsert, error) {
+	job := a.Job
+	if job == nil {
+		job = &structs.Job{ID: &a.JobID, Namespace: &a.Namespace}
+	}
+	lean := *a
+	lean.Job, lean.Metrics = nil, nil
+	packed, err := link.PackNoun(&lean)
+	if err != nil {
+		return nil, err
+	}
+	return &linkpb.AllocUpsert{Alloc: packed, Job: refOf(job)}, nil
+}
