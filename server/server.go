@@ -87,6 +87,7 @@ func (s *Server) open() error {
 	s.session, err = session.New(session.Config{
 		Backend:  s,
 		Cluster:  cluster{s},
+		Store:    s.store,
 		Listener: s.mux.Listener(link.ALPNSession),
 		TLS:      s.cfg.TLS,
 		Clock:    s.cfg.Clock,

@@ -35,11 +35,8 @@ func (n *nodeService) Register(ctx context.Context, req *linkpb.RegisterRequest)
 	}
 	reply, err := lead(ctx, n.s, call[linkpb.RegisterReply]{
 		here: func(ctx context.Context) (*linkpb.RegisterReply, error) {
-			ttl, err := n.s.cfg.Backend.RegisterNode(ctx, node)
-			if err != nil {
-				return nil, err
-			}
-			return &linkpb.RegisterReply{TtlNanos: int64(ttl), Index: n.s.cfg.Store.Index()}, nil
+			index, ttl, err := n.s.cfg.Backend.RegisterNode(ctx, node)
+			return &linkpb.RegisterReply{TtlNanos: int64(ttl), Index: index}, err
 		},
 		there: func(ctx context.Context, leader linkpb.NodeLinkClient) (*linkpb.RegisterReply, error) {
 			return leader.Register(ctx, req)
@@ -54,7 +51,7 @@ func (n *nodeService) Register(ctx context.Context, req *linkpb.RegisterRequest)
 	if _, err := n.s.cfg.Store.SnapshotAt(ctx, reply.GetIndex()); err != nil {
 		return nil, status.Errorf(codes.Unavailable, "this server is behind the leader: %v", err)
 	}
-	reply.Servers = n.s.cfg.Cluster.Servers()
+	reply.Servers = n.s.cfg.Cluster.ServerAddrs()
 	return reply, nil
 }
 
@@ -62,7 +59,7 @@ func (n *nodeService) Register(ctx context.Context, req *linkpb.RegisterRequest)
 func (n *nodeService) Heartbeat(ctx context.Context, req *linkpb.HeartbeatRequest) (*linkpb.HeartbeatReply, error) {
 	reply, err := lead(ctx, n.s, call[linkpb.HeartbeatReply]{
 		here: func(ctx context.Context) (*linkpb.HeartbeatReply, error) {
-			ttl, err := n.s.cfg.Backend.HeartbeatNode(ctx, link.IncomingCaller(ctx).NodeID)
+			ttl, err := n.s.cfg.Backend.Heartbeat(ctx, link.IncomingCaller(ctx).NodeID)
 			return &linkpb.HeartbeatReply{TtlNanos: int64(ttl)}, err
 		},
 		there: func(ctx context.Context, leader linkpb.NodeLinkClient) (*linkpb.HeartbeatReply, error) {
@@ -72,7 +69,7 @@ func (n *nodeService) Heartbeat(ctx context.Context, req *linkpb.HeartbeatReques
 	if err != nil {
 		return nil, err
 	}
-	reply.Servers = n.s.cfg.Cluster.Servers()
+	reply.Servers = n.s.cfg.Cluster.ServerAddrs()
 	return reply, nil
 }
 
@@ -88,7 +85,8 @@ func (n *nodeService) UpdateAllocs(ctx context.Context, req *linkpb.UpdateAllocs
 			if err := n.ownAllocs(nodeID, updates); err != nil {
 				return nil, err
 			}
-			return new(linkpb.WriteReply), n.s.cfg.Backend.UpdateAllocs(ctx, nodeID, updates)
+			_, err := n.s.cfg.Backend.UpdateAllocs(ctx, nodeID, updates)
+			return new(linkpb.WriteReply), err
 		},
 		there: func(ctx context.Context, leader linkpb.NodeLinkClient) (*linkpb.WriteReply, error) {
 			return leader.UpdateAllocs(ctx, req)
@@ -121,7 +119,8 @@ func (n *nodeService) UpsertServices(ctx context.Context, req *linkpb.UpsertServ
 			if err := n.ownServices(link.IncomingCaller(ctx).NodeID, regs); err != nil {
 				return nil, err
 			}
-			return new(linkpb.WriteReply), n.s.cfg.Backend.UpsertServices(ctx, regs)
+			_, err := n.s.cfg.Backend.UpsertServices(ctx, regs)
+			return new(linkpb.WriteReply), err
 		},
 		there: func(ctx context.Context, leader linkpb.NodeLinkClient) (*linkpb.WriteReply, error) {
 			return leader.UpsertServices(ctx, req)
@@ -160,7 +159,8 @@ func (n *nodeService) DeleteServices(ctx context.Context, req *linkpb.DeleteServ
 			if len(ids) == 0 {
 				return new(linkpb.WriteReply), nil
 			}
-			return new(linkpb.WriteReply), n.s.cfg.Backend.DeleteServices(ctx, req.GetNamespace(), ids)
+			_, err := n.s.cfg.Backend.DeleteServices(ctx, req.GetNamespace(), ids)
+			return new(linkpb.WriteReply), err
 		},
 		there: func(ctx context.Context, leader linkpb.NodeLinkClient) (*linkpb.WriteReply, error) {
 			return leader.DeleteServices(ctx, req)
@@ -215,8 +215,8 @@ func lead[T any](ctx context.Context, s *Server, c call[T]) (*T, error) {
 		}
 	}
 	caller := link.IncomingCaller(ctx)
-	addr, known := s.cfg.Cluster.Leader()
-	if caller.Forwarded || !known || addr == s.cfg.Addr {
+	addr, known := s.cfg.Cluster.LeaderAddr()
+	if caller.Forwarded || !known || addr == s.cfg.Cluster.LocalAddr() {
 		return nil, statusOf(structs.ErrNoLeader)
 	}
 	peer, err := s.peers.get(ctx, addr)

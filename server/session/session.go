@@ -27,28 +27,30 @@ import (
 )
 
 // Backend performs what nodes ask for. It is called on the leader only, and
-// returns once the change is applied; if it answers structs.ErrNotLeader the
-// call goes to the leader.
+// returns once the change is applied, with the index it was applied at; if it
+// answers structs.ErrNotLeader the call goes to the leader.
 type Backend interface {
-	// RegisterNode stores the node; it returns its time to live.
-	RegisterNode(ctx context.Context, n *structs.Node) (time.Duration, error)
-	// HeartbeatNode renews a node's time to live.
-	HeartbeatNode(ctx context.Context, nodeID string) (time.Duration, error)
+	// RegisterNode stores the node; it returns its time to live as well.
+	RegisterNode(ctx context.Context, n *structs.Node) (index uint64, ttl time.Duration, err error)
+	// Heartbeat renews a node's time to live.
+	Heartbeat(ctx context.Context, nodeID string) (ttl time.Duration, err error)
 	// UpdateAllocs stores what a node reports. Batching is the backend's.
-	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) error
+	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (index uint64, err error)
 	// UpsertServices stores service registrations.
-	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) error
+	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) (index uint64, err error)
 	// DeleteServices removes service registrations.
-	DeleteServices(ctx context.Context, namespace string, ids []string) error
+	DeleteServices(ctx context.Context, namespace string, ids []string) (index uint64, err error)
 }
 
 // Cluster tells who the servers are. Addresses are those of the link.
 type Cluster interface {
 	IsLeader() bool
-	// Leader returns the leader's address, if it is known.
-	Leader() (addr string, known bool)
-	// Servers lists the servers that are alive, this one among them.
-	Servers() []string
+	// LeaderAddr returns the leader's address, if it is known.
+	LeaderAddr() (addr string, known bool)
+	// ServerAddrs lists the servers that are alive, this one among them.
+	ServerAddrs() []string
+	// LocalAddr is this server's own address.
+	LocalAddr() string
 }
 
 // Store is what this server has applied.
@@ -65,11 +67,9 @@ type Config struct {
 	Cluster  Cluster
 	Store    Store
 	Listener net.Listener // of link.ALPNSession
-	// Addr is this server's own link address, as Cluster tells it.
-	Addr   string
-	TLS    *link.TLS
-	Clock  clock.Clock
-	Logger *slog.Logger
+	TLS      *link.TLS
+	Clock    clock.Clock
+	Logger   *slog.Logger
 }
 
 // Server holds the sessions of nodes.

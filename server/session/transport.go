@@ -57,8 +57,8 @@ func (s *Server) openStream(ctx context.Context, nodeID string) (net.Conn, error
 	if peer := s.held.of(nodeID); peer != nil {
 		return peer.Open(ctx)
 	}
-	for _, addr := range s.cfg.Cluster.Servers() {
-		if addr == s.cfg.Addr {
+	for _, addr := range s.cfg.Cluster.ServerAddrs() {
+		if addr == s.cfg.Cluster.LocalAddr() {
 			continue
 		}
 		if conn := s.openThrough(ctx, addr, nodeID); conn != nil {
