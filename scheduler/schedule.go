@@ -104,25 +104,9 @@ func (d *decider) start(r *reconcile.Result) {
 		Deployment:        r.Deployment,
 		DeploymentUpdates: r.DeploymentUpdates,
 	}
-	if d.job == nil {
-		return
+	if d.job != nil {
+		d.plan.JobVersion = d.job.GetVersion()
 	}
-	d.plan.JobVersion = d.job.GetVersion()
-	for i := range d.plan.InPlace {
-		u := &d.plan.InPlace[i]
-		u.Resources = d.resized(u.AllocID)
-	}
-}
-
-// resized returns what an allocation takes once it is updated in place: its
-// own host ports and devices, the rest as the newest version says.
-func (d *decider) resized(allocID string) *structs.AllocatedResources {
-	for _, a := range d.allocs {
-		if a.ID == allocID {
-			return a.AllocatedResources
-		}
-	}
-	return nil
 }
 
 // algorithm is how nodes are preferred in the job's pool.

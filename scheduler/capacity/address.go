@@ -26,11 +26,11 @@ func hostMode(n *structs.NetworkResource) bool {
 
 // hostNetworkAddress is the address that stands for a named host network: one
 // of the node's addresses inside the network's CIDR and on its interface. If
-// none is known the network's name stands for it, so that its ports are still
-// kept apart.
-func hostNetworkAddress(n *structs.Node, name string, info *structs.HostNetworkInfo) string {
+// none is known, the default one is taken: rather a port too few than one given
+// twice.
+func hostNetworkAddress(n *structs.Node, info *structs.HostNetworkInfo) string {
 	if info == nil {
-		return name
+		return defaultAddress(n)
 	}
 	prefix, err := netip.ParsePrefix(info.CIDR)
 	hasCIDR := err == nil
@@ -47,7 +47,7 @@ func hostNetworkAddress(n *structs.Node, name string, info *structs.HostNetworkI
 	if hasCIDR && prefix.Addr() != prefix.Masked().Addr() {
 		return prefix.Addr().String() // an address with its mask, 10.0.0.7/24
 	}
-	return name
+	return defaultAddress(n)
 }
 
 func inside(net *structs.NetworkResource, device string, prefix netip.Prefix, hasCIDR bool) bool {

@@ -61,7 +61,7 @@ func (p *Ports) describe(n *structs.Node) {
 	}
 	p.networks = make(map[string]string, len(n.HostNetworks))
 	for name, info := range n.HostNetworks {
-		ip := hostNetworkAddress(n, name, info)
+		ip := hostNetworkAddress(n, info)
 		p.networks[name] = ip
 		if info != nil && info.ReservedPorts != "" {
 			p.reserve(ip, info.ReservedPorts)

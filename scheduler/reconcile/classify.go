@@ -154,7 +154,7 @@ func (g *group) sortDisconnected(a *structs.Allocation, replaced bool) {
 	}
 	since := time.Unix(g.run.node(a.NodeID).StatusUpdatedAt, 0)
 	deadline := since.Add(structs.Value(d.LostAfter))
-	if a.FollowupEvalID == g.run.Eval.ID || !deadline.After(g.run.Now) {
+	if !deadline.After(g.run.Now) {
 		g.sortGone(a, replaced)
 		return
 	}
