@@ -108,11 +108,14 @@ func withCounts(j, existing *structs.Job) *structs.Job {
 // stored already.
 func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *structs.Job, changed bool) {
 	existing := tx.job(key)
-	if existing != nil && !structs.SpecChanged(existing, spec) && existing.Stopped() == structs.Value(spec.Stop) {
-		return existing, false
-	}
 	next := *spec
 	next.TaskGroups = present(spec.TaskGroups)
+	if next.Stop == nil {
+		next.Stop = new(bool)
+	}
+	if existing != nil && !structs.SpecChanged(existing, &next) && existing.Stopped() == next.Stopped() {
+		return existing, false
+	}
 	version, created, status, stable := uint64(0), tx.index, structs.JobStatusPending, false
 	if existing != nil {
 		version, created, status = existing.GetVersion()+1, existing.GetCreateIndex(), existing.GetStatus()
@@ -121,9 +124,6 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 	next.Namespace, next.Version, next.Status, next.Stable = &key.Namespace, &version, &status, &stable
 	next.CreateIndex, next.ModifyIndex, next.JobModifyIndex = &created, &index, &index
 	next.VersionTag = nil
-	if next.Stop == nil {
-		next.Stop = new(bool)
-	}
 	if next.SubmitTime == nil {
 		now := tx.now
 		next.SubmitTime = &now

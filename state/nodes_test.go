@@ -1,0 +1,96 @@
+package state
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func TestANodeComesBack(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	n := w.snap().Node(id)
+	equal(t, "eligible", n.SchedulingEligibility, "eligible")
+	equal(t, "first event", n.Events[0].Message, "Node registered")
+	created := n.CreateIndex
+	w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "ineligible"})
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "down", Description: "d",
+		Event: &structs.NodeEvent{Message: "missed", Subsystem: "Heartbeat"}}}, Now: 7e9})
+	n = w.snap().Node(id)
+	equal(t, "down", []any{n.Status, n.StatusDescription, n.StatusUpdatedAt}, []any{"down", "d", int64(7)})
+	r := w.must(&command.RegisterNode{Node: testNode(id), Now: 8e9}).(*NodeResult)
+	n = w.snap().Node(id)
+	equal(t, "created", r.Created, false)
+	equal(t, "kept", []any{n.CreateIndex, n.SchedulingEligibility}, []any{created, "ineligible"})
+	var events []string
+	for _, e := range n.Events {
+		events = append(events, e.Message)
+	}
+	equal(t, "events", events, []string{"Node registered", "missed", "Node re-registered"})
+	equal(t, "event's time", n.Events[2].Timestamp, time.Unix(8, 0).UTC())
+	other := testNode(id)
+	other.SecretID = "stolen"
+	w.refusedAs(&command.RegisterNode{Node: other}, "node secret ID does not match: node "+id+" is registered by another agent")
+}
+
+func TestEventsKeptOfANode(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	for range 20 {
+		w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible", Event: &structs.NodeEvent{Message: "again"}})
+	}
+	events := w.snap().Node(id).Events
+	equal(t, "kept", len(events), structs.MaxNodeEvents)
+	equal(t, "newest last", events[len(events)-1].CreateIndex, w.index)
+}
+
+func TestDrains(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	drain := &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: time.Hour}}
+	w.must(&command.SetNodeDrain{NodeID: id, Strategy: drain, Meta: map[string]string{"why": "test"}, Now: 5e9})
+	n := w.snap().Node(id)
+	equal(t, "draining", []any{n.Drain, n.SchedulingEligibility, n.LastDrain.Status}, []any{true, "ineligible", "draining"})
+	w.refusedAs(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible"},
+		"can not set node's scheduling eligibility to eligible while it is draining")
+	w.must(&command.SetNodeDrain{NodeID: id, Complete: true, Now: 6e9})
+	n = w.snap().Node(id)
+	equal(t, "complete", n.LastDrain, &structs.DrainMetadata{
+		StartedAt: time.Unix(5, 0).UTC(), UpdatedAt: time.Unix(6, 0).UTC(), Status: "complete", Meta: map[string]string{"why": "test"},
+	})
+	equal(t, "stays closed", []any{n.Drain, n.SchedulingEligibility}, []any{false, "ineligible"})
+	w.must(&command.SetNodeDrain{NodeID: id, Strategy: drain})
+	w.must(&command.SetNodeDrain{NodeID: id, MarkEligible: true})
+	n = w.snap().Node(id)
+	equal(t, "called off", []any{n.LastDrain.Status, n.SchedulingEligibility}, []any{"canceled", "eligible"})
+}
+
+func TestPools(t *testing.T) {
+	w := newWorld(t)
+	n := testNode(ids.New())
+	n.NodePool = "gpu"
+	w.refusedAs(&command.RegisterNode{Node: n}, `node pool "gpu" does not exist`)
+	w.must(&command.RegisterNode{Node: n, CreatePool: true})
+	w.addNode()
+	equal(t, "in gpu", len(slices.Collect(w.snap().NodesByPool("gpu"))), 1)
+	equal(t, "in all", len(slices.Collect(w.snap().NodesByPool("all"))), 2)
+	w.refusedAs(&command.DeleteNodePools{Names: []string{"gpu"}}, `node pool "gpu" has nodes, `+n.ID+` among them: purge or move them first`)
+	w.must(&command.DeleteNodes{NodeIDs: []string{n.ID}})
+	w.must(&command.DeleteNodePools{Names: []string{"gpu"}})
+	w.refusedAs(&command.DeleteNodes{NodeIDs: []string{n.ID}}, "node not found")
+}
+
+func TestAllocationsOutliveTheirNode(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	placed := w.place(w.register(testJob("web", 1)), rowsOn(id)...)
+	w.must(&command.DeleteNodes{NodeIDs: []string{id}})
+	a := w.snap().Alloc(placed[0])
+	equal(t, "still known", []string{a.NodeID, a.NodeName}, []string{id, "node-" + id[:4]})
+	equal(t, "by node", len(slices.Collect(w.snap().AllocsByNode(id))), 1)
+	equal(t, "by prefix", len(slices.Collect(w.snap().Nodes(id[:4]))), 0)
+}
