@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/structs"
@@ -26,7 +28,7 @@ import (
 const schemaVersion = 1
 
 // lockWait is how long another agent may still be holding the file.
-const lockWait = 2 * time.Second
+const lockWait = time.Second
 
 var (
 	bucketMeta   = []byte("meta")
@@ -141,8 +143,12 @@ func (e *versionError) Error() string {
 }
 
 func open(path string) (*DB, error) {
-	bolt, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	var bolt *bbolt.DB
+	err := guard(func() (err error) {
+		bolt, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+		return err
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, ErrInUse
 	}
 	if err != nil {
@@ -238,21 +244,24 @@ func (db *DB) write(batch []*write) {
 	}
 }
 
-// transact turns a panic over a broken page into an error.
-func (db *DB) transact(f func(*bbolt.Tx) error) (err error) {
-	defer recoverBroken(&err)
-	return db.bolt.Update(f)
+func (db *DB) transact(f func(*bbolt.Tx) error) error {
+	return guard(func() error { return db.bolt.Update(f) })
 }
 
-func (db *DB) view(f func(*bbolt.Tx) error) (err error) {
-	defer recoverBroken(&err)
-	return db.bolt.View(f)
+func (db *DB) view(f func(*bbolt.Tx) error) error {
+	return guard(func() error { return db.bolt.View(f) })
 }
 
-func recoverBroken(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("client state is broken: %v", r)
-	}
+// guard turns a panic over a broken page, or a fault beyond the end of a file
+// that was cut short, into an error.
+func guard(f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("client state is broken: %v", r)
+		}
+	}()
+	return f()
 }
 
 func put(b *bbolt.Bucket, key []byte, value any) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Identity returns the node's identity, empty if none was stored yet.
@@ -63,7 +64,7 @@ func (db *DB) PutTask(allocID, name string, t *Task) error {
 func (db *DB) DeleteAlloc(id string) error {
 	return db.update(func(tx *bbolt.Tx) error {
 		err := tx.Bucket(bucketAllocs).DeleteBucket([]byte(id))
-		if errors.Is(err, bbolt.ErrBucketNotFound) {
+		if errors.Is(err, bolterrors.ErrBucketNotFound) {
 			return nil
 		}
 		return err
