@@ -1,0 +1,45 @@
+//go:build linux
+
+// Package builtin lists the drivers inside this program, for the agent that
+// launches them and for the subprocess that serves one.
+//
+// It must not know anything else about them. Begin reading at Drivers.
+package builtin
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/plugin"
+	"github.com/steppe-run/steppe/drivers/rawexec"
+	"github.com/steppe-run/steppe/drivers/supervise/keeper"
+)
+
+// Drivers returns the constructors of the built-in drivers by name, for
+// plugin.Config.Builtins. A node may leave some out.
+func Drivers() map[string]func(*slog.Logger) drivers.Driver {
+	return map[string]func(*slog.Logger) drivers.Driver{
+		rawexec.Name: rawexec.New,
+	}
+}
+
+// Serve is the whole of the command `plugin NAME`: it serves one built-in
+// driver to the agent that started this process, until that agent is done.
+func Serve(ctx context.Context, name string) error {
+	known := Drivers()
+	newDriver, ok := known[name]
+	if !ok {
+		return fmt.Errorf("driver %q is not built in: there are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+	}
+	return plugin.Serve(ctx, newDriver(plugin.Logger(os.Stderr, name)))
+}
+
+// Supervise is the whole of the command `supervisor DIR`: it returns the exit
+// code of the process.
+func Supervise(args []string) int { return keeper.Main(args) }

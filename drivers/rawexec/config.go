@@ -1,0 +1,135 @@
+//go:build linux
+
+package rawexec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/steppe-run/steppe/drivers"
+)
+
+// pluginConfig is the `plugin "raw_exec"` block.
+type pluginConfig struct {
+	Enabled        bool     `codec:"enabled"`
+	DeniedHostUIDs string   `codec:"denied_host_uids"`
+	DeniedHostGIDs string   `codec:"denied_host_gids"`
+	DeniedEnvvars  []string `codec:"denied_envvars"`
+
+	deniedUIDs ranges
+	deniedGIDs ranges
+}
+
+// taskConfig is a task's `config` block.
+type taskConfig struct {
+	Command          string              `codec:"command"`
+	Args             []string            `codec:"args"`
+	WorkDir          string              `codec:"work_dir"`
+	CgroupV1Override []map[string]string `codec:"cgroup_v1_override"`
+	CgroupV2Override string              `codec:"cgroup_v2_override"`
+	OOMScoreAdj      int                 `codec:"oom_score_adj"`
+	DeniedEnvvars    []string            `codec:"denied_envvars"`
+}
+
+// Schema implements drivers.Describer.
+func (d *Driver) Schema(context.Context) (*drivers.Schema, error) {
+	return &drivers.Schema{
+		Plugin: drivers.Object(drivers.Fields{
+			"enabled":          drivers.Default(drivers.Attr("enabled", "bool"), "false"),
+			"denied_host_uids": drivers.Attr("denied_host_uids", "string"),
+			"denied_host_gids": drivers.Attr("denied_host_gids", "string"),
+			"denied_envvars":   drivers.Attr("denied_envvars", "list(string)"),
+		}),
+		Task: drivers.Object(drivers.Fields{
+			"command":            drivers.Required("command", "string"),
+			"args":               drivers.Attr("args", "list(string)"),
+			"work_dir":           drivers.Attr("work_dir", "string"),
+			"cgroup_v1_override": drivers.Attr("cgroup_v1_override", "list(map(string))"),
+			"cgroup_v2_override": drivers.Attr("cgroup_v2_override", "string"),
+			"oom_score_adj":      drivers.Attr("oom_score_adj", "number"),
+			"denied_envvars":     drivers.Attr("denied_envvars", "list(string)"),
+		}),
+	}, nil
+}
+
+// Configure implements drivers.Describer.
+func (d *Driver) Configure(_ context.Context, config []byte, _ *drivers.NodeConfig) error {
+	var c pluginConfig
+	if err := drivers.DecodeConfig(config, &c); err != nil {
+		return err
+	}
+	var err error
+	if c.deniedUIDs, err = parseRanges(c.DeniedHostUIDs); err != nil {
+		return fmt.Errorf("denied_host_uids: %w", err)
+	}
+	if c.deniedGIDs, err = parseRanges(c.DeniedHostGIDs); err != nil {
+		return fmt.Errorf("denied_host_gids: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.config = c
+	return nil
+}
+
+func decodeTask(t *drivers.TaskConfig) (*taskConfig, error) {
+	var c taskConfig
+	if err := drivers.DecodeConfig(t.Config, &c); err != nil {
+		return nil, err
+	}
+	if c.Command == "" {
+		return nil, errors.New("command is empty: name the program to run")
+	}
+	if c.WorkDir != "" && !filepath.IsAbs(c.WorkDir) {
+		return nil, fmt.Errorf("work_dir %q must be an absolute path", c.WorkDir)
+	}
+	if c.OOMScoreAdj < 0 || c.OOMScoreAdj > 1000 {
+		return nil, fmt.Errorf("oom_score_adj %d must be between 0 and 1000", c.OOMScoreAdj)
+	}
+	return &c, nil
+}
+
+// workDir is where the task runs.
+func (c *taskConfig) workDir(t *drivers.TaskConfig) string {
+	if c.WorkDir != "" {
+		return c.WorkDir
+	}
+	return t.TaskDir()
+}
+
+// ranges are closed intervals of user or group numbers.
+type ranges [][2]uint64
+
+// parseRanges reads a list such as "0,1000-1999".
+func parseRanges(text string) (ranges, error) {
+	var out ranges
+	for _, part := range strings.Split(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		from, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 32)
+		to, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 32)
+		if err1 != nil || err2 != nil || from > to {
+			return nil, fmt.Errorf("%q is neither a number nor a range such as 1000-1999", part)
+		}
+		out = append(out, [2]uint64{from, to})
+	}
+	return out, nil
+}
+
+func (r ranges) contain(n uint32) bool {
+	for _, interval := range r {
+		if uint64(n) >= interval[0] && uint64(n) <= interval[1] {
+			return true
+		}
+	}
+	return false
+}

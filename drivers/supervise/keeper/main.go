@@ -1,0 +1,152 @@
+//go:build linux
+
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/steppe-run/steppe/internal/loop"
+)
+
+// maxSpec bounds what is read from standard input.
+const maxSpec = 16 << 20
+
+// Main runs a supervisor in the directory args[0] and returns the process'
+// exit code. The spec comes on standard input, the report goes to standard
+// output.
+func Main(args []string) int {
+	// A small heap matters more here than speed.
+	debug.SetGCPercent(20)
+	// Signals for the terminal's or the agent's sake aren't for us. They are
+	// caught and dropped: an ignored signal would be ignored by the task too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGQUIT)
+	// The task dies with the thread that started it: this one must stay.
+	runtime.LockOSThread()
+	report := json.NewEncoder(os.Stdout)
+	k, err := start(args)
+	if err != nil {
+		_ = report.Encode(Report{Error: err.Error(), NotFound: isNotFound(err)})
+		return 1
+	}
+	status := k.status()
+	if err := report.Encode(Report{Status: &status}); err != nil {
+		// Whoever wanted the task is gone before it could know of it.
+		k.tree.kill()
+	}
+	if err := detach(); err != nil {
+		return 1
+	}
+	if err := k.run(context.Background()); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// start reads the spec and brings the task up.
+func start(args []string) (*keeper, error) {
+	if len(args) != 1 {
+		return nil, errors.New("the supervisor takes one argument: its directory")
+	}
+	var spec Spec
+	if err := json.NewDecoder(io.LimitReader(os.Stdin, maxSpec)).Decode(&spec); err != nil {
+		return nil, fmt.Errorf("read supervisor spec: %w", err)
+	}
+	if spec.Version > Version {
+		return nil, fmt.Errorf("the supervisor speaks version %d, not %d", Version, spec.Version)
+	}
+	if err := os.Chdir(args[0]); err != nil {
+		return nil, fmt.Errorf("enter supervision directory: %w", err)
+	}
+	_ = unix.Prctl(unix.PR_SET_NAME, namePointer("steppe-task"), 0, 0, 0) // a name for people only
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become subreaper: %w", err)
+	}
+	return bringUp(&spec)
+}
+
+// detach lets go of the streams that the starter gave.
+func detach() error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", os.DevNull, err)
+	}
+	defer func() { _ = null.Close() }()
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return fmt.Errorf("detach from starter: %w", err)
+		}
+	}
+	return nil
+}
+
+// run serves until the task has ended and nothing of it is left.
+func (k *keeper) run(ctx context.Context) error {
+	serving := loop.New(ctx)
+	serving.Go("accept", func(context.Context) error { k.accept(serving); return nil })
+	exit := k.await()
+	err := k.record(exit)
+	close(k.ended)
+	_ = k.listener.Close()
+	// Waiters get their answers; commands were killed with the task.
+	_ = serving.Wait()
+	return err
+}
+
+// await blocks until the task's process has ended, kills what it left and
+// takes the rest of its output.
+func (k *keeper) await() Exit {
+	status := <-k.main
+	k.mu.Lock()
+	k.over = true
+	k.mu.Unlock()
+	exit := exitOf(status, k.clock.Now())
+	exit.OOM = k.tree.oomKilled()
+	k.tree.kill()
+	k.output.finish(k.clock)
+	k.tree.remove()
+	return exit
+}
+
+// record writes the exit status so that it survives whatever comes.
+func (k *keeper) record(exit Exit) error {
+	k.mu.Lock()
+	k.exit = &exit
+	k.mu.Unlock()
+	return writeDurably(ExitName, exit)
+}
+
+// writeDurably replaces a file in the supervision directory.
+func writeDurably(name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	dir, err := os.Open(".")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

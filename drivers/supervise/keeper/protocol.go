@@ -1,0 +1,135 @@
+//go:build linux
+
+package keeper
+
+import (
+	"time"
+
+	"github.com/steppe-run/steppe/internal/process"
+)
+
+// Version is that of the spec and of the socket's protocol. A supervisor may
+// be older than the plugin that talks to it: fields are only ever added.
+const Version = 1
+
+// The files in a task's supervision directory.
+const (
+	// SocketName is where the supervisor answers.
+	SocketName = "control.sock"
+	// StateName holds a Status as JSON, written once the task runs.
+	StateName = "state.json"
+	// ExitName holds an Exit as JSON; it is on disk before anybody is told.
+	ExitName = "exit.json"
+)
+
+// Spec is what a supervisor is told on its standard input, as JSON.
+type Spec struct {
+	Version int
+	// Task names the task; its log files are `<Task>.stdout.N` and so on.
+	Task string
+	// Path is the program, Args its arguments with the name it is called by.
+	Path string
+	Args []string
+	Env  []string
+	Dir  string
+	// User is who runs the task; nil is who runs the supervisor.
+	User *User
+	Logs Logs
+	// Cgroup is a directory of the unified hierarchy to make and to run in;
+	// empty is none.
+	Cgroup string
+	// CgroupForeign says that Cgroup is another's: it is neither made, nor
+	// killed as a whole, nor removed.
+	CgroupForeign bool
+	// LegacyCgroups are directories of version 1 hierarchies to run in.
+	LegacyCgroups []string
+	// Network is the path of a network namespace to run in.
+	Network     string
+	OOMScoreAdj int
+}
+
+// User is a user by numbers.
+type User struct {
+	UID    uint32
+	GID    uint32
+	Groups []uint32
+}
+
+// Logs says where the task's output goes: into rotated files in Dir, or into
+// Stdout and Stderr, or nowhere.
+type Logs struct {
+	Dir      string
+	MaxFiles int
+	MaxBytes int64
+	Stdout   string
+	Stderr   string
+}
+
+// Report is what a supervisor prints on its standard output, as one line of
+// JSON, when the task runs or could not be started.
+type Report struct {
+	Status *Status `json:",omitempty"`
+	Error  string  `json:",omitempty"`
+	// NotFound says that the program doesn't exist or can't be executed.
+	NotFound bool `json:",omitempty"`
+}
+
+// Status describes a supervised task.
+type Status struct {
+	Version    int
+	Supervisor process.Identity
+	Task       process.Identity
+	StartedAt  time.Time
+	Cgroup     string `json:",omitempty"`
+	// Owned says that Cgroup was made for this task alone.
+	Owned bool  `json:",omitempty"`
+	Exit  *Exit `json:",omitempty"`
+}
+
+// Exit is how a task ended.
+type Exit struct {
+	Code   int
+	Signal int
+	OOM    bool
+	At     time.Time
+}
+
+// The requests. Each connection carries one, as one line of JSON, and gets one
+// answer; Exec gets two.
+const (
+	// OpStatus answers at once.
+	OpStatus = "status"
+	// OpWait answers when the task has ended.
+	OpWait = "wait"
+	// OpSignal sends Request.Signal to the task's process.
+	OpSignal = "signal"
+	// OpStop sends Request.Signal, kills after Request.Timeout and answers
+	// when the task has ended. It goes on when the connection breaks.
+	OpStop = "stop"
+	// OpExec runs Request.Command with the three descriptors that came along
+	// as its standard streams, answers when it runs and again when it has
+	// ended. It is killed when the connection breaks.
+	OpExec = "exec"
+)
+
+// Request is what the socket takes.
+type Request struct {
+	Version int
+	Op      string
+	Signal  int           `json:",omitempty"`
+	Timeout time.Duration `json:",omitempty"`
+	Command []string      `json:",omitempty"`
+	// Path is the program of Command.
+	Path string `json:",omitempty"`
+	// TTY says that the descriptors are a terminal.
+	TTY bool `json:",omitempty"`
+}
+
+// Response is what the socket gives.
+type Response struct {
+	Error    string  `json:",omitempty"`
+	NotFound bool    `json:",omitempty"`
+	Status   *Status `json:",omitempty"`
+	// Exit is how an executed command ended.
+	Exit *Exit `json:",omitempty"`
+}
