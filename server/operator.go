@@ -40,6 +40,10 @@ func (s *Server) SetSchedulerConfig(ctx context.Context, req *SchedulerConfigReq
 		return nil, structs.NewError(structs.KindInvalid, "scheduler algorithm %q is unknown: use %s or %s",
 			cfg.SchedulerAlgorithm, structs.SchedulerBinPack, structs.SchedulerSpread)
 	}
+	t, err := s.leading()
+	if err != nil {
+		return nil, err
+	}
 	resp := &structs.SchedulerSetConfigurationResponse{}
 	if req.CAS && s.store.Snapshot().SchedulerConfig().ModifyIndex != req.CASIndex {
 		return resp, nil
@@ -49,6 +53,7 @@ func (s *Server) SetSchedulerConfig(ctx context.Context, req *SchedulerConfigReq
 		return nil, err
 	}
 	resp.Updated, resp.LastIndex = true, indexOf(result)
+	t.reconfigured(&cfg, resp.LastIndex)
 	return resp, nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -18,6 +19,12 @@ import (
 func (t *term) pump(ctx context.Context, sub *state.Subscription) error {
 	for {
 		change, err := sub.Next(ctx)
+		var lagged *state.LaggedError
+		if errors.As(err, &lagged) {
+			if sub, err = t.resync(); err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			return fmt.Errorf("follow the state: %w", err)
 		}
@@ -26,6 +33,25 @@ func (t *term) pump(ctx context.Context, sub *state.Subscription) error {
 		}
 		t.broker.Enqueue(t.blocked.Woken()...)
 	}
+}
+
+// resync reads from the state what the feed dropped before it was read.
+func (t *term) resync() (*state.Subscription, error) {
+	snap := t.s.store.Snapshot()
+	t.s.log.Warn("the feed of changes was too fast to follow; reading the state instead", logx.KeyIndex, snap.Index())
+	sub, err := t.s.store.Subscribe(snap.Index())
+	if err != nil {
+		return nil, err
+	}
+	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
+	t.offerEvals(snap)
+	t.blocked.WakeAll(snap.Index())
+	t.broker.Enqueue(t.blocked.Woken()...)
+	for d := range snap.ActiveDeployments() {
+		t.deploys.note(d.ID, true)
+	}
+	t.drains.note()
+	return sub, nil
 }
 
 func (t *term) absorb(ev *state.Event, index uint64) {
@@ -38,12 +64,16 @@ func (t *term) absorb(ev *state.Event, index uint64) {
 		t.absorbAlloc(ev, index)
 	case state.TableDeployments:
 		t.deploys.note(ev.Key(), false)
-	case state.TableSchedulerConfig:
-		if cfg, ok := ev.New().(*structs.SchedulerConfiguration); ok {
-			t.broker.SetPaused(cfg.PauseEvalBroker)
-		}
-		t.blocked.WakeAll(index)
+	case state.TableNodePools:
+		t.blocked.WakeAll(index) // a pool may have rules of its own
 	}
+}
+
+// reconfigured applies a new configuration of the scheduler, stored at index.
+func (t *term) reconfigured(cfg *structs.SchedulerConfiguration, index uint64) {
+	t.broker.SetPaused(cfg.PauseEvalBroker)
+	t.blocked.WakeAll(index)
+	t.broker.Enqueue(t.blocked.Woken()...)
 }
 
 func (t *term) absorbEval(ev *state.Event) {

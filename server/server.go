@@ -26,6 +26,9 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
+// feedSize is how many changes the feed keeps for those who follow it.
+const feedSize = 4096
+
 // Server is one member of a region's control plane.
 type Server struct {
 	cfg     Config
@@ -40,6 +43,10 @@ type Server struct {
 	forward net.Listener
 	leader  *leaderTransport
 
+	// reconcile keeps Raft's configuration in line with gossip; the leader runs
+	// it.
+	reconcile func(context.Context) error
+
 	// term is what only the leader has; nil on everyone else, and on a leader
 	// that isn't ready yet.
 	term atomic.Pointer[term]
@@ -53,7 +60,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{})}
+	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{FeedSize: feedSize})}
 	s.fsm = newFSM(s.store)
 	s.leader = &leaderTransport{server: s}
 	if err := s.open(); err != nil {
@@ -84,6 +91,7 @@ func (s *Server) open() error {
 	if s.members, err = members.Open(gossip); err != nil {
 		return fmt.Errorf("open gossip on %s: %w", s.cfg.SerfAddr, err)
 	}
+	s.reconcile = func(ctx context.Context) error { return s.members.Reconcile(ctx, voters{s}) }
 	s.session, err = session.New(session.Config{
 		Backend:  s,
 		Cluster:  cluster{s},

@@ -107,7 +107,7 @@ func (s *Server) lead(ctx context.Context) error {
 	g.Go("deployer", t.deploys.run)
 	g.Go("drainer", t.drains.run)
 	g.Go("sweeper", t.sweeps.run)
-	g.Go("members", func(ctx context.Context) error { return s.members.Reconcile(ctx, voters{s}) })
+	g.Go("members", s.reconcile)
 	s.term.Store(t)
 	s.log.Info("this server leads", logx.KeyIndex, snap.Index())
 	err = g.Wait()

@@ -124,11 +124,11 @@ func (p *Placer) turn(ctx context.Context) error {
 		}
 		p.todo = evals
 	}
-	return p.commitBatch()
+	return p.commitBatch(ctx)
 }
 
-func (p *Placer) commitBatch() error {
-	snap, err := p.room.advance()
+func (p *Placer) commitBatch(ctx context.Context) error {
+	snap, err := p.room.advance(ctx)
 	if err != nil {
 		return fmt.Errorf("follow the state: %w", err)
 	}

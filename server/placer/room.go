@@ -19,24 +19,18 @@ type room struct {
 	// index is the last change that capacity has seen.
 	index uint64
 	held  []*structs.Plan
-	// over is a context that has ended: it asks for what is there already.
-	over context.Context
 }
 
-func newRoom(store Store) *room {
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	return &room{store: store, over: over}
-}
+func newRoom(store Store) *room { return &room{store: store} }
 
 // advance brings the index of capacity up to a snapshot and returns that.
-func (r *room) advance() (*state.Snapshot, error) {
+func (r *room) advance(ctx context.Context) (*state.Snapshot, error) {
 	snap := r.store.Snapshot()
 	if r.capacity == nil {
 		return snap, r.rebuild(snap)
 	}
-	for r.index < snap.Index() {
-		change, err := r.next()
+	for r.index < snap.Index() && r.sub.Waiting() {
+		change, err := r.sub.Next(ctx)
 		var lagged *state.LaggedError
 		switch {
 		case errors.As(err, &lagged):
@@ -44,21 +38,12 @@ func (r *room) advance() (*state.Snapshot, error) {
 			return snap, r.rebuild(snap)
 		case err != nil:
 			return nil, err
-		case change == nil:
-			return snap, nil
 		}
 		r.apply(change)
 	}
+	// An entry without changes is not in the feed.
+	r.index = max(r.index, snap.Index())
 	return snap, nil
-}
-
-// next returns the next change if there is one already.
-func (r *room) next() (*state.Change, error) {
-	c, err := r.sub.Next(r.over)
-	if errors.Is(err, context.Canceled) {
-		return nil, nil
-	}
-	return c, err
 }
 
 // discard has the capacity built anew before it is used again.
