@@ -57,16 +57,19 @@ func (f *fsm) watch(ctx context.Context) error {
 	}
 }
 
+// journal commits commands in order; each is applied before it is answered.
+type journal interface {
+	// Commit returns what the store made of a command.
+	Commit(ctx context.Context, c command.Command) (any, error)
+	// Propose begins to commit a command.
+	Propose(c command.Command) (placer.Future, error)
+}
+
 // propose commits a command and returns what the store made of it.
 func (s *Server) propose(ctx context.Context, c command.Command) (any, error) {
-	data, err := command.Encode(c)
-	if err != nil {
-		return nil, fmt.Errorf("encode command: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
 	defer cancel()
-	_, result, err := s.replica.Propose(ctx, data)
-	return outcome(result, err)
+	return s.journal.Commit(ctx, c)
 }
 
 // commit is propose for commands whose result is an R.
@@ -106,22 +109,32 @@ func outcome(result any, err error) (any, error) {
 	return result, nil
 }
 
-// planLog is the log as the placer uses it.
-type planLog struct{ s *Server }
+// raftJournal is the journal of a real server.
+type raftJournal struct{ replica *replica.Replica }
 
-// Propose implements placer.Log.
-func (l planLog) Propose(c command.Command) (placer.Future, error) {
+// Commit implements journal.
+func (j raftJournal) Commit(ctx context.Context, c command.Command) (any, error) {
 	data, err := command.Encode(c)
 	if err != nil {
-		return nil, fmt.Errorf("encode plans: %w", err)
+		return nil, fmt.Errorf("encode command: %w", err)
 	}
-	return planFuture{l.s.replica.ProposeAsync(data)}, nil
+	_, result, err := j.replica.Propose(ctx, data)
+	return outcome(result, err)
 }
 
-type planFuture struct{ f *replica.Future }
+// Propose implements journal.
+func (j raftJournal) Propose(c command.Command) (placer.Future, error) {
+	data, err := command.Encode(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode command: %w", err)
+	}
+	return raftFuture{j.replica.ProposeAsync(data)}, nil
+}
+
+type raftFuture struct{ f *replica.Future }
 
 // Wait implements placer.Future.
-func (p planFuture) Wait(ctx context.Context) (any, error) {
+func (p raftFuture) Wait(ctx context.Context) (any, error) {
 	_, result, err := p.f.Wait(ctx)
 	return outcome(result, err)
 }

@@ -38,6 +38,7 @@ type Server struct {
 	fsm     *fsm
 	mux     *link.Mux
 	replica *replica.Replica
+	journal journal
 	members *members.Members
 	session *session.Server
 	forward net.Listener
@@ -84,6 +85,7 @@ func (s *Server) open() error {
 	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
+	s.journal = raftJournal{s.replica}
 	gossip, err := s.membersConfig()
 	if err != nil {
 		return err

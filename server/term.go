@@ -83,7 +83,7 @@ func (s *Server) keepLeading(ctx context.Context) error {
 	return nil
 }
 
-// lead restores the leader's memory from the state and runs the controllers.
+// lead takes over once everything committed before is applied.
 func (s *Server) lead(ctx context.Context) error {
 	barrier, cancel := context.WithTimeout(ctx, barrierLimit)
 	err := s.replica.Barrier(barrier)
@@ -91,6 +91,12 @@ func (s *Server) lead(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait until all earlier entries are applied: %w", err)
 	}
+	return s.serveTerm(ctx)
+}
+
+// serveTerm restores the leader's memory from the state and runs the
+// controllers.
+func (s *Server) serveTerm(ctx context.Context) error {
 	snap := s.store.Snapshot()
 	sub, err := s.store.Subscribe(snap.Index())
 	if err != nil {
@@ -131,7 +137,7 @@ func (s *Server) newTerm(snap *state.Snapshot) *term {
 	t.intake = intake.New(s.commitUpdates)
 	t.placer = placer.New(placer.Config{
 		Queue:  evalQueue{t.broker},
-		Log:    planLog{s},
+		Log:    s.journal,
 		Store:  s.store,
 		NewID:  ids.New,
 		Clock:  s.cfg.Clock,
