@@ -1,0 +1,149 @@
+package server
+
+import (
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestAServiceIsDeployed(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.addNode("b")
+		resp := w.register(testJob("web", "service", 3))
+		w.until(2*time.Second, "3 allocations run", w.running("web", 3))
+		w.until(15*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
+		snap := w.s.store.Snapshot()
+		if e := snap.Eval(resp.EvalID); e.Status != structs.EvalStatusComplete {
+			t.Errorf("the evaluation is %s", e.Status)
+		}
+		if job := snap.Job("default", "web"); !job.IsStable() || job.GetStatus() != structs.JobStatusRunning {
+			t.Errorf("the job is %s, stable: %v", job.GetStatus(), job.IsStable())
+		}
+	})
+}
+
+func TestABatchJobRunsToCompletionOnce(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.register(testJob("sum", "batch", 4))
+		w.until(20*time.Second, "the job is dead", func(snap *state.Snapshot) bool {
+			return snap.Job("default", "sum").GetStatus() == structs.JobStatusDead
+		})
+		w.pass(time.Minute)
+		n := 0
+		for a := range w.s.store.Snapshot().AllocsByJob("default", "sum") {
+			n++
+			if a.ClientStatus != structs.AllocClientComplete {
+				t.Errorf("allocation %s is %s", a.Name, a.ClientStatus)
+			}
+		}
+		if n != 4 {
+			t.Errorf("%d allocations ran, want 4", n)
+		}
+	})
+}
+
+func TestAFailedAllocationIsRescheduled(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.addNode("b")
+		w.register(testJob("web", "service", 2))
+		w.until(20*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
+		victim := w.live(w.s.store.Snapshot(), "web")[0].ID
+		for _, n := range w.nodes {
+			n.set(func(n *fakeNode) {
+				n.fails = func(a *structs.Allocation) (time.Duration, bool) { return 0, a.ID == victim }
+			})
+		}
+		w.until(time.Second, "the allocation fails", func(snap *state.Snapshot) bool {
+			return snap.Alloc(victim).ClientStatus == structs.AllocClientFailed
+		})
+		took := w.until(time.Minute, "it is replaced", w.running("web", 2))
+		if took < 25*time.Second || took > 40*time.Second {
+			t.Errorf("replaced after %s, the policy says 30s", took)
+		}
+		if next := w.s.store.Snapshot().Alloc(victim).NextAllocation; next == "" {
+			t.Error("the failed allocation doesn't name its successor")
+		}
+	})
+}
+
+func TestTheWorkOfASilentNodeIsReplaced(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.addNode("b")
+		w.register(testJob("web", "service", 4))
+		w.until(20*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
+		home := w.live(w.s.store.Snapshot(), "web")[0].NodeID
+		for _, n := range w.nodes {
+			n.set(func(n *fakeNode) { n.silent = n.id == home })
+		}
+		took := w.until(time.Minute, "the others run all", func(snap *state.Snapshot) bool {
+			for _, a := range w.live(snap, "web") {
+				if a.NodeID == home {
+					return false
+				}
+			}
+			return w.running("web", 4)(snap)
+		})
+		if took > 25*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if n := w.s.store.Snapshot().Node(home); n.Status != structs.NodeStatusDown {
+			t.Errorf("the silent node is %s", n.Status)
+		}
+		for _, n := range w.nodes {
+			n.set(func(n *fakeNode) { n.silent = false })
+		}
+		w.until(10*time.Second, "the node is back", func(snap *state.Snapshot) bool {
+			return snap.Node(home).Status == structs.NodeStatusReady
+		})
+	})
+}
+
+func TestWhatDoesntFitWaitsForCapacity(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.register(testJob("big", "service", 15)) // a node has room for 10
+		w.until(5*time.Second, "what fits runs", w.running("big", 10))
+		blocked := 0
+		for e := range w.s.store.Snapshot().EvalsByStatus(structs.EvalStatusBlocked) {
+			blocked++
+			if e.TriggeredBy != structs.TriggerQueuedAllocs {
+				t.Errorf("blocked evaluation by %s", e.TriggeredBy)
+			}
+		}
+		if blocked != 1 {
+			t.Fatalf("%d blocked evaluations\n%s", blocked, w.describe())
+		}
+		w.addNode("b")
+		w.until(5*time.Second, "all run", w.running("big", 15))
+	})
+}
+
+func TestRoomThatIsFreedIsUsed(t *testing.T) {
+	play(t, func(w *world) {
+		w.addNode("a")
+		w.register(testJob("first", "service", 10))
+		w.until(5*time.Second, "the first runs", w.running("first", 10))
+		w.register(testJob("second", "service", 4))
+		w.pass(3 * time.Second)
+		if live := w.live(w.s.store.Snapshot(), "second"); len(live) != 0 {
+			t.Fatalf("%d allocations found room on a full node", len(live))
+		}
+		if _, err := w.s.DeregisterJob(t.Context(), &JobDeregisterRequest{Namespace: "default", JobID: "first"}); err != nil {
+			t.Fatal(err)
+		}
+		w.until(5*time.Second, "the second runs", w.running("second", 4))
+		w.until(5*time.Second, "the first is dead", func(snap *state.Snapshot) bool {
+			return snap.Job("default", "first").GetStatus() == structs.JobStatusDead
+		})
+	})
+}

@@ -1,0 +1,310 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/server/placer"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// world is a server that leads, its journal in memory, and nodes that play
+// their part; time passes as fast as nothing happens.
+type world struct {
+	t     *testing.T
+	s     *Server
+	g     *loop.Group
+	nodes map[string]*fakeNode
+}
+
+// play runs a story in a bubble of virtual time and ends everything after it.
+func play(t *testing.T, story func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{})
+		story(w)
+		w.g.Stop()
+		if err := w.g.Wait(); err != nil {
+			t.Errorf("the leader ended badly: %v", err)
+		}
+	})
+}
+
+func newWorld(t *testing.T, cfg Config) *world {
+	cfg.Name = "test"
+	s := &Server{cfg: cfg.withDefaults(), store: state.New(state.Options{FeedSize: feedSize})}
+	s.log = s.cfg.Logger
+	s.journal = &memoryJournal{store: s.store}
+	s.reconcile = func(ctx context.Context) error {
+		<-ctx.Done()
+		return nil
+	}
+	w := &world{t: t, s: s, g: loop.New(t.Context()), nodes: map[string]*fakeNode{}}
+	w.g.Go("leader", s.serveTerm)
+	synctest.Wait()
+	if s.term.Load() == nil {
+		t.Fatal("the server doesn't lead")
+	}
+	return w
+}
+
+// memoryJournal applies commands at once, one after the other.
+type memoryJournal struct {
+	mu    sync.Mutex
+	store *state.Store
+	index uint64
+	// refuse makes commits fail, if set.
+	refuse error
+}
+
+// Commit implements journal.
+func (j *memoryJournal) Commit(ctx context.Context, c command.Command) (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refuse != nil {
+		return nil, j.refuse
+	}
+	j.index++
+	return outcome(j.store.Apply(j.index, c), nil)
+}
+
+// Propose implements journal.
+func (j *memoryJournal) Propose(c command.Command) (placer.Future, error) {
+	result, err := j.Commit(context.Background(), c)
+	return doneFuture{result, err}, nil
+}
+
+type doneFuture struct {
+	result any
+	err    error
+}
+
+// Wait implements placer.Future.
+func (f doneFuture) Wait(context.Context) (any, error) { return f.result, f.err }
+
+// fakeNode runs what it is told to, in a way that a story may change.
+type fakeNode struct {
+	w  *world
+	id string
+
+	mu     sync.Mutex
+	silent bool
+	// fails says whether an allocation fails, and how long after its start.
+	fails func(a *structs.Allocation) (time.Duration, bool)
+	since map[string]time.Time // when an allocation was started
+}
+
+// addNode registers a node with room for ten allocations of the test jobs.
+func (w *world) addNode(name string) *fakeNode {
+	w.t.Helper()
+	n := &fakeNode{w: w, id: ids.New(), since: map[string]time.Time{}}
+	if _, _, err := w.s.RegisterNode(w.t.Context(), n.describe(name)); err != nil {
+		w.t.Fatalf("register node: %v", err)
+	}
+	w.nodes[name] = n
+	w.g.Go("node "+name, n.run)
+	return n
+}
+
+func (n *fakeNode) describe(name string) *structs.Node {
+	return &structs.Node{
+		ID: n.id, SecretID: ids.New(), Name: name, Datacenter: "dc1", NodePool: structs.NodePoolDefault,
+		ComputedClass: "class", Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
+		Attributes: map[string]string{"kernel.name": "linux", "driver.mock": "1", "nomad.service_discovery": "true"},
+		Drivers:    map[string]*structs.DriverInfo{"mock": {Detected: true, Healthy: true}},
+		NodeResources: &structs.NodeResources{
+			Cpu:            structs.NodeCpuResources{CpuShares: 1000, TotalCpuCores: 4},
+			Memory:         structs.NodeMemoryResources{MemoryMB: 1000},
+			Disk:           structs.NodeDiskResources{DiskMB: 100_000},
+			MinDynamicPort: 20000, MaxDynamicPort: 32000,
+		},
+	}
+}
+
+// set changes how the node behaves.
+func (n *fakeNode) set(change func(n *fakeNode)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change(n)
+}
+
+func (n *fakeNode) run(ctx context.Context) error {
+	const tick = 50 * time.Millisecond
+	next := time.Now()
+	for {
+		n.mu.Lock()
+		if !n.silent {
+			if !time.Now().Before(next) {
+				if ttl, err := n.w.s.Heartbeat(ctx, n.id); err == nil {
+					next = time.Now().Add(ttl / 2)
+				}
+			}
+			n.report(ctx)
+		}
+		n.mu.Unlock()
+		if err := n.w.s.sleep(ctx, tick); err != nil {
+			return err
+		}
+	}
+}
+
+func (n *fakeNode) report(ctx context.Context) {
+	var updates []*structs.AllocUpdate
+	for a := range n.w.s.store.Snapshot().AllocsByNode(n.id) {
+		if u := n.step(a); u != nil {
+			updates = append(updates, u)
+		}
+	}
+	if len(updates) > 0 {
+		_, _ = n.w.s.UpdateAllocs(ctx, n.id, updates) // a story may refuse it: it is told again
+	}
+}
+
+// step is what a client would do next for one allocation.
+func (n *fakeNode) step(a *structs.Allocation) *structs.AllocUpdate {
+	now := time.Now()
+	state := func(status, task string, failed bool) *structs.AllocUpdate {
+		return &structs.AllocUpdate{ID: a.ID, ClientStatus: status, ModifyTime: now.UnixNano(), TaskStates: map[string]*structs.TaskState{
+			"main": {State: task, Failed: failed, StartedAt: n.since[a.ID], FinishedAt: now},
+		}}
+	}
+	switch {
+	case a.ClientTerminal():
+		return nil
+	case a.ServerTerminal():
+		return state(structs.AllocClientComplete, structs.TaskStateDead, false)
+	case a.ClientStatus == structs.AllocClientPending || a.ClientStatus == structs.AllocClientUnknown:
+		if n.since[a.ID].IsZero() {
+			n.since[a.ID] = now
+		}
+		return state(structs.AllocClientRunning, structs.TaskStateRunning, false)
+	}
+	ran := now.Sub(n.since[a.ID])
+	if n.fails != nil {
+		if after, fails := n.fails(a); fails && ran >= after {
+			return state(structs.AllocClientFailed, structs.TaskStateDead, true)
+		}
+	}
+	if a.Job.GetType() == structs.JobTypeBatch && ran >= 5*time.Second {
+		return state(structs.AllocClientComplete, structs.TaskStateDead, false)
+	}
+	if a.DeploymentID != "" && !a.DeploymentStatus.HasHealth() && ran >= 10*time.Second {
+		healthy := true
+		u := state(structs.AllocClientRunning, structs.TaskStateRunning, false)
+		u.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: &healthy, Timestamp: now, Canary: a.DeploymentStatus.IsCanary()}
+		return u
+	}
+	return nil
+}
+
+// testJob is a job of one group, 100 MHz and 100 MB an allocation.
+func testJob(id, kind string, count int) *structs.Job {
+	cpu, memory, disk := 100, 100, 300
+	group := "web"
+	return &structs.Job{
+		ID: &id, Name: &id, Type: &kind,
+		TaskGroups: []*structs.TaskGroup{{
+			Name: &group, Count: &count,
+			EphemeralDisk: &structs.EphemeralDisk{SizeMB: &disk},
+			Tasks: []*structs.Task{{
+				Name: "main", Driver: "mock", Config: map[string]any{"run_for": "1h"},
+				Resources: &structs.Resources{CPU: &cpu, MemoryMB: &memory},
+			}},
+		}},
+	}
+}
+
+func (w *world) register(job *structs.Job) *structs.JobRegisterResponse {
+	w.t.Helper()
+	resp, err := w.s.RegisterJob(w.t.Context(), &structs.JobRegisterRequest{Job: job})
+	if err != nil {
+		w.t.Fatalf("register job: %v", err)
+	}
+	return resp
+}
+
+// until lets time pass until cond holds, at most limit.
+func (w *world) until(limit time.Duration, what string, cond func(snap *state.Snapshot) bool) time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	for !cond(w.s.store.Snapshot()) {
+		if time.Since(began) > limit {
+			w.t.Fatalf("not within %s: %s\n%s", limit, what, w.describe())
+		}
+		if err := w.s.sleep(w.t.Context(), 20*time.Millisecond); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return time.Since(began)
+}
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) {
+	if err := w.s.sleep(w.t.Context(), d); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// live are the allocations of a job that run or are about to.
+func (w *world) live(snap *state.Snapshot, job string) []*structs.Allocation {
+	var out []*structs.Allocation
+	for a := range snap.AllocsByJob(structs.DefaultNamespace, job) {
+		if !a.TerminalStatus() {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// running reports whether exactly n allocations of a job run, and no others
+// are about to.
+func (w *world) running(job string, n int) func(*state.Snapshot) bool {
+	return func(snap *state.Snapshot) bool {
+		live := w.live(snap, job)
+		return len(live) == n && !slices.ContainsFunc(live, func(a *structs.Allocation) bool {
+			return a.ClientStatus != structs.AllocClientRunning
+		})
+	}
+}
+
+// deployed reports whether the newest deployment of a job has a status.
+func deployed(job, status string) func(*state.Snapshot) bool {
+	return func(snap *state.Snapshot) bool {
+		d := snap.LatestDeployment(structs.DefaultNamespace, job)
+		return d != nil && d.Status == status
+	}
+}
+
+// describe tells what the state holds, for a test that failed.
+func (w *world) describe() string {
+	snap := w.s.store.Snapshot()
+	out := ""
+	for e := range snap.Evals("*", "") {
+		out += fmt.Sprintf("eval %.8s %s of %s: %s %s (wait %s)\n", e.ID, e.TriggeredBy, e.JobID, e.Status, e.StatusDescription, e.WaitUntil.Format(time.TimeOnly))
+	}
+	for a := range snap.Allocs("*", "") {
+		out += fmt.Sprintf("alloc %.8s %s v%d on %.8s: %s/%s %s health %v\n", a.ID, a.Name, a.JobVersion(), a.NodeID,
+			a.DesiredStatus, a.ClientStatus, a.DesiredDescription, a.DeploymentStatus)
+	}
+	for d := range snap.Deployments("*", "") {
+		out += fmt.Sprintf("deployment %.8s of %s v%d: %s (%s)", d.ID, d.JobID, d.JobVersion, d.Status, d.StatusDescription)
+		for _, name := range slices.Sorted(maps.Keys(d.TaskGroups)) {
+			out += fmt.Sprintf(" %s %+v", name, *d.TaskGroups[name])
+		}
+		out += "\n"
+	}
+	return out + fmt.Sprint("figures: ", w.s.Figures(), " now ", time.Now().Format(time.TimeOnly))
+}
