@@ -3,16 +3,25 @@
 // brings the one in line with the other.
 //
 // It must not know the log or the store. It is the only room that knows the
-// Serf library. Begin reading at Open.
+// Serf library. Begin reading at Open; bootstrap.go and reconcile.go say how
+// membership becomes Raft's configuration.
 package members
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/hashicorp/serf/serf"
+
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 )
 
 // Config is what membership needs.
@@ -31,13 +40,18 @@ type Config struct {
 	BootstrapExpect int
 	// HasState reports whether this server already belongs to a cluster.
 	HasState bool
-	// EncryptKey is empty or 16 or 32 bytes.
-	EncryptKey       []byte
-	StartJoin        []string
-	RetryJoin        []string
-	RetryInterval    time.Duration
+	// EncryptKey is empty or 16, 24 or 32 bytes.
+	EncryptKey []byte
+	// StartJoin must answer at once, RetryJoin some time.
+	StartJoin, RetryJoin []string
+	// RetryInterval is the longest time between two attempts. Default 30 s.
+	RetryInterval time.Duration
+	// RetryMax ends the server after so many attempts; 0: it goes on trying.
 	RetryMax         int
 	RejoinAfterLeave bool
+	// KeepDeadServers leaves servers that fell silent in Raft's configuration,
+	// even when others have taken their place.
+	KeepDeadServers bool
 	// DataDir keeps who was known, to rejoin after a restart; empty: nothing.
 	DataDir string
 	Clock   clock.Clock
@@ -52,6 +66,10 @@ const (
 	StatusFailed  = "failed"
 )
 
+// featureLevel is what this version can read in the replicated log. It grows
+// by one with each kind of entry that older versions don't know.
+const featureLevel = 1
+
 // Member is one server.
 type Member struct {
 	// Name is Name.Region.
@@ -60,60 +78,187 @@ type Member struct {
 	Port                                  int
 	RPCAddr, HTTPAddr                     string
 	Status                                string
-	Expect                                int
-	Tags                                  map[string]string
+	// Expect is how many servers it waits for.
+	Expect int
+	// HasState says that it belongs to a cluster.
+	HasState     bool
+	FeatureLevel int
+	Tags         map[string]string
+
 	ProtocolMin, ProtocolMax, ProtocolCur uint8
 	DelegateMin, DelegateMax, DelegateCur uint8
 }
 
 // Members is this server's view of who is here.
-type Members struct{}
+type Members struct {
+	cfg    Config
+	clock  clock.Clock
+	log    *slog.Logger
+	serf   *serf.Serf
+	events chan serf.Event
 
-// Open starts gossip.
-func Open(cfg Config) (*Members, error) { return nil, errors.New("open members: not written yet") }
+	mu      sync.Mutex
+	tags    map[string]string
+	changed chan struct{} // closed at the next change
+}
 
-// Run joins the configured addresses and keeps membership until ctx ends.
-func (m *Members) Run(ctx context.Context) error { return errors.New("run members: not written yet") }
+// Open starts gossip. Run must follow.
+func Open(cfg Config) (*Members, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = logx.Discard()
+	}
+	if cfg.RetryInterval == 0 {
+		cfg.RetryInterval = 30 * time.Second
+	}
+	for _, addr := range slices.Concat(cfg.StartJoin, cfg.RetryJoin) {
+		if strings.Contains(addr, "=") {
+			return nil, fmt.Errorf("join %q: finding servers through a cloud provider or a command is not built yet, name addresses", addr)
+		}
+	}
+	m := &Members{
+		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
+		events: make(chan serf.Event, 256), changed: make(chan struct{}), tags: cfg.tags(),
+	}
+	conf, err := m.serfConfig()
+	if err != nil {
+		return nil, err
+	}
+	if m.serf, err = serf.Create(conf); err != nil {
+		return nil, fmt.Errorf("start gossip on %s:%d: %w", cfg.BindAddr, cfg.BindPort, err)
+	}
+	return m, nil
+}
+
+// Run joins the configured addresses and keeps membership until ctx ends. It
+// doesn't say good-bye: others see a server that stopped, and expect it back,
+// unless Leave was called.
+func (m *Members) Run(ctx context.Context) error {
+	group := loop.New(ctx)
+	group.Go("follow gossip", m.follow)
+	group.Go("join", m.join)
+	group.Go("watch gossip", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.serf.ShutdownCh():
+			return fmt.Errorf("gossip ended: another server of region %s uses the name %q too, give each a name of its own", m.cfg.Region, m.cfg.Name)
+		}
+	})
+	err := group.Wait()
+	return errors.Join(err, m.serf.Shutdown())
+}
+
+// follow notes what happens.
+func (m *Members) follow(ctx context.Context) error {
+	for {
+		select {
+		case e := <-m.events:
+			if me, ok := e.(serf.MemberEvent); ok {
+				for _, s := range me.Members {
+					m.log.Info("membership changed", logx.KeyServer, s.Name, logx.KeyReason, me.Type.String())
+				}
+			}
+			m.announce()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (m *Members) announce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// Changed is closed at the next change of membership.
+func (m *Members) Changed() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.changed
+}
 
 // Local is this server.
-func (m *Members) Local() Member { return Member{} }
+func (m *Members) Local() Member {
+	local, _ := memberOf(m.serf.LocalMember())
+	return local
+}
 
 // List returns the known servers, sorted by name.
-func (m *Members) List() []Member { return nil }
+func (m *Members) List() []Member {
+	var out []Member
+	for _, s := range m.serf.Members() {
+		if member, ok := memberOf(s); ok {
+			out = append(out, member)
+		}
+	}
+	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// FeatureLevel is the lowest of all servers that are alive: entries that need
+// a higher one must not be proposed.
+func (m *Members) FeatureLevel() int {
+	lowest := featureLevel
+	for _, s := range m.List() {
+		if s.Status == StatusAlive {
+			lowest = min(lowest, s.FeatureLevel)
+		}
+	}
+	return lowest
+}
 
 // Join contacts servers; it returns how many answered.
-func (m *Members) Join(addrs []string) (int, error) { return 0, errors.New("join: not written yet") }
+func (m *Members) Join(addrs []string) (int, error) {
+	n, err := m.serf.Join(addrs, true)
+	if n > 0 {
+		return n, nil // those that answered know the rest
+	}
+	if err != nil {
+		return 0, fmt.Errorf("join %s: %w", strings.Join(addrs, ", "), err)
+	}
+	return 0, nil
+}
 
 // ForceLeave turns a failed server into one that left; prune forgets it.
 func (m *Members) ForceLeave(name string, prune bool) error {
-	return errors.New("force leave: not written yet")
+	full := name
+	if !strings.HasSuffix(name, "."+m.cfg.Region) {
+		full = name + "." + m.cfg.Region
+	}
+	known := slices.ContainsFunc(m.List(), func(s Member) bool { return s.Name == full })
+	if !known {
+		return fmt.Errorf("no server is known by the name %q: `server members` lists them", name)
+	}
+	leave := m.serf.RemoveFailedNode
+	if prune {
+		leave = m.serf.RemoveFailedNodePrune
+	}
+	if err := leave(full); err != nil {
+		return fmt.Errorf("make %s leave: %w", full, err)
+	}
+	return nil
 }
 
 // Leave tells the others that this server leaves on purpose.
-func (m *Members) Leave(ctx context.Context) error { return errors.New("leave: not written yet") }
-
-// Changed is closed at the next change of membership.
-func (m *Members) Changed() <-chan struct{} { return nil }
-
-// Voter is a member of Raft's configuration.
-type Voter struct{ ID, Addr string }
-
-// Voters is Raft's configuration, as far as membership changes it.
-type Voters interface {
-	Voters() ([]Voter, error)
-	AddVoter(ctx context.Context, id, addr string) error
-	RemoveServer(ctx context.Context, id string) error
-}
-
-// Reconcile brings Raft's configuration in line with membership until ctx
-// ends. It runs on the leader.
-func (m *Members) Reconcile(ctx context.Context, v Voters) error {
-	return errors.New("reconcile: not written yet")
-}
-
-// Bootstrap waits until BootstrapExpect servers are here and none belongs to a
-// cluster, and then calls bootstrap on exactly one of them. It returns nil
-// when this server needs no bootstrap any more.
-func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap func([]Voter) error) error {
-	return errors.New("bootstrap: not written yet")
+func (m *Members) Leave(ctx context.Context) error {
+	done := make(chan error, 1)
+	group := loop.New(ctx)
+	group.Go("leave", func(context.Context) error {
+		done <- m.serf.Leave()
+		return nil
+	})
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("leave: %w", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("leave: %w", ctx.Err())
+	}
 }
