@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -186,3 +187,5 @@ func (w *world) refusedAs(c command.Command, text string) {
 		w.t.Errorf("%T was refused (%v) and changed the state all the same", c, err)
 	}
 }
+
+func asPanic(err error, target **PanicError) bool { return errors.As(err, target) }
