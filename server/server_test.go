@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAServiceIsDeployed(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
 		resp := w.register(testJob("web", "service", 3))
@@ -30,7 +30,7 @@ func TestAServiceIsDeployed(t *testing.T) {
 }
 
 func TestABatchJobRunsToCompletionOnce(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.register(testJob("sum", "batch", 4))
 		w.until(20*time.Second, "the job is dead", func(snap *state.Snapshot) bool {
@@ -51,7 +51,7 @@ func TestABatchJobRunsToCompletionOnce(t *testing.T) {
 }
 
 func TestAFailedAllocationIsRescheduled(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
 		w.register(testJob("web", "service", 2))
@@ -76,7 +76,7 @@ func TestAFailedAllocationIsRescheduled(t *testing.T) {
 }
 
 func TestTheWorkOfASilentNodeIsReplaced(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
 		w.register(testJob("web", "service", 4))
@@ -109,7 +109,7 @@ func TestTheWorkOfASilentNodeIsReplaced(t *testing.T) {
 }
 
 func TestWhatDoesntFitWaitsForCapacity(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.register(testJob("big", "service", 15)) // a node has room for 10
 		w.until(5*time.Second, "what fits runs", w.running("big", 10))
@@ -129,7 +129,7 @@ func TestWhatDoesntFitWaitsForCapacity(t *testing.T) {
 }
 
 func TestRoomThatIsFreedIsUsed(t *testing.T) {
-	play(t, func(w *world) {
+	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.register(testJob("first", "service", 10))
 		w.until(5*time.Second, "the first runs", w.running("first", 10))

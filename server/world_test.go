@@ -28,11 +28,11 @@ type world struct {
 }
 
 // play runs a story in a bubble of virtual time and ends everything after it.
-func play(t *testing.T, story func(w *world)) {
+func play(t *testing.T, story func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
-		story(w)
+		story(t, w)
 		w.g.Stop()
 		if err := w.g.Wait(); err != nil {
 			t.Errorf("the leader ended badly: %v", err)
