@@ -142,9 +142,9 @@ func sign(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (PEMP
 	if err != nil {
 		return PEMPair{}, err
 	}
-	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
-		return PEMPair{}, err
-	}
+	var serial [15]byte
+	_, _ = rand.Read(serial[:]) // crypto/rand.Read never returns an error since Go 1.24
+	template.SerialNumber = new(big.Int).SetBytes(serial[:])
 	if template.SubjectKeyId, err = keyID(key); err != nil {
 		return PEMPair{}, err
 	}

@@ -118,6 +118,11 @@ func Open(cfg Config) (*Members, error) {
 			return nil, fmt.Errorf("join %q: finding servers through a cloud provider or a command is not built yet, name addresses", addr)
 		}
 	}
+	switch len(cfg.EncryptKey) {
+	case 0, 16, 24, 32:
+	default:
+		return nil, fmt.Errorf("the gossip key has %d bytes, it must have 16, 24 or 32: `steppe operator gossip keyring generate` makes one", len(cfg.EncryptKey))
+	}
 	m := &Members{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
 		events: make(chan serf.Event, 256), changed: make(chan struct{}), tags: cfg.tags(),

@@ -77,7 +77,6 @@ func (m *Members) serfConfig() (*serf.Config, error) {
 	conf.DisableCoordinates = true
 	conf.ReconnectInterval = 5 * time.Second
 	conf.ReconnectTimeout = 72 * time.Hour
-	conf.LeavePropagateDelay = 500 * time.Millisecond
 	conf.RejoinAfterLeave = c.RejoinAfterLeave
 	conf.Merge = sameRegion{c.Region}
 	if c.DataDir == "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -47,7 +48,7 @@ func (l *ledger) Restore(r io.Reader) error {
 	var out [][]byte
 	for {
 		var n uint32
-		if err := binary.Read(r, binary.BigEndian, &n); err == io.EOF {
+		if err := binary.Read(r, binary.BigEndian, &n); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return err

@@ -55,7 +55,6 @@ func (f *feed) run(ctx context.Context) error {
 			var change *state.Change
 			if change, err = sub.Next(ctx); err == nil {
 				f.note(change)
-				from = change.Index
 			}
 		}
 		var lagged *state.LaggedError

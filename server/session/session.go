@@ -139,15 +139,15 @@ func (s *Server) admit(ctx context.Context, group *loop.Group) error {
 			}
 			return err
 		}
-		group.Go("serve session", func(ctx context.Context) error {
-			s.serve(ctx, conn)
+		group.Go("serve session", func(context.Context) error {
+			s.serve(conn)
 			return nil
 		})
 	}
 }
 
 // serve answers one connection until it ends.
-func (s *Server) serve(ctx context.Context, conn net.Conn) {
+func (s *Server) serve(conn net.Conn) {
 	peer, err := link.AcceptPeer(conn, s.cfg.TLS)
 	if err != nil {
 		s.log.Info("session refused", logx.KeyAddr, conn.RemoteAddr().String(), logx.KeyError, err)
