@@ -59,10 +59,11 @@ func DeploymentBlock(d *structs.Deployment, verbose bool) string {
 	if len(d.TaskGroups) == 0 {
 		return keys
 	}
-	return keys + view.Section("Deployed", deployedTable(d), false)
+	return keys + view.Section("Deployed", DeployedTable(d), false)
 }
 
-func deployedTable(d *structs.Deployment) string {
+// DeployedTable shows how far each group of a deployment is.
+func DeployedTable(d *structs.Deployment) string {
 	canaries := false
 	names := make([]string, 0, len(d.TaskGroups))
 	for name, state := range d.TaskGroups {
@@ -114,4 +115,17 @@ func (p *painter) paint(block string) {
 	}
 	p.lines = strings.Count(block, "\n")
 	p.streams.Printf("%s", block)
+}
+
+// Deployments lists deployments, newest first.
+func Deployments(all []*structs.Deployment, verbose bool) string {
+	if len(all) == 0 {
+		return "No deployments found\n"
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].CreateIndex > all[j].CreateIndex })
+	var rows [][]string
+	for _, d := range all {
+		rows = append(rows, []string{view.ID(d.ID, verbose), d.JobID, strconv.FormatUint(d.JobVersion, 10), d.Status, d.StatusDescription})
+	}
+	return view.Table([]string{"ID", "Job ID", "Job Version", "Status", "Description"}, rows)
 }

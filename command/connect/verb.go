@@ -1,0 +1,90 @@
+package connect
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/command/term"
+)
+
+// Verb describes one command that talks to an agent.
+type Verb struct {
+	Name    string
+	Aliases []string
+	Usage   string
+	Help    string
+	// Args names the arguments in order; one in brackets may be left out, one
+	// that ends in ... may be repeated.
+	Args  []string
+	Flags []cli.Flag
+	// StopAtArg ends flag parsing at the second argument: what follows belongs
+	// to another program.
+	StopAtArg int
+	// Do performs the verb.
+	Do func(context.Context, *Call) error
+}
+
+// Call is one use of a verb.
+type Call struct {
+	*cli.Command
+	term.Streams
+	Client *api.Client
+}
+
+// Arg returns the i-th argument, empty when it was left out.
+func (c *Call) Arg(i int) string { return c.Args().Get(i) }
+
+// Command makes the command line's form of v.
+func (v Verb) Command(s term.Streams) *cli.Command {
+	cmd := &cli.Command{
+		Name: v.Name, Aliases: v.Aliases, Usage: v.Usage, Description: v.Help, ArgsUsage: strings.Join(v.Args, " "),
+		Flags: Flags(v.Flags...),
+		OnUsageError: func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+			return usageError(cmd, err.Error())
+		},
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if text := v.wrongArgs(cmd.Args().Len()); text != "" {
+				return usageError(cmd, text)
+			}
+			client, err := Client(cmd, s)
+			if err != nil {
+				return term.Fail("Error initializing client: %v", err)
+			}
+			return v.Do(ctx, &Call{Command: cmd, Streams: s, Client: client})
+		},
+	}
+	if v.StopAtArg > 0 {
+		cmd.StopOnNthArg = &v.StopAtArg
+	}
+	return cmd
+}
+
+func (v Verb) wrongArgs(n int) string {
+	least, most := 0, len(v.Args)
+	for _, a := range v.Args {
+		if !strings.HasPrefix(a, "[") {
+			least++
+		}
+		if strings.Contains(a, "...") {
+			most = -1
+		}
+	}
+	if n >= least && (most < 0 || n <= most) {
+		return ""
+	}
+	switch {
+	case len(v.Args) == 0:
+		return "This command takes no arguments"
+	case least == 1 && most == 1:
+		return "This command takes one argument: " + v.Args[0]
+	default:
+		return "This command takes these arguments: " + strings.Join(v.Args, " ")
+	}
+}
+
+func usageError(cmd *cli.Command, text string) error {
+	return term.Fail("%s\nFor additional help try '%s -help'", text, cmd.FullName())
+}

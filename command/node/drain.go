@@ -1,0 +1,151 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/command/view"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// defaultDrainDeadline is how long allocations may take to move.
+const defaultDrainDeadline = time.Hour
+
+func drainVerb() connect.Verb {
+	return connect.Verb{
+		Name: "drain", Usage: "move a node's allocations elsewhere", Args: []string{"[<node id>]"},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "enable", Usage: "begin"},
+			&cli.BoolFlag{Name: "disable", Usage: "end"},
+			&cli.StringFlag{Name: "deadline", Usage: "`duration` until what is left is stopped (default 1h)"},
+			&cli.BoolFlag{Name: "no-deadline", Usage: "wait however long it takes"},
+			&cli.BoolFlag{Name: "force", Usage: "stop everything at once"},
+			&cli.BoolFlag{Name: "ignore-system", Usage: "leave system jobs"},
+			&cli.BoolFlag{Name: "keep-ineligible", Usage: "with -disable: the node stays closed"},
+			&cli.BoolFlag{Name: "detach", Usage: "don't follow"},
+			&cli.BoolFlag{Name: "self", Usage: "the agent's own node"},
+			&cli.BoolFlag{Name: "yes", Usage: "accepted; nothing is asked"},
+			&cli.BoolFlag{Name: "monitor", Usage: "only follow a drain that runs"},
+			&cli.StringFlag{Name: "m", Usage: "`message` kept with the drain"},
+		},
+		Do: drain,
+	}
+}
+
+func drain(ctx context.Context, c *connect.Call) error {
+	if c.Bool("enable") == c.Bool("disable") && !c.Bool("monitor") {
+		return term.Fail("Either the '-enable' or '-disable' flag must be set, unless using '-monitor'")
+	}
+	spec, err := drainSpec(c)
+	if err != nil {
+		return err
+	}
+	id, err := target(ctx, c)
+	if err != nil {
+		return err
+	}
+	if c.Bool("monitor") {
+		c.Printf("%s: Monitoring node %q: Ctrl-C to detach monitoring\n", view.Time(c.Clock.Now()), id)
+		return followDrain(ctx, c, id)
+	}
+	req := &structs.NodeUpdateDrainRequest{NodeID: id, DrainSpec: spec, MarkEligible: c.Bool("disable") && !c.Bool("keep-ineligible")}
+	if m := c.String("m"); m != "" {
+		req.Meta = map[string]string{"message": m}
+	}
+	if _, err := c.Client.DrainNode(ctx, req); err != nil {
+		return term.Fail("Error updating drain specification: %v", err)
+	}
+	switch {
+	case c.Bool("disable"):
+		c.Printf("Node %q drain strategy unset\n", id)
+		return nil
+	case c.Bool("detach"):
+		c.Printf("Node %q drain strategy set\n", id)
+		return nil
+	}
+	c.Printf("%s: Ctrl-C to stop monitoring: will not cancel the node drain\n", view.Time(c.Clock.Now()))
+	c.Printf("%s: Node %q drain strategy set\n", view.Time(c.Clock.Now()), id)
+	return followDrain(ctx, c, id)
+}
+
+func drainSpec(c *connect.Call) (*structs.DrainSpec, error) {
+	if !c.Bool("enable") {
+		return nil, nil
+	}
+	spec := &structs.DrainSpec{Deadline: defaultDrainDeadline, IgnoreSystemJobs: c.Bool("ignore-system")}
+	switch {
+	case c.Bool("force") && (c.Bool("no-deadline") || c.String("deadline") != ""), c.Bool("no-deadline") && c.String("deadline") != "":
+		return nil, term.Fail("-force, -deadline and -no-deadline exclude each other")
+	case c.Bool("force"):
+		spec.Deadline = -1
+	case c.Bool("no-deadline"):
+		spec.Deadline = 0
+	case c.String("deadline") != "":
+		d, err := time.ParseDuration(c.String("deadline"))
+		if err != nil || d <= 0 {
+			return nil, term.Fail("Failed to parse deadline %q: write a positive duration such as 30m", c.String("deadline"))
+		}
+		spec.Deadline = d
+	}
+	return spec, nil
+}
+
+// followDrain tells what happens to the node's allocations until the drain is
+// over.
+func followDrain(ctx context.Context, c *connect.Call, id string) error {
+	var index uint64
+	seen := map[string]string{}
+	for first := true; ; first = false {
+		node, meta, err := c.Client.Node(ctx, id, &api.Query{WaitIndex: index, WaitTime: time.Second})
+		if err != nil {
+			return term.Fail("Error following node: %v", err)
+		}
+		index = meta.Index
+		if first && node.DrainStrategy == nil {
+			c.Printf("%s: No drain strategy set\n", view.Time(c.Clock.Now()))
+			return nil
+		}
+		left, err := tellAllocs(ctx, c, id, seen)
+		if err != nil {
+			return err
+		}
+		if node.DrainStrategy == nil {
+			c.Printf("%s: Drain complete for node %s\n", view.Time(c.Clock.Now()), id)
+		}
+		if node.DrainStrategy == nil && left == 0 {
+			c.Printf("%s: All allocations on node %q have stopped\n", view.Time(c.Clock.Now()), id)
+			return nil
+		}
+		if node.DrainStrategy == nil {
+			index = 0
+		}
+	}
+}
+
+func tellAllocs(ctx context.Context, c *connect.Call, id string, seen map[string]string) (left int, err error) {
+	allocs, _, err := c.Client.NodeAllocations(ctx, id, nil)
+	if err != nil {
+		return 0, term.Fail("Error following allocations: %v", err)
+	}
+	for _, a := range allocs {
+		if !a.ClientTerminal() {
+			left++
+		}
+		before, known := seen[a.ID]
+		seen[a.ID] = a.ClientStatus
+		if known && before != a.ClientStatus {
+			c.Printf("%s: Alloc %q status %s -> %s\n", view.Time(c.Clock.Now()), a.ID, before, a.ClientStatus)
+		}
+		marked := a.ID + " marked"
+		if structs.Value(a.DesiredTransition.Migrate) && seen[marked] == "" {
+			seen[marked] = "yes"
+			c.Printf("%s: Alloc %q marked for migration\n", view.Time(c.Clock.Now()), a.ID)
+		}
+	}
+	return left, nil
+}
