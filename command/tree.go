@@ -7,7 +7,16 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/agent"
+	"github.com/steppe-run/steppe/command/agent/certs"
+	"github.com/steppe-run/steppe/command/alloc"
 	"github.com/steppe-run/steppe/command/demo"
+	"github.com/steppe-run/steppe/command/deployment"
+	"github.com/steppe-run/steppe/command/eval"
+	"github.com/steppe-run/steppe/command/job"
+	"github.com/steppe-run/steppe/command/node"
+	"github.com/steppe-run/steppe/command/server"
+	"github.com/steppe-run/steppe/command/service"
+	"github.com/steppe-run/steppe/command/system"
 	"github.com/steppe-run/steppe/command/term"
 )
 
@@ -22,12 +31,54 @@ func tree(s term.Streams) *cli.Command {
 		DisableSliceFlagSeparator:     true,
 		CustomRootCommandHelpTemplate: "",
 		ExitErrHandler:                func(context.Context, *cli.Command, error) {},
-		Commands: []*cli.Command{
-			agent.Command(agent.Process{Version: version, Out: s.Out, Err: s.Err}),
-			demoService(s),
-			versionCommand(s),
+		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
+			return term.Fail("%v\nFor help try 'steppe -help'", err)
 		},
+		Commands: verbs(s),
+		Action:   unknownVerb,
 	}
+}
+
+// exitUnknown is the exit code for a command that doesn't exist.
+const exitUnknown = 127
+
+func unknownVerb(_ context.Context, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return &term.Exit{Code: exitUnknown, Text: fmt.Sprintf("There is no command %q. For a list try 'steppe -help'", cmd.Args().First())}
+	}
+	if err := cli.ShowRootCommandHelp(cmd); err != nil {
+		return err
+	}
+	return &term.Exit{Code: exitUnknown}
+}
+
+func verbs(s term.Streams) []*cli.Command {
+	all := []*cli.Command{
+		agent.Command(agent.Process{Version: version, Out: s.Out, Err: s.Err}),
+		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s),
+		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
+		statusVerb().Command(s), demoService(s), versionCommand(s),
+	}
+	for _, group := range all {
+		if len(group.Commands) > 0 && group.Action == nil {
+			group.Action = bareGroup
+		}
+	}
+	for _, aliases := range [][]*cli.Command{job.Aliases(s), alloc.Aliases(s), node.Aliases(s), eval.Aliases(s), server.Aliases(s)} {
+		all = append(all, aliases...)
+	}
+	return all
+}
+
+// bareGroup answers a group without a verb, or with one it doesn't have.
+func bareGroup(_ context.Context, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return term.Fail("There is no command '%s %s'. For a list try '%s -help'", cmd.FullName(), cmd.Args().First(), cmd.FullName())
+	}
+	if err := cli.ShowSubcommandHelp(cmd); err != nil {
+		return err
+	}
+	return &term.Exit{Code: 1}
 }
 
 func versionCommand(s term.Streams) *cli.Command {

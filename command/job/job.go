@@ -41,7 +41,7 @@ func Aliases(s term.Streams) []*cli.Command {
 
 func verbs() []connect.Verb {
 	return []connect.Verb{
-		initVerb(), validateVerb(), planVerb(), runVerb(), statusVerb(), stopVerb(), historyVerb(), revertVerb(),
+		statusVerb(), stopVerb(), historyVerb(), revertVerb(),
 		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(),
 	}
 }
