@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-run/steppe/command/eval"
 	"github.com/steppe-run/steppe/command/job"
 	"github.com/steppe-run/steppe/command/node"
+	"github.com/steppe-run/steppe/command/plugin"
 	"github.com/steppe-run/steppe/command/server"
 	"github.com/steppe-run/steppe/command/service"
 	"github.com/steppe-run/steppe/command/system"
@@ -57,7 +58,7 @@ func verbs(s term.Streams) []*cli.Command {
 		agent.Command(agent.Process{Version: version, Out: s.Out, Err: s.Err}),
 		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s),
 		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
-		statusVerb().Command(s), demoService(s), versionCommand(s),
+		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
 	}
 	for _, group := range all {
 		if len(group.Commands) > 0 && group.Action == nil {
@@ -88,6 +89,28 @@ func versionCommand(s term.Streams) *cli.Command {
 		Action: func(context.Context, *cli.Command) error {
 			_, err := fmt.Fprintf(s.Out, "Steppe %s\n", version)
 			return err
+		},
+	}
+}
+
+// pluginCommand is how the agent starts a built-in driver.
+func pluginCommand() *cli.Command {
+	return &cli.Command{
+		Name: "plugin", Usage: "serve a built-in driver (started by the agent)", ArgsUsage: "NAME", Hidden: true, SkipFlagParsing: true,
+		Action: func(ctx context.Context, cmd *cli.Command) error { return plugin.Serve(ctx, cmd.Args().First()) },
+	}
+}
+
+// supervisorCommand is how a driver starts what stays with a task, where the
+// small supervisor is not embedded.
+func supervisorCommand() *cli.Command {
+	return &cli.Command{
+		Name: "supervisor", Usage: "stay with one task (started by a driver)", Hidden: true, SkipFlagParsing: true,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if code := plugin.Supervise(cmd.Args().Slice()); code != 0 {
+				return &term.Exit{Code: code}
+			}
+			return nil
 		},
 	}
 }

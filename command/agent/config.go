@@ -202,6 +202,8 @@ type PluginBlock struct {
 	Name   string        `hcl:"name,label"`
 	Args   []string      `hcl:"args,optional"`
 	Config []*pluginBody `hcl:"config,block"`
+	// Values is the config where it comes from no file.
+	Values map[string]any
 }
 
 // pluginBody is decoded by the plugin's own schema, later.

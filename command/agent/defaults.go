@@ -65,5 +65,5 @@ func (c *Config) ApplyDev() {
 	c.Server.BootstrapExpect = 1
 	c.Client.Enabled = true
 	c.Telemetry.PrometheusMetrics = true
-	c.Plugins = append(c.Plugins, &PluginBlock{Name: "raw_exec"})
+	c.Plugins = append(c.Plugins, &PluginBlock{Name: "raw_exec", Values: map[string]any{"enabled": true}})
 }

@@ -25,7 +25,9 @@ type Settings struct {
 	MaxKillTimeout, ClientGCInterval                       time.Duration
 	RetryInterval, CollectionInterval, HTTPSHandshakeLimit time.Duration
 	SnapshotInterval                                       time.Duration
+	MetricsInterval, MetricsRetention                      time.Duration
 	RetryJoin                                              []string
+	GossipKey                                              []byte
 	RetryMax                                               int
 }
 
@@ -148,6 +150,8 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 		{"server.raft_snapshot_interval", c.Server.RaftSnapshotInterval, &s.SnapshotInterval},
 		{"client.max_kill_timeout", c.Client.MaxKillTimeout, &s.MaxKillTimeout},
 		{"client.gc_interval", c.Client.GCInterval, &s.ClientGCInterval},
+		{"telemetry.in_memory_collection_interval", c.Telemetry.InMemoryInterval, &s.MetricsInterval},
+		{"telemetry.in_memory_retention_period", c.Telemetry.InMemoryRetention, &s.MetricsRetention},
 		{"telemetry.collection_interval", c.Telemetry.CollectionInterval, &s.CollectionInterval},
 		{"limits.https_handshake_timeout", c.Limits.HTTPSHandshakeTimeout, &s.HTTPSHandshakeLimit},
 	} {
@@ -160,6 +164,11 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 }
 
 func (c *Config) resolveJoin(s *Settings, faults *diag.List) {
+	key, ok := gossipKey(c.Server.Encrypt)
+	if !ok {
+		faults.Add("server.encrypt", "the key is not base64 of 16 or 32 bytes")
+	}
+	s.GossipKey = key
 	interval := c.Server.RetryInterval
 	s.RetryJoin = append(s.RetryJoin, c.Server.RetryJoin...)
 	s.RetryMax = c.Server.RetryMax

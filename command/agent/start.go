@@ -36,15 +36,15 @@ func start(ctx context.Context, cmd *cli.Command, p Process) error {
 	if err := setLevel(level, config.LogLevel); err != nil {
 		return err
 	}
-	logger := logx.New(p.Err, level, config.LogJSON)
+	feed := newLogFeed(logx.New(p.Err, level, config.LogJSON).Handler())
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	a := &assembly{config: config, settings: settings, process: p, logger: logger}
+	a := &assembly{config: config, settings: settings, process: p, logs: feed, logger: slog.New(feed)}
+	a.reload = func() error { return a.readAgain(cmd, level) }
 	if err := a.prepare(); err != nil {
 		return explain(err)
 	}
-	reload := func() error { return a.reload(cmd, level) }
-	return explain(a.run(ctx, reload))
+	return explain(a.run(ctx))
 }
 
 func setLevel(level *slog.LevelVar, text string) error {
@@ -96,9 +96,9 @@ func (a *assembly) identity(role link.Role) (*link.TLS, error) {
 	return link.DevCA(filepath.Join(home, ".steppe"), a.config.Region, role)
 }
 
-// reload reads the configuration again and takes over what can change while
+// readAgain reads the configuration again and takes over what can change while
 // the agent runs: log level and certificates.
-func (a *assembly) reload(cmd *cli.Command, level *slog.LevelVar) error {
+func (a *assembly) readAgain(cmd *cli.Command, level *slog.LevelVar) error {
 	fresh, err := configure(cmd)
 	if err != nil {
 		return err

@@ -3,42 +3,144 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
+	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/drivers/plugin"
+	"github.com/steppe-run/steppe/httpapi"
+	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/server"
 )
 
-// assembly is one agent: what its parts are made from.
+// assembly is one agent: what its parts are made from, and the parts.
 type assembly struct {
 	config   *Config
 	settings *Settings
 	process  Process
 	logger   *slog.Logger
+	logs     *logFeed
 	tls      *link.TLS
+	reload   func() error
+
+	listener net.Listener
+	metrics  *meters
+	server   *server.Server // nil on an agent that only runs tasks
+	host     *plugin.Host   // with the next two, nil on an agent that only serves
+	session  *link.Session
+	client   *client.Client
+	api      *httpapi.API
 }
 
-// run starts the parts and waits for the first that fails or for ctx.
-func (a *assembly) run(ctx context.Context, reload func() error) error {
-	group := loop.New(ctx)
-	group.Go("reload", func(ctx context.Context) error { return a.awaitHangup(ctx, reload) })
-	if a.config.Server.Enabled {
-		srv, err := server.New(a.serverConfig())
-		if err != nil {
-			group.Stop()
-			return errors.Join(err, group.Wait())
-		}
-		group.Go("server", srv.Run)
+// build opens every part; nothing runs yet. What fails first is told.
+func (a *assembly) build(ctx context.Context) error {
+	var err error
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.settings.HTTPAddr); err != nil {
+		return err
 	}
-	return group.Wait()
+	if a.metrics, err = newMeters(a.config, a.settings); err != nil {
+		return err
+	}
+	if a.config.Server.Enabled {
+		if a.server, err = server.New(a.serverConfig()); err != nil {
+			return err
+		}
+	}
+	if a.config.Client.Enabled {
+		if err = a.buildNode(ctx); err != nil {
+			return err
+		}
+	}
+	a.api, err = httpapi.New(a.apiConfig())
+	return err
+}
+
+func (a *assembly) buildNode(ctx context.Context) error {
+	var err error
+	blocks, err := a.config.pluginBlocks()
+	if err != nil {
+		return err
+	}
+	if a.host, err = plugin.Open(ctx, a.hostConfig(blocks)); err != nil {
+		return fmt.Errorf("open the drivers: %w", err)
+	}
+	a.client, err = client.New(a.clientConfig(), client.Deps{
+		Connect: func(id client.Identity, handler http.Handler) (client.Session, error) {
+			var err error
+			a.session, err = link.NewSession(link.SessionConfig{
+				NodeID: id.NodeID, SecretID: id.SecretID, Servers: a.serverAddrs(), TLS: a.tls, Handler: handler,
+				Logger: a.logger.With(logx.KeyRoom, "link"),
+			})
+			return a.session, err
+		},
+		Drivers: a.host, Logger: a.logger.With(logx.KeyRoom, "client"),
+	})
+	if err != nil {
+		return fmt.Errorf("open the node agent: %w", err)
+	}
+	return nil
+}
+
+// run builds and runs the agent until ctx ends or a part fails. Server,
+// drivers and session outlive the node agent, which may have tasks to end.
+func (a *assembly) run(ctx context.Context) error {
+	if err := a.build(ctx); err != nil {
+		return errors.Join(err, a.abandon())
+	}
+	base := loop.New(context.WithoutCancel(ctx))
+	if a.server != nil {
+		base.Go("server", a.server.Run)
+	}
+	if a.client != nil {
+		base.Go("drivers", a.host.Run)
+		base.Go("session", a.session.Run)
+	}
+	top := loop.New(ctx)
+	detach := context.AfterFunc(base.Context(), top.Stop) // a part below failed
+	defer detach()
+	if a.client != nil {
+		top.Go("client", a.client.Run)
+	}
+	if a.server != nil {
+		top.Go("forwarded http", func(ctx context.Context) error {
+			return httpapi.Serve(ctx, a.server.ForwardListener(), a.api.Inside())
+		})
+	}
+	top.Go("http", func(ctx context.Context) error { return httpapi.Serve(ctx, a.listener, a.api) })
+	top.Go("reload", a.awaitHangup)
+	top.Go("banner", a.announce)
+	err := top.Wait()
+	base.Stop()
+	return errors.Join(err, base.Wait())
+}
+
+// abandon closes what build had opened before it failed.
+func (a *assembly) abandon() error {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	group := loop.New(over)
+	if a.server != nil {
+		group.Go("server", a.server.Run)
+	}
+	if a.client != nil {
+		group.Go("client", a.client.Run)
+	}
+	var err error
+	if a.listener != nil {
+		err = a.listener.Close()
+	}
+	return errors.Join(group.Wait(), err)
 }
 
 // awaitHangup reloads on SIGHUP.
-func (a *assembly) awaitHangup(ctx context.Context, reload func() error) error {
+func (a *assembly) awaitHangup(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -48,27 +150,10 @@ func (a *assembly) awaitHangup(ctx context.Context, reload func() error) error {
 			return nil
 		case <-hangup:
 		}
-		if err := reload(); err != nil {
-			a.logger.Error("reload failed, the old configuration stays", "error", err)
+		if err := a.reload(); err != nil {
+			a.logger.Error("reload failed, the old configuration stays", logx.KeyError, err)
 			continue
 		}
 		a.logger.Info("configuration reloaded")
-	}
-}
-
-func (a *assembly) serverConfig() server.Config {
-	c, s := a.config, a.settings
-	return server.Config{
-		Name: s.Name, Region: c.Region, Datacenter: c.Datacenter, DataDir: s.ServerDir,
-		BootstrapExpect: c.Server.BootstrapExpect, RetryJoin: s.RetryJoin,
-		LinkAddr: s.RPCAddr, SerfAddr: s.SerfAddr,
-		LinkAdvertiseAddr: s.RPCAdvertise, SerfAdvertiseAddr: s.SerfAdvertise, HTTPAdvertiseAddr: s.HTTPAdvertise,
-		Version:        a.process.Version,
-		HeartbeatGrace: s.HeartbeatGrace, MinHeartbeatTTL: s.MinHeartbeatTTL, MaxHeartbeatsPerSecond: int(c.Server.MaxHeartbeats),
-		GC: server.GCConfig{
-			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
-			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
-		},
-		Logger: a.logger.With("room", "server"),
 	}
 }

@@ -1,0 +1,151 @@
+package agent
+
+import (
+	"encoding/base64"
+	"log/slog"
+	"maps"
+	"net"
+	"path/filepath"
+	"strconv"
+
+	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/builtin"
+	"github.com/steppe-run/steppe/drivers/plugin"
+	"github.com/steppe-run/steppe/httpapi"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func (a *assembly) serverConfig() server.Config {
+	c, s := a.config, a.settings
+	return server.Config{
+		Name: s.Name, Region: c.Region, Datacenter: c.Datacenter, DataDir: s.ServerDir, Dev: c.Dev,
+		BootstrapExpect: c.Server.BootstrapExpect, RetryJoin: s.RetryJoin,
+		LinkAddr: s.RPCAddr, SerfAddr: s.SerfAddr,
+		LinkAdvertiseAddr: s.RPCAdvertise, SerfAdvertiseAddr: s.SerfAdvertise, HTTPAdvertiseAddr: s.HTTPAdvertise,
+		TLS: a.tls, EncryptKey: s.GossipKey, Version: a.process.Version, RaftMultiplier: c.Server.RaftMultiplier,
+		HeartbeatGrace: s.HeartbeatGrace, MinHeartbeatTTL: s.MinHeartbeatTTL, MaxHeartbeatsPerSecond: int(c.Server.MaxHeartbeats),
+		GC: server.GCConfig{
+			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
+			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
+		},
+		Logger: a.logger.With(logx.KeyRoom, "server"),
+	}
+}
+
+func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {
+	c, s := a.config, a.settings
+	builtins := map[string]func(*slog.Logger) drivers.Driver{}
+	maps.Copy(builtins, builtin.Drivers())
+	return plugin.Config{
+		Builtins: builtins, Blocks: blocks, PluginDir: s.PluginDir, StateDir: filepath.Join(s.ClientDir, "plugins"),
+		Node:   drivers.NodeConfig{ClientMinPort: uint32(c.Client.ClientMinPort), ClientMaxPort: uint32(c.Client.ClientMaxPort)},
+		Logger: a.logger.With(logx.KeyRoom, "drivers"),
+	}
+}
+
+func (a *assembly) clientConfig() client.Config {
+	c, s := a.config, a.settings
+	return client.Config{
+		Region: c.Region, Datacenter: c.Datacenter, Name: s.Name, NodeClass: c.Client.NodeClass, NodePool: c.Client.NodePool,
+		Version: a.process.Version, StateDir: s.ClientDir, AllocDir: s.AllocDir, HTTPAddr: s.HTTPAdvertise, Meta: c.Client.Meta,
+		NetworkInterface: c.Client.NetworkInterface,
+		CPUTotalCompute:  c.Client.CPUTotalCompute, MemoryTotalMB: c.Client.MemoryTotalMB,
+		DiskTotalMB: c.Client.DiskTotalMB, DiskFreeMB: c.Client.DiskFreeMB,
+		Reserved:       c.Client.Reserved.resources(),
+		MinDynamicPort: c.Client.MinDynamicPort, MaxDynamicPort: c.Client.MaxDynamicPort,
+		HostVolumes: hostVolumes(c.Client.HostVolumes), HostNetworks: hostNetworks(c.Client.HostNetworks),
+		CgroupParent: c.Client.CgroupParent, Options: c.Client.Options, NoHostUUID: c.Client.NoHostUUID,
+		MaxKillTimeout: s.MaxKillTimeout, DisableRemoteExec: c.Client.DisableExec,
+		GC: client.GCConfig{
+			Interval: s.ClientGCInterval, ParallelDestroys: c.Client.GCParallel, DiskUsageThreshold: c.Client.GCDiskUsage,
+			InodeUsageThreshold: c.Client.GCInodeUsage, MaxAllocs: c.Client.GCMaxAllocs,
+		},
+		Dev: c.Dev,
+	}
+}
+
+func (r *Reserved) resources() structs.NodeReservedResources {
+	return structs.NodeReservedResources{
+		Cpu:      structs.NodeReservedCpuResources{CpuShares: uint64(max(0, r.CPU))},
+		Memory:   structs.NodeReservedMemoryResources{MemoryMB: uint64(max(0, r.Memory))},
+		Disk:     structs.NodeReservedDiskResources{DiskMB: uint64(max(0, r.Disk))},
+		Networks: structs.NodeReservedNetworkResources{ReservedHostPorts: r.ReservedPorts},
+	}
+}
+
+func hostVolumes(all []*HostVolume) map[string]*structs.HostVolumeInfo {
+	out := map[string]*structs.HostVolumeInfo{}
+	for _, v := range all {
+		out[v.Name] = &structs.HostVolumeInfo{Path: v.Path, ReadOnly: v.ReadOnly}
+	}
+	return out
+}
+
+func hostNetworks(all []*HostNetwork) map[string]*structs.HostNetworkInfo {
+	out := map[string]*structs.HostNetworkInfo{}
+	for _, n := range all {
+		out[n.Name] = &structs.HostNetworkInfo{Name: n.Name, CIDR: n.CIDR, Interface: n.Interface, ReservedPorts: n.ReservedPorts}
+	}
+	return out
+}
+
+// serverAddrs is where the node begins to look for servers: its own agent's,
+// the configured ones, and those that it would join.
+func (a *assembly) serverAddrs() []string {
+	var out []string
+	if a.server != nil {
+		out = append(out, a.settings.RPCAdvertise)
+	}
+	for _, addr := range append(append([]string(nil), a.config.Client.Servers...), a.config.Client.ServerJoin.RetryJoin...) {
+		out = append(out, withPort(addr, defaultRPCPort))
+	}
+	return out
+}
+
+func withPort(addr string, port int) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	return net.JoinHostPort(addr, strconv.Itoa(port))
+}
+
+func (a *assembly) apiConfig() httpapi.Config {
+	c := httpapi.Config{
+		Region: a.config.Region, Name: a.settings.Name, Hosts: a.knownHosts(), Agent: facade{a}, Logs: a.logs,
+		Metrics: a.metrics.metrics, Sink: a.metrics.sink, Logger: a.logger,
+	}
+	if a.metrics.registry != nil {
+		c.Prometheus = a.metrics.registry
+	}
+	if a.server != nil {
+		c.Server = a.server
+	}
+	if a.client != nil {
+		c.Node = localNode{a.client}
+	}
+	if a.server == nil {
+		c.Upstream = &upstream{session: a.session, tls: a.tls}
+	}
+	return c
+}
+
+// knownHosts are the names that people may use to reach this agent's API.
+func (a *assembly) knownHosts() []string {
+	out := []string{a.settings.Name}
+	for _, addr := range []string{a.settings.HTTPAddr, a.settings.HTTPAdvertise} {
+		out = append(out, hostOf(addr))
+	}
+	return out
+}
+
+// gossipKey reads the configured gossip key: base64 of 16 or 32 bytes.
+func gossipKey(text string) ([]byte, bool) {
+	if text == "" {
+		return nil, true
+	}
+	key, err := base64.StdEncoding.DecodeString(text)
+	return key, err == nil && (len(key) == 16 || len(key) == 32)
+}
