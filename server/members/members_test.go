@@ -85,6 +85,7 @@ func (h *host) sees(status string) (names []string) {
 }
 
 func TestThreeServersMakeOneCluster(t *testing.T) {
+	t.Parallel()
 	a := open(t, 1, 3, nil)
 	join := func(c *Config) { c.RetryJoin = []string{a.addr} }
 	all := []*host{a, open(t, 2, 3, join), open(t, 3, 3, join)}
@@ -140,6 +141,7 @@ func TestThreeServersMakeOneCluster(t *testing.T) {
 }
 
 func TestWhoLeavesAndWhoFails(t *testing.T) {
+	t.Parallel()
 	a := open(t, 1, 3, nil)
 	join := func(c *Config) { c.RetryJoin = []string{a.addr} }
 	b, c := open(t, 2, 3, join), open(t, 3, 3, join)
@@ -150,7 +152,7 @@ func TestWhoLeavesAndWhoFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.stop(t)
-	testx.Eventually(t, 10*time.Second, "the second has left", func() bool { return slices.Equal(a.sees(StatusLeft), []string{"s2.global"}) })
+	testx.Eventually(t, 20*time.Second, "the second has left", func() bool { return slices.Equal(a.sees(StatusLeft), []string{"s2.global"}) })
 	select {
 	case <-changed:
 	default:
@@ -168,6 +170,7 @@ func TestWhoLeavesAndWhoFails(t *testing.T) {
 }
 
 func TestStrangersStayOut(t *testing.T) {
+	t.Parallel()
 	key := []byte("0123456789abcdef")
 	a := open(t, 1, 3, func(c *Config) { c.EncryptKey = key })
 	other := open(t, 2, 3, func(c *Config) { c.EncryptKey = key; c.Region = "europe" })
@@ -188,6 +191,7 @@ func TestStrangersStayOut(t *testing.T) {
 }
 
 func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
 	for want, change := range map[string]func(*Config){
 		"not built yet": func(c *Config) { c.RetryJoin = []string{"provider=aws tag_key=x"} },
 		"16, 24 or 32":  func(c *Config) { c.EncryptKey = []byte("short") },

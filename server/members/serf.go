@@ -58,6 +58,8 @@ func (m *Members) serfConfig() (*serf.Config, error) {
 	if ip := net.ParseIP(c.BindAddr); ip != nil && ip.IsLoopback() {
 		list = memberlist.DefaultLocalConfig()
 	}
+	// With few servers nobody may be left to confirm a suspicion.
+	list.SuspicionMaxTimeoutMult = 2
 	logger := log.New(gossipLog{m.log}, "", 0)
 	list.BindAddr, list.BindPort = c.BindAddr, c.BindPort
 	list.AdvertiseAddr, list.AdvertisePort = c.AdvertiseAddr, c.AdvertisePort
