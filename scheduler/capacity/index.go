@@ -47,6 +47,7 @@ type Index struct {
 	totals []Amount // capacity less what is reserved
 	used   []Amount
 	allocs []int32 // how many allocations are counted
+	limits []int32 // how many may be, 0: no limit
 	pow    []Pow
 	ports  []*Ports
 
@@ -88,6 +89,7 @@ func (x *Index) UpsertNode(n *structs.Node) {
 	x.nodes[i] = n
 	c := n.Comparable()
 	x.totals[i] = Amount{CPU: c.CPU, Memory: c.MemoryMB, Disk: c.DiskMB}
+	x.limits[i] = int32(n.NodeMaxAllocs)
 	x.ports[i].describe(n)
 	x.ready.Set(i, n.Ready())
 	x.refresh(i)
@@ -165,6 +167,9 @@ func (x *Index) Used(i int32) Amount { return x.used[i] }
 // Allocs returns how many allocations are counted on a node.
 func (x *Index) Allocs(i int32) int { return int(x.allocs[i]) }
 
+// MaxAllocs returns how many allocations a node takes, 0 if it sets no limit.
+func (x *Index) MaxAllocs(i int32) int { return int(x.limits[i]) }
+
 // Pow returns a node's free shares as powers of ten.
 func (x *Index) Pow(i int32) Pow { return x.pow[i] }
 
@@ -203,6 +208,7 @@ func (x *Index) number(id string) int32 {
 		x.totals = append(x.totals, Amount{})
 		x.used = append(x.used, Amount{})
 		x.allocs = append(x.allocs, 0)
+		x.limits = append(x.limits, 0)
 		x.pow = append(x.pow, Pow{})
 		x.ports = append(x.ports, nil)
 	}

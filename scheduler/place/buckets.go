@@ -73,7 +73,7 @@ func (r *run) entry(node int32) (*bucket, entry) {
 		at, ok := r.byKey[key]
 		if !ok {
 			at = len(r.buckets)
-			r.buckets = append(r.buckets, &bucket{values: r.valuesOf(node), parts: s.parts})
+			r.buckets = append(r.buckets, r.newBucket(node, s.parts))
 			r.byKey[key] = at
 		}
 		r.lastKey, r.lastAt = key, at
@@ -83,6 +83,14 @@ func (r *run) entry(node int32) (*bucket, entry) {
 		e.epoch = r.epochs[node]
 	}
 	return r.buckets[r.lastAt], e
+}
+
+func (r *run) newBucket(node int32, parts int) *bucket {
+	b := &bucket{values: r.valuesOf(node), parts: parts}
+	if len(r.spreads) == 0 && len(r.buckets) == 0 {
+		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
+	}
+	return b
 }
 
 // live reports whether an entry still counts.

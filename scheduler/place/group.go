@@ -222,9 +222,8 @@ func (r *run) preferred(row *Row) (int32, bool) {
 // occupy counts the row on its node and offers the node again, if it still fits.
 func (r *run) occupy(node int32, ports []structs.PortMapping) {
 	pow := r.after(node)
-	r.change(node, r.amount, 1)
-	d := r.deltas[node]
-	d.pow = pow
+	d := r.delta(node)
+	d.used, d.allocs, d.pow = d.used.Plus(r.amount), d.allocs+1, pow
 	d.taken = append(d.taken, heldOf(ports)...)
 	r.count(r.ask.Group.GetName(), node, 1)
 	r.tally(node, 1)

@@ -35,6 +35,7 @@ type Planner struct {
 	opts Options
 	// deltas is what this evaluation changed so far, by node.
 	deltas map[int32]*delta
+	slab   []delta // deltas not in use yet
 	// on counts the job's allocations by group and node.
 	on map[string]map[int32]int
 	// groupOf and nodeOf find an existing allocation.
@@ -120,14 +121,23 @@ func (p *Planner) count(group string, node int32, n int) {
 
 // change adds to what a node carries and computes its free shares anew.
 func (p *Planner) change(node int32, amount capacity.Amount, allocs int) {
-	d := p.deltas[node]
-	if d == nil {
-		d = &delta{}
-		p.deltas[node] = d
-	}
+	d := p.delta(node)
 	d.used = d.used.Plus(amount)
 	d.allocs += allocs
 	d.pow = capacity.PowOf(p.x.Total(node), p.x.Used(node).Plus(d.used))
+}
+
+// delta returns what changed on a node, to be changed.
+func (p *Planner) delta(node int32) *delta {
+	d := p.deltas[node]
+	if d == nil {
+		if len(p.slab) == 0 {
+			p.slab = make([]delta, 64)
+		}
+		d, p.slab = &p.slab[0], p.slab[1:]
+		p.deltas[node] = d
+	}
+	return d
 }
 
 // state returns what a node carries and its free shares.

@@ -113,7 +113,7 @@ func (r *run) misfit(node int32) string {
 	case used.Disk+r.amount.Disk > total.Disk:
 		return "disk"
 	}
-	if limit := r.x.Node(node).NodeMaxAllocs; limit > 0 {
+	if limit := r.x.MaxAllocs(node); limit > 0 {
 		n := r.x.Allocs(node)
 		if d := r.deltas[node]; d != nil {
 			n += d.allocs
