@@ -98,12 +98,12 @@ func (e *encoder) group(g *structs.PlacementGroup) {
 	e.out = append(e.out, g.Seed[:]...)
 	e.uint(uint64(g.FirstRow))
 	e.count(len(g.Rows))
-	next := uint32(0) // name indexes mostly go up by one
+	next := int64(0) // name indexes mostly go up by one
 	for i := range g.Rows {
 		r := &g.Rows[i]
 		e.text(r.NodeID)
-		e.int(int64(r.NameIndex) - int64(next))
-		next = r.NameIndex + 1
+		e.int(int64(r.NameIndex) - next)
+		next = int64(r.NameIndex) + 1
 		e.row(r)
 	}
 }
