@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -162,6 +163,10 @@ func (c *Client) awaitDrivers(ctx context.Context) {
 func (c *Client) register(ctx context.Context) time.Duration {
 	pause := retryMin
 	for {
+		select {
+		case <-c.nodeWake: // what has changed so far is told now
+		default:
+		}
 		callCtx, cancel := context.WithTimeout(ctx, callPatience)
 		ttl, err := c.session.Register(callCtx, c.Node().Clone())
 		cancel()
@@ -209,5 +214,5 @@ func (c *Client) contacted() {
 // forgotten reports whether the servers don't know this node any more.
 func forgotten(err error) bool {
 	var refusal *structs.Error
-	return errors.As(err, &refusal) && refusal.Kind == structs.KindNotFound
+	return errors.Is(err, link.ErrNodeUnknown) || errors.As(err, &refusal) && refusal.Kind == structs.KindNotFound
 }

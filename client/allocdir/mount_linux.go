@@ -42,17 +42,13 @@ func unmountBelow(path string) error {
 	return nil
 }
 
+// mounted reports whether path is the root of a file system of its own.
 func mounted(path string) bool {
-	points, err := mountPoints()
-	if err != nil {
+	var own, parent unix.Stat_t
+	if unix.Lstat(path, &own) != nil || unix.Lstat(filepath.Dir(path), &parent) != nil {
 		return false
 	}
-	for _, point := range points {
-		if point == path {
-			return true
-		}
-	}
-	return false
+	return own.Dev != parent.Dev
 }
 
 // mountPoints lists the mount points of this process in mount order.

@@ -91,16 +91,18 @@ type Alloc struct {
 type DB struct {
 	bolt *bbolt.DB
 
-	commit sync.Mutex // held while a batch is being written
-	mu     sync.Mutex // guards queue
-	queue  []*write
+	mu    sync.Mutex
+	busy  bool // somebody leads a commit
+	queue []*write
 }
 
 // write is one change waiting for the next commit.
 type write struct {
 	apply func(*bbolt.Tx) error
-	done  bool
 	err   error
+	// turn says that the change is on disk (false), or that its owner leads
+	// the next commit (true).
+	turn chan bool
 }
 
 // Open opens the memory in dir and creates it if there is none. A file that
@@ -130,11 +132,7 @@ func Open(dir string) (db *DB, moved string, err error) {
 }
 
 // Close closes the file. Writes that are under way end first.
-func (db *DB) Close() error {
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	return db.bolt.Close()
-}
+func (db *DB) Close() error { return db.bolt.Close() }
 
 type versionError struct{ found int }
 
@@ -203,17 +201,17 @@ func moveAside(path string) (string, error) {
 	}
 }
 
-// update queues a change and waits until it is on disk. Whoever gets the
-// commit lock writes everything that waits by then.
+// update queues a change and waits until it is on disk. The first that comes
+// leads: it commits what waits by then, and hands over to one of those that
+// came meanwhile. So a commit is as large as the disk is slow.
 func (db *DB) update(apply func(*bbolt.Tx) error) error {
-	own := &write{apply: apply}
+	own := &write{apply: apply, turn: make(chan bool, 1)}
 	db.mu.Lock()
 	db.queue = append(db.queue, own)
+	lead := !db.busy
+	db.busy = true
 	db.mu.Unlock()
-
-	db.commit.Lock()
-	defer db.commit.Unlock()
-	if own.done {
+	if !lead && !<-own.turn {
 		return own.err
 	}
 	db.mu.Lock()
@@ -221,6 +219,16 @@ func (db *DB) update(apply func(*bbolt.Tx) error) error {
 	db.queue = nil
 	db.mu.Unlock()
 	db.write(batch)
+	db.mu.Lock()
+	if db.busy = len(db.queue) > 0; db.busy {
+		db.queue[0].turn <- true
+	}
+	db.mu.Unlock()
+	for _, w := range batch {
+		if w != own {
+			w.turn <- false
+		}
+	}
 	return own.err
 }
 
@@ -235,7 +243,6 @@ func (db *DB) write(batch []*write) {
 		return nil
 	})
 	for _, w := range batch {
-		w.done = true
 		if err != nil && len(batch) > 1 {
 			w.err = db.transact(w.apply)
 		} else {

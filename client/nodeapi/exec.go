@@ -22,6 +22,9 @@ import (
 const (
 	// execBeat is how often a silent session says that it lives.
 	execBeat = 10 * time.Second
+	// execFrame is the most output in one message: with its encoding it stays
+	// below what websocket libraries read by default.
+	execFrame = 16 << 10
 	// execLimit is the largest message that is read.
 	execLimit = 1 << 20
 	// closePatience bounds the last words of a session.
@@ -244,7 +247,7 @@ type outWriter struct {
 
 func (w outWriter) Write(p []byte) (int, error) {
 	for at := 0; at < len(p); {
-		n := min(len(p)-at, frameSize)
+		n := min(len(p)-at, execFrame)
 		if err := w.s.send(w.ctx, w.wrap(&structs.ExecStreamingIOOperation{Data: p[at : at+n]})); err != nil {
 			return at, err
 		}

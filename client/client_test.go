@@ -1,0 +1,452 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/steppe-run/steppe/client/allocdir"
+	"github.com/steppe-run/steppe/client/clienttest"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/structs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// servers is a control plane of one node.
+type servers struct {
+	mu        sync.Mutex
+	sets      []*link.AllocSet
+	wake      chan struct{} // closed when sets grows
+	nodes     []*structs.Node
+	reported  map[string]*structs.AllocUpdate
+	reports   int
+	services  map[string]*structs.ServiceRegistration
+	forgotten bool
+	told      bool // the node knows that it is forgotten
+	broken    bool
+	ttl       time.Duration
+}
+
+func newServers() *servers {
+	return &servers{
+		wake: make(chan struct{}), reported: map[string]*structs.AllocUpdate{},
+		services: map[string]*structs.ServiceRegistration{}, ttl: time.Second,
+	}
+}
+
+var errAway = errors.New("the servers are away")
+
+func (s *servers) Register(_ context.Context, n *structs.Node) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return 0, errAway
+	}
+	s.nodes = append(s.nodes, n)
+	if s.told {
+		s.forgotten, s.told = false, false
+	}
+	return s.ttl, nil
+}
+
+func (s *servers) Heartbeat(context.Context) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forgotten {
+		s.told = true
+		return 0, link.ErrNodeUnknown
+	}
+	return s.ttl, nil
+}
+
+func (s *servers) WatchAllocs(ctx context.Context, from uint64, each func(*link.AllocSet) error) error {
+	at := 0
+	for {
+		s.mu.Lock()
+		sets, wake := s.sets[at:], s.wake
+		at = len(s.sets)
+		s.mu.Unlock()
+		for _, set := range sets {
+			if set.Index <= from {
+				continue
+			}
+			if err := each(set); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-wake:
+		}
+	}
+}
+
+func (s *servers) UpdateAllocs(_ context.Context, updates []*structs.AllocUpdate) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errAway
+	}
+	s.reports++
+	for _, u := range updates {
+		s.reported[u.ID] = u
+	}
+	return nil
+}
+
+func (s *servers) UpsertServices(_ context.Context, regs []*structs.ServiceRegistration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, reg := range regs {
+		s.services[reg.ID] = reg
+	}
+	return nil
+}
+
+func (s *servers) DeleteServices(_ context.Context, _ string, ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range ids {
+		delete(s.services, id)
+	}
+	return nil
+}
+
+// send delivers a set to the node.
+func (s *servers) send(set link.AllocSet) {
+	s.mu.Lock()
+	set.Index = uint64(len(s.sets) + 1)
+	s.sets = append(s.sets, &set)
+	close(s.wake)
+	s.wake = make(chan struct{})
+	s.mu.Unlock()
+}
+
+func (s *servers) status(id string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u := s.reported[id]; u != nil {
+		return u.ClientStatus
+	}
+	return ""
+}
+
+func (s *servers) registrations() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.nodes)
+}
+
+// world is a node with its servers and its driver.
+type world struct {
+	t       *testing.T
+	servers *servers
+	driver  *clienttest.Driver
+	cfg     Config
+	client  *Client
+	stop    func()
+}
+
+func newWorld(t *testing.T, change func(*Config)) *world {
+	t.Helper()
+	w := &world{t: t, servers: newServers(), driver: clienttest.New()}
+	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Version: "1.2.3", Meta: map[string]string{"rack": "r1"}}
+	if change != nil {
+		change(&w.cfg)
+	}
+	t.Cleanup(func() { // secrets may be mounted
+		base := allocdir.Base{Path: w.cfg.AllocDir}
+		ids, err := base.List()
+		for _, id := range ids {
+			err = errors.Join(err, base.Dir(id).Destroy())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	w.start()
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	c, err := New(w.cfg, Deps{
+		Connect: func(Identity, http.Handler) (Session, error) { return w.servers, nil },
+		Drivers: clienttest.NewCatalog(w.driver), Logger: logx.Discard(),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.client = c
+	ctx, cancel := context.WithCancel(context.Background())
+	group := loop.New(ctx)
+	group.Go("client", c.Run)
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := group.Wait(); err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(w.stop)
+}
+
+func p[T any](v T) *T { return &v }
+
+func sample(id, kind string) *structs.Allocation {
+	task := &structs.Task{Name: "web", Driver: clienttest.Name, Services: []*structs.Service{{Name: "web", Provider: "nomad"}}}
+	group := &structs.TaskGroup{Name: p("g"), Tasks: []*structs.Task{task}, RestartPolicy: &structs.RestartPolicy{
+		Attempts: p(1), Interval: p(time.Minute), Delay: p(time.Millisecond), Mode: p("fail")}}
+	job := &structs.Job{ID: p("job"), Name: p("job"), Type: &kind, Version: p(uint64(0)), TaskGroups: []*structs.TaskGroup{group}}
+	return &structs.Allocation{ID: id, Name: "job.g[0]", JobID: "job", Job: job, TaskGroup: "g", Namespace: "default", DesiredStatus: "run"}
+}
+
+func stopped(a *structs.Allocation) *structs.Allocation {
+	b := a.Clone()
+	b.DesiredStatus = "stop"
+	return b
+}
+
+func (w *world) eventually(id, status string) {
+	w.t.Helper()
+	testx.Eventually(w.t, patience, id+" is reported as "+status, func() bool { return w.servers.status(id) == status })
+}
+
+func TestNodeRegistersWhatItIs(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.DefaultIneligible, c.Datacenter = true, "dc7" })
+	testx.Eventually(t, patience, "the node is registered", func() bool { return w.servers.registrations() > 0 })
+	w.servers.mu.Lock()
+	n := w.servers.nodes[0]
+	w.servers.mu.Unlock()
+	id := w.client.Identity()
+	if n.ID != id.NodeID || n.SecretID != id.SecretID || n.Datacenter != "dc7" || n.NodePool != "default" || n.SchedulingEligibility != structs.NodeIneligible || n.Status != structs.NodeStatusReady {
+		t.Errorf("node %+v", n)
+	}
+	if d := n.Drivers[clienttest.Name]; d == nil || !d.Healthy || n.Attributes["driver."+clienttest.Name] != "1" {
+		t.Errorf("the first registration came without the driver: %v", n.Drivers)
+	}
+	if n.Attributes["nomad.version"] != "1.2.3" || n.Attributes["nomad.service_discovery"] != "true" || n.Meta["rack"] != "r1" || n.NodeResources.MinDynamicPort != 20000 {
+		t.Errorf("attributes %v, meta %v", n.Attributes, n.Meta)
+	}
+	w.stop()
+	w.start()
+	if w.client.Identity() != id {
+		t.Error("the node has a new identity after a restart")
+	}
+}
+
+func TestForgottenNodeRegistersAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	a := sample("a1", "service")
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
+	w.eventually("a1", "running")
+	w.servers.mu.Lock()
+	w.servers.forgotten = true
+	w.servers.reported = map[string]*structs.AllocUpdate{}
+	w.servers.services = map[string]*structs.ServiceRegistration{}
+	w.servers.mu.Unlock()
+	testx.Eventually(t, patience, "the node registers again", func() bool {
+		w.servers.mu.Lock()
+		defer w.servers.mu.Unlock()
+		return !w.servers.forgotten
+	})
+	w.eventually("a1", "running")
+	testx.Eventually(t, patience, "its services do so too", func() bool {
+		w.servers.mu.Lock()
+		defer w.servers.mu.Unlock()
+		return len(w.servers.services) == 1
+	})
+}
+
+func TestAllocationRunsStopsAndGoes(t *testing.T) {
+	w := newWorld(t, nil)
+	testx.Eventually(t, patience, "the node is registered", func() bool { return w.servers.registrations() > 0 })
+	a := sample("a1", "service")
+	began := time.Now()
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
+	w.eventually("a1", "running")
+	if took := time.Since(began); took > 300*time.Millisecond {
+		t.Errorf("it took %s until the servers knew that it runs", took)
+	}
+	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{stopped(a)}})
+	w.eventually("a1", "complete")
+	dir := w.client.runner("a1").Dir()
+	w.servers.send(link.AllocSet{Removed: []string{"a1"}})
+	testx.Eventually(t, patience, "its directory is gone", func() bool { return !dir.Exists() })
+	w.servers.mu.Lock()
+	defer w.servers.mu.Unlock()
+	if len(w.servers.services) != 0 {
+		t.Errorf("services %v are left", w.servers.services)
+	}
+}
+
+func TestFullSetEndsWhatIsNotInIt(t *testing.T) {
+	w := newWorld(t, nil)
+	a, b := sample("a1", "service"), sample("b1", "service")
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a, b}})
+	w.eventually("b1", "running")
+	w.eventually("a1", "running")
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{b}})
+	testx.Eventually(t, patience, "a1 is gone", func() bool { return w.client.runner("a1") == nil && len(w.driver.Running()) == 1 })
+}
+
+func TestAgentRestartKeepsTasks(t *testing.T) {
+	w := newWorld(t, nil)
+	a, b := sample("a1", "service"), sample("b1", "batch")
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a, b}})
+	w.eventually("a1", "running")
+	w.eventually("b1", "running")
+	before := w.driver.Running()
+	w.stop()
+	if after := w.driver.Running(); len(after) != len(before) {
+		t.Fatalf("%d of %d tasks are left when the agent has ended", len(after), len(before))
+	}
+	w.driver.Exit("b1", "web", 0) // while nobody looks
+	w.servers.mu.Lock()
+	w.servers.reported = map[string]*structs.AllocUpdate{}
+	w.servers.mu.Unlock()
+	w.start()
+	w.eventually("a1", "running")
+	w.eventually("b1", "complete")
+	if starts := len(w.driver.Starts()); starts != 2 {
+		t.Errorf("%d starts for 2 tasks", starts)
+	}
+	// What the servers want is still done.
+	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{stopped(a)}})
+	w.eventually("a1", "complete")
+}
+
+func TestLostMemoryIsNoEnd(t *testing.T) {
+	w := newWorld(t, nil)
+	a := sample("a1", "service")
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
+	w.eventually("a1", "running")
+	w.stop()
+	if err := os.WriteFile(w.cfg.StateDir+"/state.db", []byte("garbage, and more of it"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	testx.Eventually(t, patience, "the allocation is started anew", func() bool { return len(w.driver.Starts()) == 2 })
+}
+
+func TestServersThatAreAwayAreTriedAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	w.servers.mu.Lock()
+	w.servers.broken = true
+	w.servers.mu.Unlock()
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("a1", "service")}})
+	testx.Eventually(t, patience, "the task runs", func() bool { return len(w.driver.Running()) == 1 })
+	w.servers.mu.Lock()
+	w.servers.broken = false
+	w.servers.mu.Unlock()
+	w.eventually("a1", "running")
+}
+
+func TestDevelopmentNodeEndsItsTasks(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Dev = true })
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("a1", "service")}})
+	w.eventually("a1", "running")
+	w.stop()
+	if left := w.driver.Running(); len(left) != 0 {
+		t.Errorf("%v still run", left)
+	}
+	if w.client.runner("a1").Dir().Exists() {
+		t.Error("the directory is left")
+	}
+}
+
+func TestFinishedAllocationsAreCollected(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.GC.MaxAllocs = 2 })
+	for i := range 5 {
+		id := fmt.Sprintf("a%d", i)
+		a := sample(id, "batch")
+		a.CreateTime = int64(i)
+		w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{a}})
+		testx.Eventually(t, patience, id+" runs", func() bool { return w.driver.Exit(id, "web", 0) })
+		w.eventually(id, "complete")
+	}
+	testx.Eventually(t, patience, "two are left", func() bool {
+		poke(w.client.gcWake)
+		return len(w.client.runners()) == 2
+	})
+	if w.client.runner("a4") == nil {
+		t.Error("the newest was removed")
+	}
+	w.client.GC()
+	if left := w.client.runners(); len(left) != 0 {
+		t.Errorf("%d are left", len(left))
+	}
+}
+
+func TestMetadataAtRunTime(t *testing.T) {
+	w := newWorld(t, nil)
+	testx.Eventually(t, patience, "the node is registered", func() bool { return w.servers.registrations() > 0 })
+	node := apiNode{w.client}
+	if _, err := node.ApplyMetadata(map[string]*string{"rack": nil, "row": p("7")}); err != nil {
+		t.Fatal(err)
+	}
+	testx.Eventually(t, patience, "the servers know", func() bool {
+		w.servers.mu.Lock()
+		defer w.servers.mu.Unlock()
+		last := w.servers.nodes[len(w.servers.nodes)-1]
+		_, rack := last.Meta["rack"]
+		return last.Meta["row"] == "7" && !rack
+	})
+	w.stop()
+	w.start()
+	meta, err := apiNode{w.client}.Metadata()
+	if err != nil || meta.Static["rack"] != "r1" || *meta.Dynamic["row"] != "7" || meta.Meta["row"] != "7" {
+		t.Errorf("metadata %+v, %v", meta, err)
+	}
+}
+
+func TestManyAllocationsAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	testx.Eventually(t, patience, "the node is registered", func() bool { return w.servers.registrations() > 0 })
+	var all []*structs.Allocation
+	for i := range 200 {
+		all = append(all, sample(fmt.Sprintf("a%03d", i), "service"))
+	}
+	w.servers.send(link.AllocSet{Full: true, Upserts: all})
+	testx.Eventually(t, patience, "all run", func() bool {
+		return !slices.ContainsFunc(all, func(a *structs.Allocation) bool { return w.servers.status(a.ID) != "running" })
+	})
+	w.servers.mu.Lock()
+	defer w.servers.mu.Unlock()
+	if w.servers.reports > len(all)/2 {
+		t.Errorf("%d reports for %d allocations: they are not batched", w.servers.reports, len(all))
+	}
+}
+
+func TestConfigurationThatCannotWork(t *testing.T) {
+	if _, err := New(Config{}, Deps{}); err == nil {
+		t.Error("a client without directories was made")
+	}
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(Config{StateDir: file, AllocDir: t.TempDir()}, Deps{}); err == nil {
+		t.Error("a client was made whose state_dir is a file")
+	}
+	refusal := errors.New("no certificate")
+	deps := Deps{Connect: func(Identity, http.Handler) (Session, error) { return nil, refusal }}
+	dir := t.TempDir()
+	if _, err := New(Config{StateDir: dir, AllocDir: dir}, deps); !errors.Is(err, refusal) {
+		t.Errorf("error %v", err)
+	}
+}
