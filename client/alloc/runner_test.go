@@ -206,9 +206,10 @@ func TestLifecycleOrder(t *testing.T) {
 			order = append(order, verb+" "+strings.Fields(rest)[0])
 		}
 	}
-	index := func(call string) int { return slices.Index(order, call) }
-	if !(index("start main") < index("start note") && index("stop main") < index("stop proxy") && index("stop proxy") < index("start clean")) {
-		t.Errorf("order %v", order)
+	for _, pair := range [][2]string{{"start main", "start note"}, {"stop main", "stop proxy"}, {"stop proxy", "start clean"}} {
+		if slices.Index(order, pair[0]) >= slices.Index(order, pair[1]) {
+			t.Errorf("%s came after %s: %v", pair[0], pair[1], order)
+		}
 	}
 }
 

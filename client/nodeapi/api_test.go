@@ -141,7 +141,7 @@ func (n *node) do(method, body, route string, query ...string) (int, string) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // only read
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
 		n.t.Fatal(err)

@@ -286,7 +286,9 @@ func TestHTTPCheckAsksAsTheJobSays(t *testing.T) {
 		}
 		seen.Store(fmt.Sprintf("%s %s %s %s %s", r.Method, r.URL, r.Header.Get("X-One"), r.Host, body))
 		w.WriteHeader(int(status.Load()))
-		fmt.Fprint(w, "I am ill")
+		if _, err := io.WriteString(w, "I am ill"); err != nil {
+			t.Error(err)
+		}
 	}))
 	defer server.Close()
 	changed := make(chan string, 100)
