@@ -50,7 +50,11 @@ func (a *assembly) ready() bool {
 			return false
 		}
 	}
-	return a.client == nil || len(a.client.Node().Drivers) >= len(a.host.Names())
+	if a.client == nil {
+		return true
+	}
+	node := a.client.Node() // nil until the machine was looked at
+	return node != nil && len(node.Drivers) >= len(a.host.Names())
 }
 
 func (a *assembly) banner() string {
@@ -84,7 +88,11 @@ func (a *assembly) kind() string {
 }
 
 func (a *assembly) drivers() (found, missing []string) {
-	for name, d := range a.client.Node().Drivers {
+	node := a.client.Node()
+	if node == nil {
+		return nil, []string{"the machine is still being looked at"}
+	}
+	for name, d := range node.Drivers {
 		switch {
 		case d.Detected && d.Healthy:
 			found = append(found, name)
