@@ -201,6 +201,9 @@ func (c *Client) Run(ctx context.Context) error {
 			c.logger.Error("client state could not be closed", logx.KeyError, err)
 		}
 	}()
+	if ctx.Err() != nil {
+		return nil
+	}
 	c.fingerprint(ctx)
 	// Allocations have a life of their own: on a development node they are
 	// ended in an orderly way after everything else has stopped.

@@ -174,9 +174,12 @@ func (d *Driver) Start(ctx context.Context, config *drivers.TaskConfig) (*driver
 		d.startErr = d.startErr[1:]
 		return nil, err
 	}
+	handle := &drivers.Handle{Version: 1, Config: config, State: drivers.TaskRunning, DriverState: []byte(config.ID)}
+	if d.tasks[config.ID] != nil {
+		return &drivers.Started{Handle: handle}, nil // it was started before
+	}
 	d.tasks[config.ID] = &task{config: config, done: make(chan struct{})}
 	d.starts = append(d.starts, config)
-	handle := &drivers.Handle{Version: 1, Config: config, State: drivers.TaskRunning, DriverState: []byte(config.ID)}
 	return &drivers.Started{Handle: handle}, nil
 }
 

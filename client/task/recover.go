@@ -36,8 +36,12 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 		r.change(func() { r.phase, r.dueAt = PhaseBackoff, r.host.Clock.Now() })
 		return
 	}
-	if handle == nil {
+	switch {
+	case handle == nil:
 		r.notRestored(ctx, errors.New("its handle is missing"))
+		return
+	case intent == local.IntentStart:
+		r.resume(ctx, group, handle.Config)
 		return
 	}
 	if err := r.driver.Recover(ctx, handle); err != nil {
@@ -47,6 +51,15 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 		return
 	}
 	r.taken(ctx, group, handle, network)
+}
+
+// resume finishes a start that the agent's end has interrupted. It asks for the
+// same start by the same id: a driver that had already done it finds it again.
+func (r *Runner) resume(ctx context.Context, group *loop.Group, config *drivers.TaskConfig) {
+	r.mu.Lock()
+	r.env = r.environment()
+	r.mu.Unlock()
+	r.launch(ctx, ctx, group, config)
 }
 
 // taken goes on with a task that was found again.

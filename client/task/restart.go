@@ -18,7 +18,7 @@ const (
 	CauseFatal       Cause = "fatal"       // it can't be started
 	CauseUser        Cause = "user"        // a person asked for a restart
 	CauseUnhealthy   Cause = "unhealthy"   // its checks kept failing
-	CauseLost        Cause = "lost"        // it couldn't be found again after the agent's restart
+	CauseLost        Cause = "lost"        // it couldn't be found again after a restart of the driver or the agent
 )
 
 // Rules are what decides about restarts besides the cause.
@@ -46,7 +46,7 @@ func Decide(w structs.RestartWindow, now time.Time, cause Cause, rules Rules) (s
 	case CauseUser:
 		return w, Verdict{Again: true, Reason: "User requested restart"}
 	case CauseLost:
-		return w, Verdict{Again: true, Reason: "Task was not found after the agent's restart"}
+		return w, Verdict{Again: true, Reason: "Task was not found again after a restart of its driver or of the agent"}
 	case CauseFatal:
 		return w, Verdict{Failed: true, Reason: "Error was unrecoverable"}
 	case CauseSuccess:

@@ -289,6 +289,34 @@ func TestLostTaskIsStartedAnew(t *testing.T) {
 	}
 }
 
+// The agent dies after the driver has started the task and before that could
+// be written down.
+func TestInterruptedStartIsTakenOver(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		w := newWorld(t, structs.JobTypeService, nil)
+		w.running()
+		w.stop()
+		record := *w.memory.Task(w.alloc.ID, "web")
+		handle := *record.Handle
+		handle.DriverState, handle.State = nil, drivers.TaskUnknown
+		record.Intent, record.Handle = local.IntentStart, &handle
+		record.State = &structs.TaskState{State: structs.TaskStatePending}
+		w.start(&record)
+		if stop {
+			w.runner.Kill(Kill{})
+			w.dead()
+			if left := w.driver.Running(); len(left) != 0 {
+				t.Errorf("%v is left", left)
+			}
+			continue
+		}
+		w.running()
+		if len(w.driver.Starts()) != 1 || len(w.driver.Running()) != 1 {
+			t.Errorf("starts %d, running %v", len(w.driver.Starts()), w.driver.Running())
+		}
+	}
+}
+
 func TestAgentThatDiedWhileKillingGoesOnKilling(t *testing.T) {
 	w := newWorld(t, structs.JobTypeService, nil)
 	w.running()

@@ -94,6 +94,11 @@ func (r *Runner) start(ctx context.Context, group *loop.Group) {
 	r.memory.Handle = &drivers.Handle{Config: config, State: drivers.TaskUnknown}
 	r.mu.Unlock()
 	r.save()
+	r.launch(ctx, startCtx, group, config)
+}
+
+// launch asks the driver for a start that is written down.
+func (r *Runner) launch(ctx, startCtx context.Context, group *loop.Group, config *drivers.TaskConfig) {
 	started, err := r.driver.Start(startCtx, config)
 	if err != nil {
 		r.startFailed(ctx, startCtx.Err() != nil, err)
@@ -181,6 +186,8 @@ func (r *Runner) exitedLocked() {
 	switch {
 	case r.desired.Restart:
 		r.cause = r.restart
+	case errors.Is(r.exit.err, drivers.ErrTaskLost):
+		r.cause = CauseLost
 	case r.exit.err == nil && r.exit.result.Successful():
 		r.cause = CauseSuccess
 	}
