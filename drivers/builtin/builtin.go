@@ -16,23 +16,34 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/mock"
 	"github.com/steppe-run/steppe/drivers/plugin"
 	"github.com/steppe-run/steppe/drivers/rawexec"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
 )
 
-// Drivers returns the constructors of the built-in drivers by name, for
-// plugin.Config.Builtins. A node may leave some out.
-func Drivers() map[string]func(*slog.Logger) drivers.Driver {
+// Drivers returns the constructors of the drivers that an agent offers, by
+// name, for plugin.Config.Builtins. The mock driver is among them only if
+// wanted names it, as an agent's `plugin "mock_driver"` block does.
+func Drivers(wanted ...string) map[string]func(*slog.Logger) drivers.Driver {
+	out := all()
+	if !slices.Contains(wanted, mock.Name) {
+		delete(out, mock.Name)
+	}
+	return out
+}
+
+func all() map[string]func(*slog.Logger) drivers.Driver {
 	return map[string]func(*slog.Logger) drivers.Driver{
 		rawexec.Name: rawexec.New,
+		mock.Name:    mock.New,
 	}
 }
 
 // Serve is the whole of the command `plugin NAME`: it serves one built-in
 // driver to the agent that started this process, until that agent is done.
 func Serve(ctx context.Context, name string) error {
-	known := Drivers()
+	known := all()
 	newDriver, ok := known[name]
 	if !ok {
 		return fmt.Errorf("driver %q is not built in: there are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))

@@ -51,6 +51,8 @@ type instance struct {
 	changed chan struct{}
 	// failure is why there is no process, for callers who lose patience.
 	failure error
+	// retired is set when there will be no process any more.
+	retired bool
 	handles map[string]*drivers.Handle
 	// lost are tasks that a new process couldn't take back.
 	lost map[string]error
@@ -58,6 +60,7 @@ type instance struct {
 
 // run keeps the process running until ctx ends.
 func (in *instance) run(ctx context.Context) error {
+	defer in.retire()
 	delay := time.Duration(0)
 	for ctx.Err() == nil {
 		pause(ctx, in.clock, delay)
@@ -209,6 +212,13 @@ func (in *instance) set(p *child, failure error) {
 	in.changed = make(chan struct{})
 }
 
+func (in *instance) retire() {
+	in.mu.Lock()
+	in.retired = true
+	in.mu.Unlock()
+	in.set(nil, drivers.ErrPluginGone)
+}
+
 // ready waits for a process other than not. With patience above zero it gives
 // up after it.
 func (in *instance) ready(ctx context.Context, not *child, patience time.Duration) (*child, error) {
@@ -220,8 +230,11 @@ func (in *instance) ready(ctx context.Context, not *child, patience time.Duratio
 	}
 	for {
 		in.mu.Lock()
-		p, changed, failure := in.current, in.changed, in.failure
+		p, changed, failure, retired := in.current, in.changed, in.failure, in.retired
 		in.mu.Unlock()
+		if retired {
+			return nil, fmt.Errorf("%w (%s): the agent stops", drivers.ErrPluginGone, in.name)
+		}
 		if p != nil && p != not {
 			return p, nil
 		}
