@@ -8,18 +8,35 @@ import (
 
 // classify sorts the group's allocations by what has happened to them.
 func (g *group) classify(allocs []*structs.Allocation) {
-	replaced := map[string]bool{} // has a successor that is not done
-	for _, a := range allocs {
-		if a.PreviousAllocation != "" && !a.TerminalStatus() {
-			replaced[a.PreviousAllocation] = true
-		}
-	}
+	g.heirs = heirs(allocs)
 	for _, a := range allocs {
 		if !g.run.outdated(a) {
 			g.hasCurrent = true
 		}
-		g.sort(a, replaced[a.ID])
+		g.sort(a, g.heirs[a.ID] != nil)
 	}
+}
+
+// heirs finds for each allocation that was replaced the one that stands in its
+// place now: its replacement, or that one's.
+func heirs(allocs []*structs.Allocation) map[string]*structs.Allocation {
+	previous := make(map[string]string)
+	for _, a := range allocs {
+		if a.PreviousAllocation != "" {
+			previous[a.ID] = a.PreviousAllocation
+		}
+	}
+	out := map[string]*structs.Allocation{}
+	for _, a := range allocs {
+		done := a.ServerTerminal() || a.ClientTerminal() && a.ClientStatus != structs.AllocClientFailed
+		if done {
+			continue
+		}
+		for id := previous[a.ID]; id != "" && out[id] == nil; id = previous[id] {
+			out[id] = a
+		}
+	}
+	return out
 }
 
 // sort puts one allocation where it belongs.

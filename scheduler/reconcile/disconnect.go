@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"github.com/steppe-run/steppe/structs"
@@ -10,12 +11,7 @@ import (
 // whether it or its replacement goes on.
 func (g *group) reconnect() {
 	for _, a := range g.reconnected {
-		at := -1
-		for i, b := range g.keep {
-			if b.PreviousAllocation == a.ID {
-				at = i
-			}
-		}
+		at := slices.Index(g.keep, g.heirs[a.ID])
 		g.desired.Reconnect++
 		switch {
 		case at < 0: // the replacement is not running, or is about to move

@@ -15,21 +15,23 @@ type group struct {
 	desired    *structs.DesiredUpdates
 	hasCurrent bool // an allocation of this version exists, ended or not
 
-	keep        []*structs.Allocation // goes on, unless it is to be updated
-	complete    []*structs.Allocation // batch: has done its work
-	canaries    []*structs.Allocation // wait for promotion
-	lost        []*structs.Allocation // its node is down
-	migrate     []*structs.Allocation // is to move to another node
-	away        []*structs.Allocation // its node is silent: replaced, but not stopped
-	reconnected []*structs.Allocation // came back after it was replaced
-	now         []*structs.Allocation // failed, is replaced
-	later       []delayed             // failed, will be replaced
+	heirs       map[string]*structs.Allocation // by what they stand in for
+	keep        []*structs.Allocation          // goes on, unless it is to be updated
+	complete    []*structs.Allocation          // batch: has done its work
+	canaries    []*structs.Allocation          // wait for promotion
+	lost        []*structs.Allocation          // its node is down
+	migrate     []*structs.Allocation          // is to move to another node
+	away        []*structs.Allocation          // its node is silent: replaced, but not stopped
+	reconnected []*structs.Allocation          // came back after it was replaced
+	now         []*structs.Allocation          // failed, is replaced
+	later       []delayed                      // failed, will be replaced
 
 	destructive []*structs.Allocation // of keep, must be replaced to be updated
 	state       *structs.DeploymentState
-	canarying   bool   // nothing of the old version changes until promotion
-	placing     int    // placements of this version so far
-	busy        []bool // name indexes in use
+	canarying   bool //  nothing of the old version changes until promotion
+	placing     int  // placements of this version so far
+	moved       int  // updates in place
+	names       names
 
 	disconnectWindow window
 }
@@ -42,6 +44,7 @@ func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
 	g.trim()
 	changed := g.update()
 	g.deployment(changed)
+	g.nameAll()
 	g.canary()
 	g.replace()
 	g.delay()
@@ -52,17 +55,25 @@ func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
 // total counts what stands for the group's count, canaries aside.
 func (g *group) total() int {
 	return len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.away) + len(g.now) + len(g.later) -
-		g.canariesAmong(g.lost) - g.canariesAmong(g.migrate) - g.canariesAmong(g.now)
+		len(g.movingCanaries())
 }
 
-func (g *group) canariesAmong(list []*structs.Allocation) int {
-	n := 0
-	for _, a := range list {
-		if g.isCanary(a) {
-			n++
+// movingCanaries lists the canaries that are being replaced.
+func (g *group) movingCanaries() []*structs.Allocation {
+	var out []*structs.Allocation
+	for _, list := range [][]*structs.Allocation{g.lost, g.migrate, g.away, g.now} {
+		for _, a := range list {
+			if g.isCanary(a) {
+				out = append(out, a)
+			}
 		}
 	}
-	return n
+	for _, l := range g.later {
+		if g.isCanary(l.alloc) {
+			out = append(out, l.alloc)
+		}
+	}
+	return out
 }
 
 // trim stops what is more than the group's count: what is broken first, then
@@ -107,17 +118,19 @@ func (g *group) drop(excess *int, list []*structs.Allocation, stop func(*structs
 }
 
 // byWorth orders the kept allocations, the first to go last: those that ended,
-// older versions of which a newer one has the same name, then by index.
+// those whose name another one bears with more right, then by index.
 func (g *group) byWorth() []*structs.Allocation {
-	newest := map[uint32]uint64{}
+	heir := map[uint32]*structs.Allocation{}
 	for _, a := range g.keep {
-		newest[a.Index()] = max(newest[a.Index()], a.JobVersion())
+		if b := heir[a.Index()]; b == nil || moreRight(a, b) {
+			heir[a.Index()] = a
+		}
 	}
 	worth := func(a *structs.Allocation) int {
 		switch {
 		case a.ClientTerminal():
 			return 0
-		case a.JobVersion() < newest[a.Index()]:
+		case heir[a.Index()] != a:
 			return 1
 		}
 		return 2
@@ -132,9 +145,21 @@ func (g *group) byWorth() []*structs.Allocation {
 	return out
 }
 
+// moreRight reports whether a has more right to a name than b: what runs
+// before what ended, the newer version, what is healthy.
+func moreRight(a, b *structs.Allocation) bool {
+	if x, y := a.ClientTerminal(), b.ClientTerminal(); x != y {
+		return y
+	}
+	if v, w := a.JobVersion(), b.JobVersion(); v != w {
+		return v > w
+	}
+	return a.DeploymentStatus.IsHealthy() && !b.DeploymentStatus.IsHealthy()
+}
+
 // update moves outdated allocations to the newest version where they run, and
 // sorts out those that must be replaced. It reports whether anything changes.
-func (g *group) update() (changed bool) {
+func (g *group) update() bool {
 	kept := g.keep
 	g.keep = nil
 	for _, a := range kept {
@@ -148,13 +173,10 @@ func (g *group) update() (changed bool) {
 			g.keep = append(g.keep, a)
 			g.run.out.InPlace = append(g.run.out.InPlace, structs.AllocInPlace{AllocID: a.ID})
 			g.desired.InPlaceUpdate++
-			changed = true
+			g.moved++
 		}
 	}
-	for _, a := range g.canaries {
-		g.busyIndex(a.Index())
-		g.desired.Ignore++
-	}
+	g.desired.Ignore += uint64(len(g.canaries))
 	// A failed allocation that waits is replaced at once by a version that may
 	// cure it.
 	g.later = slices.DeleteFunc(g.later, func(l delayed) bool {
@@ -165,7 +187,7 @@ func (g *group) update() (changed bool) {
 		return cure
 	})
 	g.desired.Ignore += uint64(len(g.complete))
-	return changed || len(g.destructive) > 0
+	return g.moved+len(g.destructive) > 0
 }
 
 // deployment finds the group's part of the deployment, and tells the in-place
@@ -204,30 +226,39 @@ func (g *group) deploymentID() string {
 // paused. What was lost is replaced all the same.
 func (g *group) held() bool { return g.state != nil && (g.run.failed || g.run.paused) }
 
-// canary places the canaries that are missing, under the names of allocations
-// that they will take over from.
+// canary places the canaries that are missing.
 func (g *group) canary() {
 	if !g.canarying || g.held() {
 		return
 	}
-	have := len(g.canaries) + g.canariesAmong(g.now) + g.canariesAmong(g.lost) + g.canariesAmong(g.migrate)
-	missing := g.state.DesiredCanaries - have
-	taken := map[uint32]bool{}
-	for _, list := range [][]*structs.Allocation{g.canaries, g.now, g.lost, g.migrate} {
-		for _, a := range list {
-			if g.isCanary(a) {
-				taken[a.Index()] = true
-			}
-		}
-	}
-	for index := uint32(0); missing > 0; index++ {
-		if taken[index] {
-			continue
-		}
+	have := slices.Concat(g.canaries, g.movingCanaries())
+	for _, index := range g.canaryNames(have, g.state.DesiredCanaries-len(have)) {
 		g.run.out.Places = append(g.run.out.Places, Place{
 			Group: g.tg, Job: g.run.Job, NameIndex: index, Canary: true, DeploymentID: g.deploymentID(),
 		})
 		g.desired.Canary++
-		missing--
 	}
+}
+
+// canaryNames returns names for n more canaries: of allocations that they will
+// take over from, then names that nobody has.
+func (g *group) canaryNames(have []*structs.Allocation, n int) []uint32 {
+	taken := map[uint32]bool{}
+	for _, a := range have {
+		taken[a.Index()] = true
+	}
+	var out []uint32
+	old := slices.Clone(g.destructive)
+	slices.SortFunc(old, byName)
+	for _, a := range old {
+		if i := a.Index(); len(out) < n && !taken[i] {
+			out, taken[i] = append(out, i), true
+		}
+	}
+	for i := uint32(0); len(out) < n; i++ {
+		if !taken[i] && !g.names.has(i) {
+			out = append(out, i)
+		}
+	}
+	return out
 }

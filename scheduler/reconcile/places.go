@@ -20,7 +20,6 @@ func (g *group) replace() {
 		g.run.stop(a, structs.DescAllocMigrating)
 		g.desired.Migrate++
 		if structs.Value(a.DesiredTransition.MigrateDisablePlacement) {
-			g.busyIndex(a.Index())
 			continue
 		}
 		g.successor(a, Place{Reschedule: a.RescheduleTracker, Prefer: g.data(a)})
@@ -54,8 +53,11 @@ func (g *group) data(a *structs.Allocation) string {
 
 // successor places p in the place of a.
 func (g *group) successor(a *structs.Allocation, p Place) {
-	p.Group, p.Job, p.NameIndex, p.Previous = g.tg, g.run.Job, a.Index(), a
+	p.Group, p.Job, p.Previous = g.tg, g.run.Job, a
 	p.Canary = g.isCanary(a)
+	if p.NameIndex = a.Index(); !p.Canary {
+		p.NameIndex = g.names.inherit(a.Index())
+	}
 	if old := g.version(a); !p.Canary && old != nil {
 		p.Job = old
 		p.Group = old.LookupTaskGroup(g.name)
@@ -63,7 +65,6 @@ func (g *group) successor(a *structs.Allocation, p Place) {
 		p.DeploymentID = g.deploymentID()
 		g.placing++
 	}
-	g.busyIndex(p.NameIndex)
 	g.run.out.Places = append(g.run.out.Places, p)
 }
 
@@ -80,36 +81,16 @@ func (g *group) version(a *structs.Allocation) *structs.Job {
 // fill places what is missing up to the group's count, under the lowest free
 // names.
 func (g *group) fill() {
-	for _, list := range [][]*structs.Allocation{g.keep, g.complete, g.destructive} {
-		for _, a := range list {
-			g.busyIndex(a.Index())
-		}
-	}
-	for _, l := range g.later {
-		g.busyIndex(l.alloc.Index())
-	}
 	if g.canarying || g.held() {
 		return
 	}
-	missing := g.tg.GetCount() - g.total() - len(g.destructive)
-	for index := uint32(0); missing > 0; index++ {
-		if int(index) < len(g.busy) && g.busy[index] {
-			continue
-		}
+	for missing := g.tg.GetCount() - g.total() - len(g.destructive); missing > 0; missing-- {
 		g.run.out.Places = append(g.run.out.Places, Place{
-			Group: g.tg, Job: g.run.Job, NameIndex: index, DeploymentID: g.deploymentID(),
+			Group: g.tg, Job: g.run.Job, NameIndex: g.names.free(), DeploymentID: g.deploymentID(),
 		})
 		g.desired.Place++
 		g.placing++
-		missing--
 	}
-}
-
-func (g *group) busyIndex(i uint32) {
-	for int(i) >= len(g.busy) {
-		g.busy = append(g.busy, make([]bool, int(i)+1-len(g.busy))...)
-	}
-	g.busy[i] = true
 }
 
 // roll replaces outdated allocations, as many as the deployment allows: what
@@ -150,7 +131,7 @@ func (g *group) limit() int {
 	case u == nil || g.deploymentID() == "":
 		return len(g.destructive)
 	}
-	limit := structs.Value(u.MaxParallel) - g.placing
+	limit := structs.Value(u.MaxParallel) - g.placing - g.moved
 	id := g.deploymentID()
 	for _, a := range g.keep {
 		if a.DeploymentID == id && !a.DeploymentStatus.IsHealthy() {

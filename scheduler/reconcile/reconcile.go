@@ -152,6 +152,8 @@ func (r *run) stopGroup(name string, allocs []*structs.Allocation) {
 	desired := r.desired(name)
 	for _, a := range allocs {
 		switch {
+		case a.ClientStatus == structs.AllocClientFailed && !a.ServerTerminal():
+			r.stop(a, structs.DescAllocNotNeeded) // or it would be replaced when the group returns
 		case a.ClientTerminal():
 		case r.gone(a.NodeID):
 			r.lose(a)

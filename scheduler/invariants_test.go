@@ -1,0 +1,285 @@
+package scheduler_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// TestInvariants lets random things happen to one job on a small cluster and
+// checks after each evaluation what must always hold; at the end the troubles
+// stop, and the job must come to have what it wants.
+func TestInvariants(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := &history{world: newWorld(t), rt: rt, kind: rapid.SampledFrom([]string{"service", "service", "batch"}).Draw(rt, "type")}
+		h.addNode("n1", []string{"cpu=100000", "mem=100000"}) // always room somewhere
+		for i := range rapid.IntRange(1, 4).Draw(rt, "nodes") {
+			h.addNode(fmt.Sprintf("n%d", i+2), []string{"cpu=300", "mem=1000"})
+		}
+		h.register()
+		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
+			h.step()
+		}
+		h.settle()
+	})
+}
+
+type history struct {
+	*world
+	rt   *rapid.T
+	kind string
+	max  int // max_parallel of the newest version
+}
+
+func (h *history) register() {
+	count := rapid.IntRange(0, 6).Draw(h.rt, "count")
+	words := []string{"type=" + h.kind, fmt.Sprintf("count=%d", count), "image=" + rapid.SampledFrom([]string{"a", "b", "c"}).Draw(h.rt, "image")}
+	if h.kind == "service" {
+		h.max = rapid.IntRange(0, 3).Draw(h.rt, "max_parallel")
+		words = append(words, fmt.Sprintf("max_parallel=%d", h.max), fmt.Sprintf("canary=%d", rapid.SampledFrom([]int{0, 0, 1, 2}).Draw(h.rt, "canary")))
+		if rapid.Bool().Draw(h.rt, "disconnect") {
+			words = append(words, "lost_after=10m")
+		}
+	}
+	if rapid.Bool().Draw(h.rt, "ports") {
+		words = append(words, "static=8080", "port=http")
+	}
+	h.addJob("web", words, nil)
+}
+
+func (h *history) step() {
+	node := fmt.Sprintf("n%d", rapid.IntRange(2, len(h.nodes)).Draw(h.rt, "node"))
+	switch rapid.IntRange(0, 11).Draw(h.rt, "what") {
+	case 0:
+		h.register()
+	case 1:
+		h.changeNode(node, "down")
+	case 2:
+		h.changeNode(node, "disconnect")
+	case 3:
+		h.recover(node)
+	case 4:
+		h.now = h.now.Add(time.Duration(rapid.IntRange(1, 7200).Draw(h.rt, "seconds")) * time.Second)
+	case 5, 6, 7:
+		h.report()
+	case 8:
+		if d := h.LatestDeployment("default", "web"); d != nil && d.Active() {
+			h.changeDeployment("web", rapid.SampledFrom([]string{"promote", "pause", "resume", "fail", "succeed"}).Draw(h.rt, "deployment"))
+		}
+	case 9:
+		if h.jobs["web"] != nil && rapid.IntRange(0, 3).Draw(h.rt, "really") == 0 {
+			h.stopJob("web")
+		}
+	}
+	h.evaluate()
+}
+
+// recover brings a node back; what it was told was lost it has stopped.
+func (h *history) recover(node string) {
+	h.changeNode(node, "up")
+	for _, a := range h.allocs {
+		if a.NodeID == node && a.ClientStatus == structs.AllocClientUnknown {
+			h.setAlloc(a.ID, "running")
+		}
+	}
+}
+
+// report has an allocation's client or its watcher say something.
+func (h *history) report() {
+	var live []string
+	for _, a := range h.allocs {
+		if n := h.nodes[a.NodeID]; !a.TerminalStatus() && n.Status == structs.NodeStatusReady {
+			live = append(live, a.ID)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	id := rapid.SampledFrom(live).Draw(h.rt, "alloc")
+	what := rapid.SampledFrom([]string{"running", "healthy", "healthy", "unhealthy", "failed", "migrate", "complete"}).Draw(h.rt, "report")
+	if what == "complete" && h.kind == "service" {
+		what = "failed"
+	}
+	h.setAlloc(id, what)
+}
+
+func (h *history) evaluate() scheduler.Decision {
+	h.index++
+	eval := &structs.Evaluation{ID: h.id("e"), Namespace: "default", JobID: "web", Type: h.kind, Priority: 50}
+	schedule := func() scheduler.Decision {
+		n := 0
+		d, err := scheduler.Schedule(scheduler.Input{
+			View: h.world, Capacity: h.capacity, Eval: eval, Now: h.now, Seed: 3, Annotate: true,
+			NewID: func() string { n++; return fmt.Sprintf("%s.%d", eval.ID, n) },
+		})
+		if err != nil {
+			h.rt.Fatal(err)
+		}
+		return d
+	}
+	d := schedule()
+	if again := schedule(); text(h.rt, d) != text(h.rt, again) {
+		h.rt.Fatalf("the same input gave\n%s\nand\n%s", text(h.rt, d), text(h.rt, again))
+	}
+	h.checkPlan(d)
+	before := len(h.allocs)
+	h.apply(d)
+	h.out.Reset()
+	h.print(d, before, false)
+	h.rt.Logf("%s", h.out.String())
+	h.checkState(d)
+	return d
+}
+
+func text(rt *rapid.T, d scheduler.Decision) string {
+	b, err := json.Marshal(d)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	return string(b)
+}
+
+func (h *history) checkPlan(d scheduler.Decision) {
+	stopped := map[string]bool{}
+	for _, s := range d.Plan.Stops {
+		a := h.alloc(s.AllocID)
+		if stopped[s.AllocID] || a.ServerTerminal() && s.ClientStatus == "" {
+			h.rt.Fatalf("%s is stopped twice", s.AllocID)
+		}
+		stopped[s.AllocID] = true
+	}
+	for _, g := range d.Plan.Groups {
+		for _, row := range g.Rows {
+			if !h.nodes[row.NodeID].Ready() {
+				h.rt.Fatalf("placed on %s, which is not ready", row.NodeID)
+			}
+			if p := row.PreviousAllocation; p != "" && !stopped[p] && h.alloc(p).ClientStatus != structs.AllocClientUnknown && h.nodes[h.alloc(p).NodeID].Status != structs.NodeStatusDisconnected {
+				h.rt.Fatalf("%s is replaced but not stopped", p)
+			}
+		}
+	}
+}
+
+func (h *history) checkState(d scheduler.Decision) {
+	h.checkNodes()
+	j := h.jobs["web"]
+	tg := j.LookupTaskGroup("g")
+	names := map[string]string{}
+	running, unhealthy := 0, 0
+	for _, a := range h.allocs {
+		if a.ServerTerminal() || a.ClientTerminal() && a.ClientStatus != structs.AllocClientComplete || a.ClientStatus == structs.AllocClientUnknown {
+			continue
+		}
+		if a.ClientStatus == structs.AllocClientComplete {
+			if h.kind == "batch" && a.JobVersion() == j.GetVersion() && !j.Stopped() {
+				h.name(names, a)
+			}
+			continue
+		}
+		if a.DeploymentStatus.IsCanary() {
+			continue
+		}
+		running++
+		h.name(names, a)
+		if a.JobVersion() == j.GetVersion() && !a.DeploymentStatus.IsHealthy() {
+			unhealthy++
+		}
+	}
+	if j.Stopped() && running > 0 {
+		h.rt.Fatalf("%d allocations of a stopped job", running)
+	}
+	if running > tg.GetCount() {
+		h.rt.Fatalf("%d allocations of %d", running, tg.GetCount())
+	}
+	u := d.Annotations.DesiredTGUpdates["g"]
+	if h.kind == "service" && h.max > 0 && u != nil && u.DestructiveUpdate > 0 && d.Eval.DeploymentID != "" && unhealthy > h.max {
+		h.rt.Fatalf("%d unhealthy, max_parallel %d", unhealthy, h.max)
+	}
+}
+
+func (h *history) name(names map[string]string, a *structs.Allocation) {
+	if n := h.nodes[a.NodeID]; n.Status == structs.NodeStatusDisconnected {
+		return // its replacement has the same name until it returns
+	}
+	if other := names[a.Name]; other != "" {
+		if h.alloc(other).JobVersion() != a.JobVersion() {
+			return // a promoted canary, and what it takes over from
+		}
+		h.rt.Fatalf("%s and %s are both %s", other, a.ID, a.Name)
+	}
+	names[a.Name] = a.ID
+}
+
+func (h *history) checkNodes() {
+	for _, n := range h.nodes {
+		total := n.Comparable()
+		var used structs.Comparable
+		ports := map[int]string{}
+		for _, a := range h.allocs {
+			if a.NodeID != n.ID || a.TerminalStatus() {
+				continue
+			}
+			used.Add(a.AllocatedResources.Comparable())
+			for _, p := range a.AllocatedResources.Shared.Ports {
+				if other := ports[p.Value]; other != "" {
+					h.rt.Fatalf("%s and %s both have port %d of %s", other, a.ID, p.Value, n.ID)
+				}
+				ports[p.Value] = a.ID
+			}
+		}
+		if over := used.Exceeds(total); over != "" {
+			h.rt.Fatalf("%s of %s is overcommitted", over, n.ID)
+		}
+	}
+}
+
+// settle ends all troubles: nodes return, what runs becomes healthy, canaries
+// are promoted.
+func (h *history) settle() {
+	for i := range 6 { // enough nodes for as many static ports
+		h.addNode(fmt.Sprintf("n%d", 100+i), nil)
+	}
+	for i := range len(h.nodes) - 6 {
+		h.changeNode(fmt.Sprintf("n%d", i+1), "eligible")
+		h.recover(fmt.Sprintf("n%d", i+1))
+	}
+	if d := h.LatestDeployment("default", "web"); d != nil && !d.Active() || h.jobs["web"].Stopped() {
+		h.register() // what a failed deployment holds back needs a new version
+	}
+	for range 60 {
+		h.now = h.now.Add(2 * time.Hour)
+		if d := h.LatestDeployment("default", "web"); d != nil && d.Active() {
+			h.changeDeployment("web", "resume")
+			h.changeDeployment("web", "promote")
+		}
+		for _, a := range h.allocs {
+			switch {
+			case a.ServerTerminal():
+			case a.ClientStatus == structs.AllocClientFailed:
+				h.setAlloc(a.ID, "force") // its attempts are used up, or its deployment decides
+			case !a.TerminalStatus():
+				h.setAlloc(a.ID, "healthy")
+			}
+		}
+		if h.evaluate().Empty() {
+			break
+		}
+	}
+	j := h.jobs["web"]
+	have := 0
+	for _, a := range h.allocs {
+		done := h.kind == "batch" && a.ClientStatus == structs.AllocClientComplete
+		if !a.ServerTerminal() && (done || !a.ClientTerminal()) && a.JobVersion() == j.GetVersion() {
+			have++
+		}
+	}
+	if want := j.LookupTaskGroup("g").GetCount(); have != want {
+		h.rt.Fatalf("%d of %d in the end", have, want)
+	}
+}
