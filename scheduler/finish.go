@@ -20,7 +20,6 @@ func (d *decider) finish(r *reconcile.Result) Decision {
 		return out // the evaluation stays as it is and comes again
 	}
 	eval.Status, eval.StatusDescription = structs.EvalStatusComplete, ""
-	eval.WaitUntil = d.Eval.WaitUntil
 	eval.FailedTGAllocs = d.failed
 	if len(d.failed) > 0 {
 		d.block(&eval, &out)

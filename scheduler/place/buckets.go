@@ -213,13 +213,11 @@ func (b *bucket) push(e entry) {
 	}
 }
 
-func (b *bucket) pop() entry {
-	e := b.heap[0]
+func (b *bucket) pop() {
 	last := len(b.heap) - 1
 	b.heap[0] = b.heap[last]
 	b.heap = b.heap[:last]
 	b.down(0)
-	return e
 }
 
 func (b *bucket) down(i int) {

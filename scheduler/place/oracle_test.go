@@ -321,16 +321,16 @@ func (s *scenario) possible(ask *Ask, n *structs.Node) bool {
 	for _, c := range slices.Concat(ask.Job.Constraints, ask.Group.Constraints) {
 		rack, has := n.Attributes["rack"]
 		ok := true
-		switch {
-		case c.Operand == "is_set":
+		switch c.Operand {
+		case "is_set":
 			ok = has
-		case c.Operand == "!=":
+		case "!=":
 			ok = rack != c.RTarget
-		case c.Operand == "=":
+		case "=":
 			ok = n.Datacenter == c.RTarget
-		case c.Operand == structs.OpDistinctHosts:
+		case structs.OpDistinctHosts:
 			ok = s.countOurs(ask, slices.Contains(ask.Job.Constraints, c), func(o *structs.Node) bool { return o == n }) == 0
-		case c.Operand == structs.OpDistinctProperty:
+		case structs.OpDistinctProperty:
 			ok = has && s.countOurs(ask, slices.Contains(ask.Job.Constraints, c), func(o *structs.Node) bool { return o.Attributes["rack"] == rack }) < 2
 		}
 		if !ok {

@@ -26,14 +26,20 @@ func heirs(allocs []*structs.Allocation) map[string]*structs.Allocation {
 			previous[a.ID] = a.PreviousAllocation
 		}
 	}
-	out := map[string]*structs.Allocation{}
+	out, depth := map[string]*structs.Allocation{}, map[string]int{}
 	for _, a := range allocs {
 		done := a.ServerTerminal() || a.ClientTerminal() && a.ClientStatus != structs.AllocClientFailed
-		if done {
+		if done || previous[a.ID] == "" {
 			continue
 		}
-		for id := previous[a.ID]; id != "" && out[id] == nil; id = previous[id] {
-			out[id] = a
+		var line []string // of its predecessors
+		for id := previous[a.ID]; id != ""; id = previous[id] {
+			line = append(line, id)
+		}
+		for _, id := range line {
+			if len(line) > depth[id] {
+				out[id], depth[id] = a, len(line)
+			}
 		}
 	}
 	return out

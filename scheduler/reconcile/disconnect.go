@@ -10,17 +10,24 @@ import (
 // reconnect chooses, for each allocation that came back after it was replaced,
 // whether it or its replacement goes on.
 func (g *group) reconnect() {
+	stays := map[*structs.Allocation]*structs.Allocation{} // instead of an heir
 	for _, a := range g.reconnected {
-		at := slices.Index(g.keep, g.heirs[a.ID])
+		heir := g.heirs[a.ID]
+		rival := heir
+		if stays[heir] != nil {
+			rival = stays[heir]
+		}
+		at := slices.Index(g.keep, rival)
 		g.desired.Reconnect++
 		switch {
 		case at < 0: // the replacement is not running, or is about to move
 			g.keep = append(g.keep, a)
+			stays[heir] = a
 		case a.ClientStatus == structs.AllocClientUnknown:
 			// Its node is back but hasn't said yet what became of it.
-		case g.prefersOriginal(a, g.keep[at]):
-			g.stopReconnected(g.keep[at])
-			g.keep[at] = a
+		case g.prefersOriginal(a, rival):
+			g.stopReconnected(rival)
+			g.keep[at], stays[heir] = a, a
 		default:
 			g.stopReconnected(a)
 		}
