@@ -30,7 +30,7 @@ func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.Serve
 	if resumes {
 		changes.removed = removed
 	}
-	for {
+	for changes.first = true; ; {
 		if err := changes.send(out); err != nil {
 			return err
 		}
@@ -71,6 +71,7 @@ type view struct {
 type delta struct {
 	index   uint64
 	full    bool
+	first   bool // is sent even if it is empty: the node is up to date
 	upserts []*structs.Allocation
 	removed []string
 }
@@ -111,7 +112,7 @@ func (v *view) some(snap *state.Snapshot, ids []string) delta {
 
 // send sends the set, unless it says nothing.
 func (d delta) send(out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
-	if !d.full && len(d.upserts) == 0 && len(d.removed) == 0 {
+	if !d.first && !d.full && len(d.upserts) == 0 && len(d.removed) == 0 {
 		return nil
 	}
 	msg := &linkpb.AllocChanges{Index: d.index, Full: d.full, Removed: d.removed}
