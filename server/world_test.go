@@ -81,6 +81,13 @@ func (j *memoryJournal) Commit(ctx context.Context, c command.Command) (any, err
 	return outcome(j.store.Apply(j.index, c), nil)
 }
 
+// set makes commits fail, or succeed again.
+func (j *memoryJournal) set(refuse error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.refuse = refuse
+}
+
 // Propose implements journal.
 func (j *memoryJournal) Propose(c command.Command) (placer.Future, error) {
 	result, err := j.Commit(context.Background(), c)
@@ -308,3 +315,32 @@ func (w *world) describe() string {
 	}
 	return out + fmt.Sprint("figures: ", w.s.Figures(), " now ", time.Now().Format(time.TimeOnly))
 }
+
+// with changes a copy of a job's group.
+func with(job *structs.Job, change func(g *structs.TaskGroup)) *structs.Job {
+	next := job.Clone()
+	change(next.TaskGroups[0])
+	return next
+}
+
+// version sets something that needs a restart of the tasks.
+func version(v string) func(g *structs.TaskGroup) {
+	return func(g *structs.TaskGroup) { g.Tasks[0].Env = map[string]string{"VERSION": v} }
+}
+
+// atVersion reports whether n allocations run, all of them at a job version.
+func (w *world) atVersion(job string, n int, v uint64) func(*state.Snapshot) bool {
+	return func(snap *state.Snapshot) bool {
+		if !w.running(job, n)(snap) {
+			return false
+		}
+		for _, a := range w.live(snap, job) {
+			if a.JobVersion() != v {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func ptr[T any](v T) *T { return &v }

@@ -116,6 +116,14 @@ func (tx *txn) countPlaced(id, group string, n int, canaries []string) {
 	})
 }
 
+// restartProgress gives a group that could not make progress, because it waited
+// for a person, its whole progress deadline again.
+func (tx *txn) restartProgress(g *structs.DeploymentState) {
+	if by := time.Unix(0, tx.now).UTC().Add(g.ProgressDeadline); g.ProgressDeadline > 0 && by.After(g.RequireProgressBy) {
+		g.RequireProgressBy = by
+	}
+}
+
 // countHealth counts an allocation whose health changed.
 func (tx *txn) countHealth(v alloc.View, before, after *bool, at time.Time) {
 	if after == nil || before != nil && *before == *after {
@@ -148,6 +156,14 @@ func (tx *txn) updateDeployment(c *command.UpdateDeployment) (any, error) {
 	}
 	if !d.Active() {
 		return nil, terminalError(c.Update.Status)
+	}
+	if d.Status == structs.DeploymentStatusPaused && c.Update.Status == structs.DeploymentStatusRunning {
+		resumed := *d
+		resumed.TaskGroups = cloneGroups(d.TaskGroups)
+		for _, g := range resumed.TaskGroups {
+			tx.restartProgress(g)
+		}
+		d = &resumed
 	}
 	tx.setDeploymentStatus(d, c.Update.Status, c.Update.StatusDescription)
 	key := structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}
@@ -214,6 +230,7 @@ func (tx *txn) promoteDeployment(c *command.PromoteDeployment) (any, error) {
 			return nil, structs.NewError(structs.KindRefused, "Task group %q has %d/%d healthy allocations", name, healthy, g.DesiredCanaries)
 		}
 		g.Promoted = true
+		tx.restartProgress(g)
 		promoted = append(promoted, g.PlacedCanaries...)
 	}
 	if len(promoted) == 0 {

@@ -48,10 +48,9 @@ type watch struct {
 	nudge bool
 	// healthy is the count at the last evaluation made here.
 	healthy int
-	// paused remembers a pause; the deadline starts anew when it ends.
-	paused  bool
-	resumed time.Time
-	due     time.Time
+	// paused remembers a pause, for an evaluation when it ends.
+	paused bool
+	due    time.Time
 }
 
 // New returns a deployer; newID makes identifiers of evaluations.

@@ -43,7 +43,7 @@ func (x *examination) examine() command.Command {
 		x.w.paused = true
 		return nil
 	case x.w.paused:
-		x.w.paused, x.w.resumed, x.w.nudge = false, x.now, true
+		x.w.paused, x.w.nudge = false, true
 	}
 	if x.needsScan() {
 		x.scan()
@@ -174,11 +174,6 @@ func (x *examination) deadline(name string, st *structs.DeploymentState) (time.T
 	if by.IsZero() {
 		// Nothing was placed yet: that may not last forever either.
 		by = time.Unix(0, x.dep.CreateTime).Add(st.ProgressDeadline)
-	}
-	if !x.w.resumed.IsZero() {
-		if again := x.w.resumed.Add(st.ProgressDeadline); again.After(by) {
-			by = again
-		}
 	}
 	return by, true
 }
