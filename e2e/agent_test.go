@@ -156,6 +156,7 @@ func (a *agent) cleanup() {
 		timer.Stop()
 	}
 	a.endLeftovers()
+	a.unmount()
 	if a.t.Failed() {
 		if log, err := os.ReadFile(filepath.Join(a.dir, "agent.log")); err == nil {
 			lines := strings.Split(string(log), "\n")
@@ -180,6 +181,23 @@ func (a *agent) endLeftovers() {
 		vars, _ := os.ReadFile(filepath.Join(dir, "environ")) // as above
 		if strings.Contains(string(line)+string(vars), a.dir) {
 			_ = syscall.Kill(pid, syscall.SIGKILL) // gone meanwhile
+		}
+	}
+}
+
+// unmount undoes what the agent mounted for allocations that it left running.
+func (a *agent) unmount() {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		a.t.Error(err)
+	}
+	for _, line := range strings.Split(string(mounts), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || !strings.HasPrefix(fields[1], a.dir+"/") {
+			continue
+		}
+		if err := syscall.Unmount(fields[1], syscall.MNT_DETACH); err != nil {
+			a.t.Errorf("unmount %s: %v", fields[1], err)
 		}
 	}
 }
