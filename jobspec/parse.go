@@ -1,0 +1,115 @@
+package jobspec
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// File is a named text.
+type File struct {
+	Name   string
+	Source []byte
+}
+
+// Input is a job file with what its variables are worth.
+type Input struct {
+	// Filename names the source in diagnostics; "job.hcl" if empty.
+	Filename string
+	Source   []byte
+
+	// Vars are values given one by one (-var). They win over all others.
+	Vars map[string]string
+	// VarFiles are files of values, later ones win. A name that ends in .json
+	// is read as JSON.
+	VarFiles []File
+	// Env is an environment, NAME=value; NOMAD_VAR_x is the value of x.
+	Env []string
+	// Strict makes values of undeclared variables errors instead of warnings.
+	Strict bool
+
+	// AllowFS permits functions that read files. It is off where the text
+	// comes from somebody else.
+	AllowFS bool
+	// BaseDir is what paths of these functions are relative to; the current
+	// directory if empty.
+	BaseDir string
+}
+
+// Parse reads a job file. The job is as written: without defaults, not
+// validated. It is nil if there are errors.
+func Parse(in Input) (*structs.Job, Diagnostics) {
+	if in.Filename == "" {
+		in.Filename = "job.hcl"
+	}
+	r := newReport()
+	r.sources[in.Filename] = string(in.Source)
+	if !r.checkLimits(in.Filename, in.Source) {
+		return nil, r.finish()
+	}
+	file, diags := hclsyntax.ParseConfig(in.Source, in.Filename, hcl.InitialPos)
+	if file == nil {
+		r.library(diags)
+		return nil, r.finish()
+	}
+	body := file.Body.(*hclsyntax.Body)
+	r.bodies[in.Filename] = body
+	if r.syntax(diags) {
+		// What follows a broken line is guesswork; so would be its faults.
+		return nil, r.finish()
+	}
+	job := build(in, body, r)
+	out := r.finish()
+	if out.HasErrors() {
+		return nil, out
+	}
+	return job, out
+}
+
+// syntax tells what the parser found, and reports whether the file's structure
+// is in doubt.
+func (r *report) syntax(diags hcl.Diagnostics) (doubtful bool) {
+	for _, d := range diags {
+		switch {
+		case d.Severity != hcl.DiagError:
+			r.library(hcl.Diagnostics{d})
+		case d.Summary == "Attribute redefined" && d.Subject != nil:
+			r.fault(*d.Subject, "Remove one.", "%s is set twice in this block", textAt(r.sources, *d.Subject))
+		case d.Summary == "Invalid multi-line string" && d.Subject != nil:
+			r.fault(*d.Subject, `Add ", or write <<EOT for a text of several lines.`, "this text has no closing quote")
+			return true // all that follows is the rest of the text
+		default:
+			r.library(hcl.Diagnostics{d})
+			doubtful = true
+		}
+	}
+	return doubtful
+}
+
+func textAt(sources map[string]string, at hcl.Range) string {
+	text := sources[at.Filename]
+	return text[min(at.Start.Byte, len(text)):min(at.End.Byte, len(text))]
+}
+
+// build evaluates a syntactically sound file.
+func build(in Input, body *hclsyntax.Body, r *report) *structs.Job {
+	b := newBudget()
+	prepare := func(src []byte, known ...string) *late {
+		names := map[string]bool{}
+		for _, k := range known {
+			names[k] = true
+		}
+		return &late{report: r, budget: b, src: src, known: names}
+	}
+	prepare(in.Source, "var", "local").body(body)
+	vars := &inputs{
+		report: r, functions: functions(in, b),
+		prepare: func(src []byte) *late { return prepare(src) },
+		vars:    map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{},
+	}
+	vars.declare(body)
+	vars.give(in)
+	d := &decoder{report: r, budget: b}
+	return d.file(body, vars.context())
+}
