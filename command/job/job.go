@@ -41,7 +41,7 @@ func Aliases(s term.Streams) []*cli.Command {
 
 func verbs() []connect.Verb {
 	return []connect.Verb{
-		statusVerb(), stopVerb(), historyVerb(), revertVerb(),
+		initVerb(), validateVerb(), planVerb(), runVerb(), statusVerb(), stopVerb(), historyVerb(), revertVerb(),
 		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(),
 	}
 }

@@ -1,0 +1,118 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/command/view"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// The exit codes of plan.
+const (
+	planChanges = 1
+	planError   = 255
+)
+
+func planVerb() connect.Verb {
+	return connect.Verb{
+		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or ->"},
+		Help: "Exit code 0: nothing would be created or destroyed. 1: something would. 255: an error.",
+		Flags: append(sourceFlags(),
+			&cli.BoolFlag{Name: "diff", Usage: "show what changes", Value: true},
+			&cli.BoolFlag{Name: "verbose", Usage: "show every field"},
+			&cli.BoolFlag{Name: "policy-override", Usage: "accepted, there are no policies to override"},
+			&cli.BoolFlag{Name: "json-output", Usage: "answer as JSON"},
+			&cli.StringFlag{Name: "t", Usage: "answer through a Go `template`"},
+		),
+		Do: func(ctx context.Context, c *connect.Call) error {
+			err := plan(ctx, c)
+			var exit *term.Exit
+			if errors.As(err, &exit) && exit.Code == planChanges && exit.Text != "" {
+				return &term.Exit{Code: planError, Text: exit.Text} // an error, not a change
+			}
+			return err
+		},
+	}
+}
+
+func plan(ctx context.Context, c *connect.Call) error {
+	src, err := readSource(c)
+	if err != nil {
+		return err
+	}
+	resp, err := c.Client.PlanJob(ctx, &structs.JobPlanRequest{Job: src.job, Diff: c.Bool("diff"), PolicyOverride: c.Bool("policy-override")}, src.query())
+	if err != nil {
+		return term.Fail("Error during plan: %v", err)
+	}
+	switch {
+	case c.Bool("json-output"):
+		err = view.JSON(c.Out, resp)
+	case c.String("t") != "":
+		err = view.Template(c.Out, c.String("t"), resp)
+	default:
+		showPlan(c, src, resp)
+	}
+	if err != nil {
+		return err
+	}
+	return planCode(resp)
+}
+
+func planCode(resp *structs.JobPlanResponse) error {
+	if resp.Diff != nil && resp.Diff.Type == structs.DiffNone || resp.Annotations == nil {
+		return nil
+	}
+	for _, u := range resp.Annotations.DesiredTGUpdates {
+		if u.Stop+u.Place+u.Migrate+u.DestructiveUpdate+u.Canary > 0 {
+			return &term.Exit{Code: planChanges}
+		}
+	}
+	return nil
+}
+
+func showPlan(c *connect.Call, src *source, resp *structs.JobPlanResponse) {
+	if resp.Diff != nil {
+		c.Printf("%s\n", Diff(resp.Diff, c.Colour(), c.Bool("verbose")))
+	}
+	c.Printf("Scheduler dry-run:\n%s", dryRun(resp))
+	if resp.Warnings != "" {
+		c.Printf("\nJob Warnings:\n%s\n", view.Clean(strings.ReplaceAll(resp.Warnings, "\n", " ")))
+	}
+	c.Printf("\nJob Modify Index: %d\n", resp.JobModifyIndex)
+	c.Printf("To submit the job with version verification run:\n\n  steppe job run -check-index %d%s %s\n\n", resp.JobModifyIndex, src.varFlags(), src.path)
+	c.Printf("The job is then submitted only if it is still as it was when planned.\n")
+}
+
+func dryRun(resp *structs.JobPlanResponse) string {
+	var b strings.Builder
+	if len(resp.FailedTGAllocs) == 0 {
+		b.WriteString("- All tasks successfully allocated.\n")
+	} else {
+		b.WriteString("- WARNING: Failed to place all allocations.\n")
+		groups := make([]string, 0, len(resp.FailedTGAllocs))
+		for g := range resp.FailedTGAllocs {
+			groups = append(groups, g)
+		}
+		sort.Strings(groups)
+		for _, g := range groups {
+			metric := resp.FailedTGAllocs[g]
+			fmt.Fprintf(&b, "  Task Group %q (failed to place %d):\n", g, metric.CoalescedFailures+1)
+			for _, reason := range monitor.Reasons(metric) {
+				fmt.Fprintf(&b, "    * %s\n", view.Clean(reason))
+			}
+		}
+	}
+	if resp.NextPeriodicLaunch != nil {
+		fmt.Fprintf(&b, "- If submitted now, next periodic launch would be at %s\n", view.Time(*resp.NextPeriodicLaunch))
+	}
+	return b.String()
+}

@@ -1,0 +1,158 @@
+package job
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mitchellh/go-homedir"
+	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/jobspec"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// maxSourceBytes bounds a job file.
+const maxSourceBytes = 10 << 20
+
+// sourceFlags are the flags of verbs that read a job file.
+func sourceFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "json", Usage: "the file is JSON"},
+		&cli.BoolFlag{Name: "hcl2-strict", Usage: "variables that the file doesn't know are an error", Value: true},
+		&cli.StringSliceFlag{Name: "var", Usage: "`name=value` of a variable (repeatable)"},
+		&cli.StringSliceFlag{Name: "var-file", Usage: "`file` with variables (repeatable)"},
+	}
+}
+
+// source is a job file that was read.
+type source struct {
+	path     string
+	text     string
+	format   string
+	vars     map[string]string
+	varText  string // the variable files' text
+	varFiles []jobspec.File
+	job      *structs.Job
+}
+
+// readSource reads and parses the job file that the first argument names; "-"
+// is the standard input.
+func readSource(c *connect.Call) (*source, error) {
+	src := &source{path: c.Arg(0), format: "hcl2", vars: map[string]string{}}
+	if strings.Contains(src.path, "://") {
+		return nil, term.Fail("Error getting job struct: fetching a job file by URL is not built yet: download it first")
+	}
+	text, err := readFile(c, src.path)
+	if err != nil {
+		return nil, term.Fail("Error getting job struct: %v", err)
+	}
+	src.text = text
+	if err := src.readVars(c); err != nil {
+		return nil, err
+	}
+	if c.Bool("json") || strings.HasSuffix(src.path, ".json") {
+		src.format = "json"
+	}
+	return src, src.parse(c)
+}
+
+func readFile(c *connect.Call, path string) (string, error) {
+	var in io.Reader = c.In
+	if path != "-" {
+		expanded, err := homedir.Expand(path)
+		if err != nil {
+			return "", fmt.Errorf("expand %s: %w", path, err)
+		}
+		f, err := os.Open(expanded)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = f.Close() }() // only read
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxSourceBytes+1))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(data) > maxSourceBytes {
+		return "", fmt.Errorf("%s is larger than %d bytes", path, maxSourceBytes)
+	}
+	return string(data), nil
+}
+
+func (src *source) readVars(c *connect.Call) error {
+	for _, pair := range c.StringSlice("var") {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return term.Fail("Error getting job struct: -var %q is not name=value", pair)
+		}
+		src.vars[name] = value
+	}
+	for _, path := range c.StringSlice("var-file") {
+		text, err := readFile(c, path)
+		if err != nil {
+			return term.Fail("Error getting job struct: %v", err)
+		}
+		src.varFiles = append(src.varFiles, jobspec.File{Name: path, Source: []byte(text)})
+		src.varText += text + "\n"
+	}
+	return nil
+}
+
+func (src *source) parse(c *connect.Call) error {
+	job, diags := src.read(c)
+	var text strings.Builder
+	if err := diags.Render(&text, c.Colour()); err != nil {
+		return term.Fail("Error getting job struct: %v", err)
+	}
+	if diags.HasErrors() {
+		return term.Fail("Error getting job struct: the job file has faults:\n\n%s", strings.TrimRight(text.String(), "\n"))
+	}
+	c.Errorf("%s", text.String())
+	src.job = job
+	return nil
+}
+
+func (src *source) read(c *connect.Call) (*structs.Job, jobspec.Diagnostics) {
+	if src.format == "json" {
+		return jobspec.ParseJSON(src.name(), []byte(src.text))
+	}
+	return jobspec.Parse(jobspec.Input{
+		Filename: src.name(), Source: []byte(src.text), Vars: src.vars, VarFiles: src.varFiles, Env: c.Environ(),
+		AllowFS: true, Strict: c.Bool("hcl2-strict"),
+	})
+}
+
+func (src *source) name() string {
+	if src.path == "-" {
+		return "<stdin>"
+	}
+	return filepath.Base(src.path)
+}
+
+// query asks in the job's own region and namespace.
+func (src *source) query() *api.Query {
+	return &api.Query{Region: structs.Value(src.job.Region), Namespace: structs.Value(src.job.Namespace)}
+}
+
+func (src *source) submission() *structs.JobSubmission {
+	return &structs.JobSubmission{Source: src.text, Format: src.format, VariableFlags: src.vars, Variables: src.varText}
+}
+
+// varFlags repeats the variables for a command to be copied.
+func (src *source) varFlags() string {
+	var b strings.Builder
+	for name, value := range src.vars {
+		fmt.Fprintf(&b, " -var=%q", name+"="+value)
+	}
+	for _, file := range src.varFiles {
+		fmt.Fprintf(&b, " -var-file=%q", file.Name)
+	}
+	return b.String()
+}
