@@ -35,7 +35,7 @@ type Try struct {
 	Collide func(label string) bool
 }
 
-// Begin starts a trial on the table as it is now.
+// Trial starts a trial on the table as it is now.
 func (t *Table) Trial() *Trial { return &Trial{table: t, nodes: map[string]*tried{}} }
 
 // Add puts a row on a node; node may not be nil.
