@@ -55,6 +55,7 @@ type Client struct {
 	nodeMu   sync.Mutex
 	node     *structs.Node // replaced, never changed
 	nodeWake chan struct{} // the node has changed and is to be told
+	known    chan struct{} // closed once the servers know the node
 
 	mu       sync.Mutex
 	allocs   map[string]*alloc.Runner
@@ -83,8 +84,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, deps: deps, clock: deps.Clock,
-		logger:   deps.Logger.With(logx.KeyRoom, "client"),
+		logger:   deps.Logger,
 		nodeWake: make(chan struct{}, 1),
+		known:    make(chan struct{}),
 		allocs:   map[string]*alloc.Runner{},
 		dirty:    map[string]bool{},
 		sent:     map[string]*structs.AllocUpdate{},
@@ -173,10 +175,16 @@ func (c *Client) catalog() service.Catalog {
 type lateCatalog struct{ c *Client }
 
 func (l lateCatalog) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error {
+	if err := l.c.awaitKnown(ctx); err != nil {
+		return err
+	}
 	return l.c.session.UpsertServices(ctx, services)
 }
 
 func (l lateCatalog) DeleteServices(ctx context.Context, namespace string, ids []string) error {
+	if err := l.c.awaitKnown(ctx); err != nil {
+		return err
+	}
 	return l.c.session.DeleteServices(ctx, namespace, ids)
 }
 
@@ -219,7 +227,7 @@ func (c *Client) Run(ctx context.Context) error {
 	group.Go("watch driver events", c.watchDriverEvents)
 	group.Go("keep registered", c.keepRegistered)
 	group.Go("watch allocations", c.watchAllocs)
-	group.Go("report allocations", c.report)
+	group.Go("report allocations", c.onceKnown(c.report))
 	group.Go("services", c.services.Run)
 	group.Go("collect garbage", c.collect)
 	err := group.Wait()

@@ -128,6 +128,10 @@ func (c *Client) watchDriverEvents(ctx context.Context) error {
 func (c *Client) keepRegistered(ctx context.Context) error {
 	c.awaitDrivers(ctx)
 	ttl := c.register(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	close(c.known)
 	// The first heartbeat comes at a random moment, so that the nodes of a
 	// cluster that was started at once don't all call at the same time.
 	wait := time.Duration(c.randomFloat() * float64(ttl))
@@ -144,6 +148,27 @@ func (c *Client) keepRegistered(ctx context.Context) error {
 		next = c.clock.Now().Add(c.heartbeat(ctx))
 	}
 	return ctx.Err()
+}
+
+// awaitKnown waits until the servers know the node: before that they take
+// nothing of it.
+func (c *Client) awaitKnown(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.known:
+		return nil
+	}
+}
+
+// onceKnown holds f back until the servers know the node.
+func (c *Client) onceKnown(f func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := c.awaitKnown(ctx); err != nil {
+			return err
+		}
+		return f(ctx)
+	}
 }
 
 // awaitDrivers waits until every driver was heard of, within bounds.

@@ -50,7 +50,7 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 		}
 		return
 	}
-	r.taken(ctx, group, handle, network)
+	r.taken(ctx, group, network)
 }
 
 // resume finishes a start that the agent's end has interrupted. It asks for the
@@ -63,7 +63,7 @@ func (r *Runner) resume(ctx context.Context, group *loop.Group, config *drivers.
 }
 
 // taken goes on with a task that was found again.
-func (r *Runner) taken(ctx context.Context, group *loop.Group, handle *drivers.Handle, network *drivers.Network) {
+func (r *Runner) taken(ctx context.Context, group *loop.Group, network *drivers.Network) {
 	r.mu.Lock()
 	r.env = r.environment()
 	r.phase = PhaseRunning
@@ -72,7 +72,7 @@ func (r *Runner) taken(ctx context.Context, group *loop.Group, handle *drivers.H
 	}
 	env, id, stopping := r.env, r.memory.TaskID, r.desired.Stop
 	r.mu.Unlock()
-	r.logger.Info("task was found again", "driver_task_id", handle.Config.ID)
+	r.logger.Info("task was found again")
 	r.watch(group, id)
 	if !stopping {
 		r.watcher.Up(ctx, r.name, env, network)
