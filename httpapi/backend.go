@@ -35,6 +35,8 @@ type Control interface {
 // Leadership says who leads.
 type Leadership interface {
 	IsLeader() bool
+	// Leading is IsLeader once the leader is ready to act.
+	Leading() bool
 	// Leader returns the leader's address, if one is known.
 	Leader() (addr string, known bool)
 	// LeaderContact is how long ago this server heard from the leader.

@@ -65,7 +65,7 @@ func steered(resp *structs.DeploymentUpdateResponse, err error) (reply, error) {
 
 // deploymentFail marks a deployment failed.
 func deploymentFail(c *call) (reply, error) {
-	req := &structs.DeploymentFailRequest{DeploymentID: c.param("deployment_id"), WriteRequest: c.writeRequest("", "")}
+	req := &structs.DeploymentFailRequest{DeploymentID: c.param("deployment_id"), WriteRequest: c.writeRequest("")}
 	if err := c.ofDeployment(req.DeploymentID); err != nil {
 		return reply{}, err
 	}
@@ -81,7 +81,7 @@ func deploymentPause(c *call) (reply, error) {
 	if err := c.ofDeployment(req.DeploymentID); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return steered(c.api.cfg.Server.PauseDeployment(c.ctx(), &req))
 }
 
@@ -94,7 +94,7 @@ func deploymentPromote(c *call) (reply, error) {
 	if err := c.ofDeployment(req.DeploymentID); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return steered(c.api.cfg.Server.PromoteDeployment(c.ctx(), &req))
 }
 
@@ -107,7 +107,7 @@ func deploymentUnblock(c *call) (reply, error) {
 	if err := c.ofDeployment(req.DeploymentID); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return steered(c.api.cfg.Server.UnblockDeployment(c.ctx(), &req))
 }
 
@@ -120,6 +120,6 @@ func deploymentHealth(c *call) (reply, error) {
 	if err := c.ofDeployment(req.DeploymentID); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return steered(c.api.cfg.Server.SetAllocHealth(c.ctx(), &req))
 }

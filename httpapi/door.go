@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -146,7 +147,7 @@ func (a *API) linger(c *call) {
 // measured.
 func (a *API) finish(c *call, rec *recorder, began time.Time) {
 	if fault := recover(); fault != nil {
-		if fault == http.ErrAbortHandler {
+		if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(fault) // the server's own way to end a broken stream
 		}
 		a.log.Error("request handler panicked", "request", c.id, "method", c.r.Method, "path", c.r.URL.Path,

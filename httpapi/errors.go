@@ -27,9 +27,8 @@ func tooLarge(limit int64) error {
 
 // The refusals that don't depend on the request.
 var (
-	errMethod     = &statusError{http.StatusMethodNotAllowed, "Invalid method"}
-	errEnterprise = &statusError{http.StatusNotImplemented, enterpriseOnly}
-	errNotServer  = &statusError{http.StatusNotImplemented, "this agent is not a server: ask a server of the region"}
+	errMethod    = &statusError{http.StatusMethodNotAllowed, "Invalid method"}
+	errNotServer = &statusError{http.StatusNotImplemented, "this agent is not a server: ask a server of the region"}
 )
 
 const enterpriseOnly = "Nomad Enterprise only endpoint"

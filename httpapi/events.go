@@ -130,14 +130,10 @@ func wantedEvents(c *call, wanted topics, change *server.Change) []structs.Event
 			Topic: from.Topic(), Type: from.Type(), Key: from.Key(), Namespace: from.Namespace(),
 			FilterKeys: from.FilterKeys(), Index: change.Index,
 		}
-		if c.namespace != anyNamespace && e.Namespace != "" && e.Namespace != c.namespace || e.Topic == "" || !wanted.wants(&e) {
+		if c.namespace != anyNamespace && e.Namespace != "" && e.Namespace != c.namespace || e.Type == "" || !wanted.wants(&e) {
 			continue
 		}
-		object := from.New()
-		if object == nil {
-			object = from.Old()
-		}
-		e.Payload = map[string]any{e.Topic: eventPayload(object)}
+		e.Payload = map[string]any{e.Topic: eventPayload(from.Payload())}
 		out = append(out, e)
 	}
 	return out

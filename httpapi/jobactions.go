@@ -30,9 +30,9 @@ func registered(resp *structs.JobRegisterResponse, err error) (reply, error) {
 }
 
 // writeRequest is who asks, and where.
-func (c *call) writeRequest(region, namespace string) structs.WriteRequest {
+func (c *call) writeRequest(namespace string) structs.WriteRequest {
 	return structs.WriteRequest{
-		Region:    cmp.Or(region, c.region, c.api.cfg.Region),
+		Region:    cmp.Or(c.region, c.api.cfg.Region),
 		Namespace: cmp.Or(namespace, c.namespace),
 		SecretID:  c.token,
 	}
@@ -75,7 +75,7 @@ func jobRegister(c *call) (reply, error) {
 	if err := c.checkJob(req.Job); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", req.Job.GetNamespace())
+	req.WriteRequest = c.writeRequest(req.Job.GetNamespace())
 	return registered(c.api.cfg.Server.RegisterJob(c.ctx(), &req))
 }
 
@@ -88,7 +88,7 @@ func jobPlan(c *call) (reply, error) {
 	if err := c.checkJob(req.Job); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", req.Job.GetNamespace())
+	req.WriteRequest = c.writeRequest(req.Job.GetNamespace())
 	resp, err := c.api.cfg.Server.PlanJob(c.ctx(), &req)
 	return wrote(resp, 0, err)
 }
@@ -103,7 +103,7 @@ func jobValidate(c *call) (reply, error) {
 		return reply{}, refuse(http.StatusBadRequest, "Job must be specified")
 	}
 	c.placeJob(req.Job)
-	req.WriteRequest = c.writeRequest("", req.Job.GetNamespace())
+	req.WriteRequest = c.writeRequest(req.Job.GetNamespace())
 	resp, err := c.api.cfg.Server.ValidateJob(c.ctx(), &req)
 	return wrote(resp, 0, err)
 }
@@ -155,7 +155,7 @@ func jobEvaluate(c *call) (reply, error) {
 	if err := c.matchID(&req.JobID, "JobID not same as job name"); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return registered(c.api.cfg.Server.EvaluateJob(c.ctx(), &req))
 }
 
@@ -171,7 +171,7 @@ func jobRevert(c *call) (reply, error) {
 	if err := c.matchID(&req.JobID, "Job ID does not match"); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return registered(c.api.cfg.Server.RevertJob(c.ctx(), &req))
 }
 
@@ -187,7 +187,7 @@ func jobStable(c *call) (reply, error) {
 	if err := c.matchID(&req.JobID, "Job ID does not match"); err != nil {
 		return reply{}, err
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	resp, err := c.api.cfg.Server.SetJobStability(c.ctx(), &req)
 	if err != nil {
 		return reply{}, err
@@ -214,7 +214,7 @@ func jobScaleTo(c *call) (reply, error) {
 	if req.Error && req.Count != nil {
 		return reply{}, refuse(http.StatusBadRequest, "scaling action should not contain count if error is true")
 	}
-	req.WriteRequest = c.writeRequest("", "")
+	req.WriteRequest = c.writeRequest("")
 	return registered(c.api.cfg.Server.ScaleJob(c.ctx(), id, &req))
 }
 

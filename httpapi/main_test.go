@@ -43,6 +43,7 @@ func newFakeServer() *fakeServer {
 
 func (f *fakeServer) Store() *server.Store                  { return f.store }
 func (f *fakeServer) IsLeader() bool                        { return f.leads.Load() }
+func (f *fakeServer) Leading() bool                         { return f.leads.Load() }
 func (f *fakeServer) LeaderContact() time.Duration          { return 7 * time.Millisecond }
 func (f *fakeServer) ConsistentIndex(context.Context) error { return nil }
 func (f *fakeServer) ForwardTransport() http.RoundTripper   { return f.forward }

@@ -72,10 +72,10 @@ func (a *API) answer(c *call) (reply, error) {
 func (a *API) awaitLeader(c *call) (here bool, err error) {
 	end := a.clock.Now().Add(a.cfg.LeaderWait)
 	for {
-		if a.cfg.Server.IsLeader() {
+		if a.cfg.Server.Leading() {
 			return true, nil
 		}
-		if _, known := a.cfg.Server.Leader(); known {
+		if _, known := a.cfg.Server.Leader(); known && !a.cfg.Server.IsLeader() {
 			return false, nil
 		}
 		if !a.clock.Now().Before(end) {

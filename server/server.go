@@ -200,6 +200,10 @@ func (s *Server) NodeTransport(nodeID string) (http.RoundTripper, error) {
 // IsLeader reports whether this server leads its region right now.
 func (s *Server) IsLeader() bool { return s.replica.IsLeader() }
 
+// Leading reports whether this server leads and is ready to act: a server that
+// was just elected first catches up.
+func (s *Server) Leading() bool { return s.term.Load() != nil && s.IsLeader() }
+
 // Leader returns the leader's link address, if one is known.
 func (s *Server) Leader() (addr string, known bool) {
 	_, addr, known = s.replica.Leader()
