@@ -12,8 +12,9 @@ import (
 	"github.com/hashicorp/go-bexpr"
 )
 
-// maxFilterTerms bounds what one filter may make the server evaluate.
-const maxFilterTerms = 500
+// maxFilterSteps bounds the work of parsing one filter: enough for pages of
+// text, not for one that is made to be hard to read.
+const maxFilterSteps = 1 << 20
 
 // key is an item's place in a list. Lists are ordered by the parts in turn.
 type key struct {
@@ -136,7 +137,7 @@ func matcher(filter string) (func(any) (bool, error), error) {
 	if strings.TrimSpace(filter) == "" {
 		return func(any) (bool, error) { return true, nil }, nil
 	}
-	eval, err := bexpr.CreateEvaluator(filter, bexpr.WithMaxExpressions(maxFilterTerms))
+	eval, err := bexpr.CreateEvaluator(filter, bexpr.WithMaxExpressions(maxFilterSteps))
 	if err != nil {
 		return nil, refuse(http.StatusBadRequest, "failed to create result paginator: failed to read filter expression: %v", err)
 	}
