@@ -14,7 +14,7 @@ import (
 
 // maxFilterSteps bounds the work of parsing one filter: enough for pages of
 // text, not for one that is made to be hard to read.
-const maxFilterSteps = 1 << 20
+const maxFilterSteps = 1 << 17
 
 // key is an item's place in a list. Lists are ordered by the parts in turn.
 type key struct {

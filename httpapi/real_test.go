@@ -343,7 +343,7 @@ func TestPublishedClientSteersJobs(t *testing.T) {
 	if _, _, err := c.Jobs().Revert("team/web", 0, nil, nil, "", ""); err != nil {
 		t.Errorf("revert: %v", err)
 	}
-	if _, _, err := c.Jobs().Scale("team/web", "group", ptr(2), "more", false, nil, nil); err != nil && !strings.Contains(err.Error(), "active deployment") {
+	if _, _, err := c.Jobs().Scale("team/web", "group", ptr(2), "more", false, nil, nil); err != nil && !strings.Contains(err.Error(), "job scaling blocked due to active deployment") {
 		t.Errorf("scale: %v", err)
 	}
 	if s, _, err := c.Jobs().ScaleStatus("team/web", nil); err != nil || s.TaskGroups["group"].Desired < 1 {

@@ -48,7 +48,7 @@ func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.Scalin
 		}
 		if d := snap.LatestDeployment(req.Namespace, jobID); d.Active() {
 			return nil, structs.NewError(structs.KindInvalid,
-				"the job can't be scaled while deployment %s is active: wait for it, promote it or fail it", d.ID)
+				"job scaling blocked due to active deployment %s: wait for it, promote it or fail it", d.ID)
 		}
 		job, err := scaled(current, group, *req.Count)
 		if err != nil {
