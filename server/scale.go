@@ -71,8 +71,11 @@ func scaled(current *structs.Job, group *structs.TaskGroup, count int64) (*struc
 		lowest = structs.ValueOr(p.Min, lowest)
 		highest = structs.ValueOr(p.Max, highest)
 	}
-	if count < lowest || count > highest {
-		return nil, structs.NewError(structs.KindInvalid, "a count of %d is out of the group's bounds, %d to %d", count, lowest, highest)
+	if count < lowest {
+		return nil, structs.NewError(structs.KindInvalid, "group count was less than scaling policy minimum: %d < %d", count, lowest)
+	}
+	if count > highest {
+		return nil, structs.NewError(structs.KindInvalid, "group count was greater than scaling policy maximum: %d > %d", count, highest)
 	}
 	job := current.Clone()
 	n := int(count)
