@@ -45,6 +45,12 @@ func (s *Server) membersConfig() (members.Config, error) {
 	return cfg, nil
 }
 
+// SerfAddr is the address of gossip, as told to others.
+func (s *Server) SerfAddr() string {
+	m := s.members.Local()
+	return net.JoinHostPort(m.Addr, strconv.Itoa(m.Port))
+}
+
 func splitAddr(addr string) (string, int, error) {
 	host, portText, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -10,6 +10,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -127,19 +128,27 @@ func (s *Server) abandon() {
 	_ = g.Wait() // what failed first is what the caller wants to know
 }
 
-// Run serves until ctx ends or something fails for good.
+// Run serves until ctx ends or something fails for good. What others rest on
+// ends last: the controllers, then the log, which may hand leadership over,
+// then the port that it does so through.
 func (s *Server) Run(ctx context.Context) error {
-	g := loop.New(ctx)
-	g.Go("link", s.mux.Run)
-	g.Go("log", s.replica.Run)
-	g.Go("state", s.fsm.watch)
-	g.Go("gossip", s.members.Run)
-	g.Go("bootstrap", s.bootstrap)
-	g.Go("sessions", s.session.Run)
-	g.Go("leadership", s.followLeadership)
-	err := g.Wait()
+	base := loop.New(context.WithoutCancel(ctx))
+	base.Go("link", s.mux.Run)
+	middle := loop.New(base.Context())
+	middle.Go("log", s.replica.Run)
+	top := loop.New(middle.Context())
+	top.Go("state", s.fsm.watch)
+	top.Go("gossip", s.members.Run)
+	top.Go("bootstrap", s.bootstrap)
+	top.Go("sessions", s.session.Run)
+	top.Go("leadership", s.followLeadership)
+	defer context.AfterFunc(ctx, top.Stop)()
+	err := top.Wait()
+	middle.Stop()
+	err = errors.Join(err, middle.Wait())
 	s.leader.close()
-	return err
+	base.Stop()
+	return errors.Join(err, base.Wait())
 }
 
 func (s *Server) replicaConfig() replica.Config {

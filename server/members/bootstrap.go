@@ -30,7 +30,8 @@ func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap
 	for {
 		changed := m.Changed()
 		if hasState() {
-			return m.setTag(tagState, "1")
+			m.setTag(tagState, "1")
+			return nil
 		}
 		voters, why := firstVoters(m.List(), m.Local(), m.cfg.BootstrapExpect)
 		if !slices.Equal(voters, last) {
@@ -44,7 +45,8 @@ func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap
 			if err := bootstrap(voters); err != nil {
 				return err
 			}
-			return m.setTag(tagState, "1")
+			m.setTag(tagState, "1")
+			return nil
 		}
 		if !m.await(ctx, changed, glance) {
 			return nil

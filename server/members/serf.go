@@ -92,20 +92,20 @@ func (m *Members) serfConfig() (*serf.Config, error) {
 	return conf, nil
 }
 
-// setTag changes what this server tells the others.
-func (m *Members) setTag(key, value string) error {
+// setTag changes what this server tells the others. If they can't be told at
+// once they learn it from the next exchange of gossip.
+func (m *Members) setTag(key, value string) {
 	m.mu.Lock()
 	if m.tags[key] == value {
 		m.mu.Unlock()
-		return nil
+		return
 	}
 	m.tags[key] = value
 	tags := maps.Clone(m.tags)
 	m.mu.Unlock()
 	if err := m.serf.SetTags(tags); err != nil {
-		return fmt.Errorf("tell others %s=%s: %w", key, value, err)
+		m.log.Debug("the other servers were not told at once", "tag", key, logx.KeyError, err)
 	}
-	return nil
 }
 
 // memberOf reads a member; false if it is no server of ours.

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// real is a server with its log on disk, its ports bound and its gossip.
+type real struct {
+	*Server
+	t   *testing.T
+	cfg Config
+	g   *loop.Group
+}
+
+// startReal runs a server until the test ends or it is stopped.
+func startReal(t *testing.T, cfg Config) *real {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &real{Server: s, t: t, cfg: cfg, g: loop.New(context.Background())}
+	r.g.Go("server", s.Run)
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *real) stop() {
+	r.g.Stop()
+	if err := r.g.Wait(); err != nil {
+		r.t.Errorf("server %s ended badly: %v", r.cfg.Name, err)
+	}
+}
+
+func realConfig(t *testing.T, name, ca string, expect int) Config {
+	t.Helper()
+	identity, err := link.DevCA(ca, "global", link.RoleServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := func() string { return net.JoinHostPort("127.0.0.1", "0") }
+	return Config{
+		Name: name, DataDir: filepath.Join(t.TempDir(), name), TLS: identity, Dev: expect == 1,
+		BootstrapExpect: expect, LinkAddr: local(), SerfAddr: local(),
+	}
+}
+
+func (r *real) leads() bool { return r.term.Load() != nil }
+
+func TestARealServerPlacesAndRemembers(t *testing.T) {
+	cfg := realConfig(t, "one", t.TempDir(), 1)
+	r := startReal(t, cfg)
+	testx.Eventually(t, 10*time.Second, "the server leads", r.leads)
+	ctx := t.Context()
+	node := (&fakeNode{id: ids.New()}).describe("a")
+	if _, _, err := r.RegisterNode(ctx, node); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.RegisterJob(ctx, &structs.JobRegisterRequest{Job: testJob("web", "service", 3)}); err != nil {
+		t.Fatal(err)
+	}
+	placed := func(s *state.Store) func() bool {
+		return func() bool {
+			n := 0
+			for range s.Snapshot().AllocsByJob("default", "web") {
+				n++
+			}
+			return n == 3
+		}
+	}
+	testx.Eventually(t, 10*time.Second, "three allocations are placed", placed(r.Store()))
+	before := r.Store().Snapshot().StateHash()
+	r.stop()
+
+	again := startReal(t, cfg)
+	testx.Eventually(t, 10*time.Second, "the server leads again", again.leads)
+	if !placed(again.Store())() {
+		t.Fatal("allocations were lost")
+	}
+	if again.Store().Snapshot().StateHash() != before {
+		t.Error("the state came back different")
+	}
+	if err := again.ConsistentIndex(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLeadershipMovesAndTheWorkGoesOn(t *testing.T) {
+	ca := t.TempDir()
+	var servers []*real
+	for _, name := range []string{"one", "two", "three"} {
+		cfg := realConfig(t, name, ca, 3)
+		if len(servers) > 0 {
+			cfg.RetryJoin = []string{servers[0].SerfAddr()}
+		}
+		servers = append(servers, startReal(t, cfg))
+	}
+	leader := func() *real {
+		for _, r := range servers {
+			if r.leads() {
+				return r
+			}
+		}
+		return nil
+	}
+	testx.Eventually(t, 20*time.Second, "one of the three leads", func() bool { return leader() != nil })
+	first := leader()
+	node := (&fakeNode{id: ids.New()}).describe("a")
+	if _, _, err := first.RegisterNode(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 2)}); err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
+	servers = removed(servers, first)
+	testx.Eventually(t, 20*time.Second, "another one leads", func() bool { return leader() != nil })
+	second := leader()
+	testx.Eventually(t, 20*time.Second, "the job is placed", func() bool {
+		n := 0
+		for range second.Store().Snapshot().AllocsByJob("default", "web") {
+			n++
+		}
+		return n == 2
+	})
+	if _, err := second.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("more", "service", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	other := removed(servers, second)[0]
+	testx.Eventually(t, 10*time.Second, "the follower has it too", func() bool {
+		return other.Store().Snapshot().Job("default", "more") != nil
+	})
+	if _, err := other.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 1)}); err == nil {
+		t.Error("a follower took a write")
+	}
+}
+
+func removed(list []*real, r *real) []*real {
+	var out []*real
+	for _, x := range list {
+		if x != r {
+			out = append(out, x)
+		}
+	}
+	return out
+}
