@@ -140,9 +140,9 @@ func (f facts) mustEnd(v View, aim Aim) (*structs.TaskEvent, bool) {
 // Status derives the allocation's client status from its tasks. It is
 // terminal only once every task is dead: until then the resources are in use.
 func Status(views []View) (status, description string) {
-	allDead, anyRunning, anyFailed, mainsDead, anyStarted := true, false, false, true, false
+	allDead, anyRunning, anyFailed, mainsDead, waits := true, false, false, true, false
 	for _, v := range views {
-		anyStarted = anyStarted || v.started()
+		waits = waits || v.started() && !v.dead() && !v.running()
 		allDead = allDead && v.dead()
 		anyRunning = anyRunning || v.running()
 		anyFailed = anyFailed || v.failed()
@@ -157,7 +157,7 @@ func Status(views []View) (status, description string) {
 		return structs.AllocClientComplete, "All tasks have completed"
 	case anyRunning || mainsDead:
 		return structs.AllocClientRunning, "Tasks are running"
-	case anyStarted:
+	case waits:
 		return structs.AllocClientPending, "Tasks wait to be started again"
 	default:
 		return structs.AllocClientPending, "No tasks have started"
