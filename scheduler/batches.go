@@ -39,30 +39,51 @@ func batches(places []reconcile.Place) []*batch {
 	return out
 }
 
-// place chooses nodes for what is to be placed and adds it to the plan.
+// place chooses nodes for what is to be placed and adds it to the plan, until
+// the plan is full. What fits nowhere doesn't fill it: a plan that is cut has
+// always made progress.
 func (d *decider) place(r *reconcile.Result) {
-	places := r.Places
-	if len(places) == 0 {
+	if len(r.Places) == 0 {
 		return
 	}
-	if len(places) > MaxPlacements && !d.Annotate {
-		places, d.more = places[:MaxPlacements], true
+	planner, budget := d.planner(), MaxPlacements
+	if d.Annotate {
+		budget = len(r.Places) // a rehearsal shows everything
 	}
-	planner := d.planner()
-	for _, b := range batches(places) {
-		ask := place.Ask{Job: b.key.job, Group: b.key.group, Rows: make([]place.Row, len(b.list))}
-		for i, p := range b.list {
-			ask.Rows[i] = place.Row{Penalized: p.Penalized, Prefer: p.Prefer}
-			if p.Stop != nil {
-				ask.Rows[i].Replaces = p.Stop.AllocID
-			}
+	for _, b := range batches(r.Places) {
+		if budget == 0 {
+			d.more = true
+			return
 		}
-		d.add(b, planner.Group(ask))
+		rest := max(0, len(b.list)-budget)
+		b.list = b.list[:len(b.list)-rest]
+		placed := d.add(b, planner.Group(b.ask()))
+		budget -= placed
+		switch {
+		case rest == 0:
+		case placed < len(b.list): // no room for the rest either
+			d.queued[b.key.group.GetName()] += rest
+			d.failed[b.key.group.GetName()].CoalescedFailures += rest
+		default:
+			d.more = true
+		}
 	}
 }
 
-// add puts the outcome of a batch into the plan.
-func (d *decider) add(b *batch, out place.Outcome) {
+func (b *batch) ask() place.Ask {
+	ask := place.Ask{Job: b.key.job, Group: b.key.group, Rows: make([]place.Row, len(b.list))}
+	for i, p := range b.list {
+		ask.Rows[i] = place.Row{Penalized: p.Penalized, Prefer: p.Prefer}
+		if p.Stop != nil {
+			ask.Rows[i].Replaces = p.Stop.AllocID
+		}
+	}
+	return ask
+}
+
+// add puts the outcome of a batch into the plan, and returns how many found a
+// node.
+func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 	name := b.key.group.GetName()
 	group := structs.PlacementGroup{
 		TaskGroup:    name,
@@ -100,6 +121,7 @@ func (d *decider) add(b *batch, out place.Outcome) {
 	if out.Failed != nil {
 		d.fail(name, out)
 	}
+	return len(group.Rows)
 }
 
 // fail notes the placements of a group that fit nowhere.

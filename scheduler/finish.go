@@ -17,7 +17,10 @@ func (d *decider) finish(r *reconcile.Result) Decision {
 		eval.PlanAnnotations = out.Annotations
 	}
 	if d.more {
-		return out // the evaluation stays as it is and comes again
+		// The evaluation stays as it is and comes again; what is arranged for
+		// later is arranged by the last plan.
+		d.plan.Marks, out.FollowUps = nil, nil
+		return out
 	}
 	eval.Status, eval.StatusDescription = structs.EvalStatusComplete, ""
 	eval.FailedTGAllocs = d.failed

@@ -1,8 +1,10 @@
 package place
 
 import (
+	"flag"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"testing"
 
@@ -11,6 +13,17 @@ import (
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/structs"
 )
+
+// TestMain asks for more scenarios than usual: they are small.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("rapid.checks"); f != nil && f.Value.String() == f.DefValue {
+		if err := f.Value.Set("3000"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 // TestEveryChoiceIsTheBest places random groups on random clusters and asks an
 // oracle before each row: it looks at every node, knows no heaps and no stored
