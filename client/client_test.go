@@ -36,6 +36,7 @@ type servers struct {
 	reports   int
 	services  map[string]*structs.ServiceRegistration
 	forgotten bool
+	away      bool // heartbeats fail
 	told      bool // the node knows that it is forgotten
 	broken    bool
 	ttl       time.Duration
@@ -66,6 +67,9 @@ func (s *servers) Register(_ context.Context, n *structs.Node) (time.Duration, e
 func (s *servers) Heartbeat(context.Context) (time.Duration, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away {
+		return 0, errAway
+	}
 	if s.forgotten {
 		s.told = true
 		return 0, link.ErrNodeUnknown
@@ -354,6 +358,22 @@ func TestServersThatAreAwayAreTriedAgain(t *testing.T) {
 	w.servers.broken = false
 	w.servers.mu.Unlock()
 	w.eventually("a1", "running")
+}
+
+func TestWhatMustNotRunAloneStops(t *testing.T) {
+	w := newWorld(t, nil)
+	alone, tied := sample("a1", "service"), sample("b1", "service")
+	tied.Job.TaskGroups[0].Disconnect = &structs.DisconnectStrategy{StopOnClientAfter: p(time.Second)}
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{alone, tied}})
+	w.eventually("a1", "running")
+	w.eventually("b1", "running")
+	w.servers.mu.Lock()
+	w.servers.away = true
+	w.servers.mu.Unlock()
+	w.eventually("b1", "complete")
+	if w.servers.status("a1") != "running" {
+		t.Error("an allocation without such a rule was stopped too")
+	}
 }
 
 func TestDevelopmentNodeEndsItsTasks(t *testing.T) {

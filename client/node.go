@@ -227,7 +227,22 @@ func (c *Client) heartbeat(ctx context.Context) time.Duration {
 		return ttl
 	}
 	c.logger.Warn("heartbeat failed", logx.KeyError, err)
+	c.disconnected()
 	return time.Second
+}
+
+// disconnected stops what must not go on without the servers for as long as
+// they are away by now.
+func (c *Client) disconnected() {
+	c.mu.Lock()
+	away := c.clock.Now().Sub(c.contact)
+	c.mu.Unlock()
+	for _, r := range c.runners() {
+		if most := r.StopAfterDisconnect(); most > 0 && away >= most && !r.Finished() {
+			c.logger.Warn("allocation is stopped: the servers are away for longer than its job allows", logx.KeyAlloc, r.ID(), logx.KeyDuration, away)
+			r.Stop()
+		}
+	}
 }
 
 func (c *Client) contacted() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/service"
@@ -130,6 +131,26 @@ func (r *Runner) Restart(name, reason string) error {
 		return t.Restart(task.CauseUser, reason)
 	}
 	return r.each(func(t *task.Runner) error { return t.Restart(task.CauseUser, reason) })
+}
+
+// AnyEnded reports whether a task of the group has ended for good.
+func (r *Runner) AnyEnded() bool {
+	for _, v := range r.Views() {
+		if v.dead() {
+			return true
+		}
+	}
+	return false
+}
+
+// StopAfterDisconnect is how long the allocation goes on while the servers
+// can't be reached; zero means for ever.
+func (r *Runner) StopAfterDisconnect() time.Duration {
+	group := r.group()
+	if d := group.Disconnect; d != nil && d.StopOnClientAfter != nil {
+		return *d.StopOnClientAfter
+	}
+	return structs.Value(group.StopAfterClientDisconnect)
 }
 
 // Signal sends a signal to the named task, or to all that run.

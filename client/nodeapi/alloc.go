@@ -31,6 +31,9 @@ func (a *api) restart(w http.ResponseWriter, r *http.Request) error {
 	if req.AllTasks && req.TaskName != "" {
 		return bad("name a task or ask for all tasks, not both")
 	}
+	if req.AllTasks && runner.AnyEnded() {
+		return fail(http.StatusNotImplemented, "%s", structs.NotBuilt("restarts of tasks that have already ended"))
+	}
 	const reason = "Restart requested by a user"
 	if err := runner.Restart(req.TaskName, reason); err != nil {
 		return refused(err)

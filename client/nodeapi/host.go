@@ -1,7 +1,9 @@
 package nodeapi
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/disk"
@@ -24,11 +26,7 @@ func (a *api) hostStats(w http.ResponseWriter, r *http.Request) error {
 	if uptime, err := host.UptimeWithContext(ctx); err == nil {
 		out.Uptime = uptime
 	}
-	if times, err := cpu.TimesWithContext(ctx, true); err == nil {
-		for _, t := range times {
-			out.CPU = append(out.CPU, cpuShare(t))
-		}
-	}
+	out.CPU = a.cpuShares(ctx)
 	if usage, err := disk.UsageWithContext(ctx, a.AllocDir); err == nil {
 		out.AllocDirStats = diskStats("", usage)
 	}
@@ -42,15 +40,41 @@ func (a *api) hostStats(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, out)
 }
 
-// cpuShare is what a processor did since the machine started, in percent.
-func cpuShare(t cpu.TimesStat) *structs.HostCPUStats {
-	total := t.User + t.System + t.Idle + t.Nice + t.Iowait + t.Irq + t.Softirq + t.Steal
+// cpuWindow is how long the processors are watched for an answer.
+const cpuWindow = 100 * time.Millisecond
+
+// cpuShares is what each processor does at present, in percent.
+func (a *api) cpuShares(ctx context.Context) []*structs.HostCPUStats {
+	before, err := cpu.TimesWithContext(ctx, true)
+	if err != nil || a.pause(ctx, cpuWindow) != nil {
+		return nil
+	}
+	after, err := cpu.TimesWithContext(ctx, true)
+	if err != nil || len(after) != len(before) {
+		return nil
+	}
+	out := make([]*structs.HostCPUStats, len(after))
+	for i := range after {
+		out[i] = cpuShare(before[i], after[i])
+	}
+	return out
+}
+
+func cpuShare(before, after cpu.TimesStat) *structs.HostCPUStats {
+	total := allTime(after) - allTime(before)
 	if total <= 0 {
-		total = 1
+		return &structs.HostCPUStats{CPU: after.CPU, Idle: 100}
 	}
 	return &structs.HostCPUStats{
-		CPU: t.CPU, User: t.User / total * 100, System: t.System / total * 100, Idle: t.Idle / total * 100,
+		CPU:    after.CPU,
+		User:   (after.User - before.User) / total * 100,
+		System: (after.System - before.System) / total * 100,
+		Idle:   (after.Idle - before.Idle) / total * 100,
 	}
+}
+
+func allTime(t cpu.TimesStat) float64 {
+	return t.User + t.System + t.Idle + t.Nice + t.Iowait + t.Irq + t.Softirq + t.Steal
 }
 
 func diskStats(device string, u *disk.UsageStat) *structs.HostDiskStats {

@@ -31,6 +31,11 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 		}
 		return
 	}
+	// What was in memory is gone if the machine was restarted meanwhile.
+	if err := r.buildDir(r.current()); err != nil {
+		r.fail(failureEvent(structs.TaskSetupFailure, err))
+		return
+	}
 	if intent == local.IntentNone {
 		// It waited for its next start; that wait is over.
 		r.change(func() { r.phase, r.dueAt = PhaseBackoff, r.host.Clock.Now() })

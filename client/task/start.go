@@ -39,13 +39,17 @@ func (r *Runner) prepare(ctx context.Context) {
 		}
 		return
 	}
-	uid, gid := owner(task.User)
-	err := r.dir.BuildTask(allocdir.TaskOptions{Name: task.Name, SecretsMB: allocdir.SecretsMB(task), UID: uid, GID: gid})
-	if err != nil {
+	if err := r.buildDir(task); err != nil {
 		r.fail(failureEvent(structs.TaskSetupFailure, err))
 		return
 	}
 	r.change(func() { r.phase = PhasePrepared })
+}
+
+// buildDir makes the task's directory; what is there already stays.
+func (r *Runner) buildDir(task *structs.Task) error {
+	uid, gid := owner(task.User)
+	return r.dir.BuildTask(allocdir.TaskOptions{Name: task.Name, SecretsMB: allocdir.SecretsMB(task), UID: uid, GID: gid})
 }
 
 // resolveDriver finds the driver and what it can do.
