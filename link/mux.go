@@ -141,7 +141,7 @@ func (m *Mux) greet(ctx context.Context, conn *tls.Conn) {
 	m.mu.Lock()
 	l := m.listeners[conn.ConnectionState().NegotiatedProtocol]
 	m.mu.Unlock()
-	if l == nil || !l.deliver(conn) {
+	if l == nil || !l.deliver(secured{conn}) {
 		m.log.Warn("connection dropped: too many wait", logx.KeyAddr, conn.RemoteAddr().String())
 		_ = conn.Close() // nobody has seen it
 	}
@@ -160,10 +160,14 @@ func Dial(ctx context.Context, addr string, t *TLS, alpn string) (net.Conn, erro
 	return conn, nil
 }
 
+// secured is a connection that came through a Mux. It is a type of its own
+// because net/http closes a *tls.Conn whose ALPN name it doesn't know.
+type secured struct{ *tls.Conn }
+
 // PeerRole tells what the other side of a connection that came through a Mux
 // may be.
 func (t *TLS) PeerRole(conn net.Conn) (Role, error) {
-	c, ok := conn.(*tls.Conn)
+	c, ok := conn.(secured)
 	if !ok || len(c.ConnectionState().PeerCertificates) == 0 {
 		return "", errors.New("the connection shows no certificate")
 	}

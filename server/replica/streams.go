@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -15,6 +16,9 @@ type streamLayer struct {
 	net.Listener
 	addr address
 	dial Dialer
+
+	once sync.Once
+	done chan struct{} // closed when Raft wants no more connections
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
@@ -31,7 +35,7 @@ func (address) Network() string { return "tcp" }
 func (a address) String() string { return string(a) }
 
 func newStreamLayer(l net.Listener, addr string, dial Dialer) *streamLayer {
-	return &streamLayer{Listener: l, addr: address(addr), dial: dial, conns: map[net.Conn]struct{}{}}
+	return &streamLayer{Listener: l, addr: address(addr), dial: dial, conns: map[net.Conn]struct{}{}, done: make(chan struct{})}
 }
 
 // Addr implements net.Listener with the address that others are told.
@@ -44,9 +48,18 @@ func (s *streamLayer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.
 	return s.dial(ctx, string(addr))
 }
 
+// Close implements net.Listener.
+func (s *streamLayer) Close() error {
+	s.once.Do(func() { close(s.done) })
+	return s.Listener.Close()
+}
+
 // Accept implements net.Listener.
 func (s *streamLayer) Accept() (net.Conn, error) {
 	c, err := s.Listener.Accept()
+	if errors.Is(err, net.ErrClosed) {
+		<-s.done // the port closed first: Raft is about to be stopped too
+	}
 	if err != nil {
 		return nil, err
 	}
