@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-port=${DEMO_HTTP_PORT:-4646}
+port=${DEMO_PORT:-4646} # and the two above it
 export STEPPE_ADDR="http://127.0.0.1:$port"
 unset NOMAD_ADDR
 work=$(mktemp -d)
@@ -21,12 +21,12 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 
-bin/steppe agent -dev -config <(printf 'ports { http = %s }\n' "$port") >"$work/agent.log" 2>&1 &
+bin/steppe agent -dev -config <(printf 'ports {\n  http = %s\n  rpc = %s\n  serf = %s\n}\n' "$port" $((port + 1)) $((port + 2))) >"$work/agent.log" 2>&1 &
 agent=$!
 for _ in $(seq 200); do
 	leader=$(bin/steppe server members 2>/dev/null | grep -c true || true)
-	nodes=$(bin/steppe node status -quiet 2>/dev/null | wc -l)
-	[ "$leader" -ge 1 ] && [ "$nodes" -ge 1 ] && break
+	nodes=$(bin/steppe node status -quiet 2>/dev/null || true)
+	[ "$leader" -ge 1 ] && [ -n "$nodes" ] && break
 	if ! kill -0 "$agent" 2>/dev/null; then
 		agent=""
 		echo "The agent ended:" >&2
