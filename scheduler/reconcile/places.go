@@ -22,7 +22,12 @@ func (g *group) replace() {
 		if structs.Value(a.DesiredTransition.MigrateDisablePlacement) {
 			continue
 		}
-		g.successor(a, Place{Reschedule: a.RescheduleTracker, Prefer: g.data(a)})
+		p := Place{Reschedule: a.RescheduleTracker, Prefer: g.data(a)}
+		if structs.Value(a.DesiredTransition.ForceReschedule) { // asked to go elsewhere
+			p = Place{Reschedule: g.run.tracker(a, g.tg.ReschedulePolicy), Penalized: penalized(a)}
+			g.desired.RescheduleNow++
+		}
+		g.successor(a, p)
 	}
 	for _, a := range g.away {
 		g.desired.Place++
