@@ -63,7 +63,7 @@ func readSource(c *connect.Call) (*source, error) {
 }
 
 func readFile(c *connect.Call, path string) (string, error) {
-	var in io.Reader = c.In
+	in := c.In
 	if path != "-" {
 		expanded, err := homedir.Expand(path)
 		if err != nil {

@@ -90,12 +90,16 @@ func Check(rules []Rule, packages []Package) []string {
 	return faults
 }
 
-// ruleOf picks the most specific row: the one whose pattern is longest.
+// ruleOf picks the most specific row: one that names the package itself, else
+// the one whose pattern is longest.
 func ruleOf(rules []Rule, pkg string) (Rule, bool) {
 	var best Rule
 	length := -1
 	for _, r := range rules {
 		for _, room := range r.Rooms {
+			if room == pkg {
+				return r, true
+			}
 			if match(room, pkg) && len(room) > length {
 				best, length = r, len(room)
 			}

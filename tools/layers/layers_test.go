@@ -69,21 +69,6 @@ func TestOnlyLoopStartsGoroutines(t *testing.T) {
 	}
 }
 
-// A package is one idea: at most 15 files, generated and test files aside.
-func TestPackagesStaySmall(t *testing.T) {
-	count := map[string]int{}
-	for _, file := range goFiles(t) {
-		if !strings.HasSuffix(file, "_test.go") && !strings.HasSuffix(file, ".pb.go") {
-			count[filepath.Dir(file)]++
-		}
-	}
-	for dir, n := range count {
-		if n > 15 && dir != "structs" {
-			t.Errorf("%s has %d files: split the idea", dir, n)
-		}
-	}
-}
-
 func goFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
