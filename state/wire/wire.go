@@ -1,6 +1,7 @@
 // Package wire turns nouns into bytes for the log and for snapshots: msgpack
-// with field names, so that a field can be added without a new version, and
-// with maps in order, so that equal values have equal bytes.
+// with field names, so that a field can be added without a new version, without
+// the fields that are zero, and with maps in order, so that equal values have
+// equal bytes.
 //
 // It must not know what it encodes. Begin reading at Marshal.
 package wire
@@ -12,13 +13,12 @@ import (
 	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
-// handle is the configuration of the codec; it must never change, since what
-// was written must be read back.
+// handle is how values are read; it must never change, since what was written
+// must be read back.
 var handle = newHandle()
 
 func newHandle() *codec.MsgpackHandle {
 	h := &codec.MsgpackHandle{WriteExt: true}
-	h.Canonical = true
 	h.RawToString = true
 	h.SignedInteger = true
 	h.MapType = reflect.TypeFor[map[string]any]()
@@ -27,10 +27,10 @@ func newHandle() *codec.MsgpackHandle {
 	return h
 }
 
-// Marshal returns the bytes of a value.
+// Marshal returns the bytes of a value. Equal values have equal bytes.
 func Marshal(v any) ([]byte, error) {
-	var out []byte
-	if err := codec.NewEncoderBytes(&out, handle).Encode(v); err != nil {
+	out, err := encode(make([]byte, 0, 256), reflect.ValueOf(v))
+	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}
 	return out, nil

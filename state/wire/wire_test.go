@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
 type sample struct {
@@ -74,4 +75,67 @@ func FuzzUnmarshal(f *testing.F) {
 		var v any
 		_ = Unmarshal(data, &v)
 	})
+}
+
+type part struct{ X, Y int }
+
+type whole struct {
+	part  // not exported: its fields are
+	Part  part
+	Named part `codec:"n"`
+	Gone  int  `codec:"-"`
+	Kept  int  `json:"-" codec:"kept"`
+	Lists [][]string
+	Map   map[string]*part
+	Array [3]int8
+	Bytes [4]byte
+	F32   float32
+	U16   uint16
+	Ptr   **int
+	Empty []string
+	None  map[string]int
+	Any   any
+}
+
+// What we encode, the library reads just as what it encodes itself.
+func TestTheLibraryAgrees(t *testing.T) {
+	n := -129
+	p := &n
+	for name, v := range map[string]*whole{
+		"zero": {},
+		"full": {
+			part: part{1, -33}, Part: part{X: 127}, Named: part{Y: -32768}, Kept: 1 << 40,
+			Lists: [][]string{{"a", ""}, nil, {}}, Map: map[string]*part{"z": {X: 1 << 20}, "a": nil, "": {}},
+			Array: [3]int8{-128, 0, 127}, Bytes: [4]byte{255, 0, 1, 2}, F32: 1.5, U16: 65535, Ptr: &p,
+			Empty: []string{}, None: map[string]int{}, Any: map[string]any{"t": true, "f": -1.5, "l": []any{int64(300), "s", nil}},
+		},
+		"long": {Lists: [][]string{make([]string, 70000)}, Any: string(make([]byte, 300)), Kept: -1 << 33},
+	} {
+		var library []byte
+		if err := codec.NewEncoderBytes(&library, handle).Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		ours, err := Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want, got whole
+		if err := Unmarshal(library, &want); err != nil {
+			t.Fatal(err)
+		}
+		if err := Unmarshal(ours, &got); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(whole{})); diff != "" {
+			t.Errorf("%s (-library +ours):\n%s", name, diff)
+		}
+		if len(ours) > len(library) {
+			t.Errorf("%s: %d bytes, the library needs %d", name, len(ours), len(library))
+		}
+	}
+	for _, v := range []any{map[int]string{1: "a"}, make(chan int), struct{ F func() }{func() {}}} {
+		if _, err := Marshal(v); err == nil {
+			t.Errorf("%T was encoded", v)
+		}
+	}
 }
