@@ -240,7 +240,25 @@ func (b *bench) timed(j *structs.Job, count int, state func(structs.TaskGroupSum
 	if _, stopErr := b.client.StopJob(b.ctx, *j.ID, api.StopOptions{Purge: true}, nil); err == nil {
 		err = stopErr
 	}
-	return took, err
+	if err != nil {
+		return 0, err
+	}
+	return took, b.until("the end of "+*j.ID, b.allEnded)
+}
+
+// allEnded tells whether nothing runs any more, so that the next figure isn't
+// measured beside the end of the last one.
+func (b *bench) allEnded() (bool, error) {
+	allocs, _, err := b.client.Allocations(b.ctx, nil)
+	if err != nil {
+		return false, err
+	}
+	for _, a := range allocs {
+		if a.ClientStatus == structs.AllocClientRunning || a.ClientStatus == structs.AllocClientPending {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func runningOf(s structs.TaskGroupSummary) int { return s.Running }
