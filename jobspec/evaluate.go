@@ -8,7 +8,7 @@ import (
 
 // evaluate returns the value of an expression, or tells what is wrong with it.
 func evaluate(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.Value, bool) {
-	if !knowsNames(r, expr, ctx) {
+	if !r.lenient[expr] && !knowsNames(r, expr, ctx) {
 		return cty.DynamicVal, false
 	}
 	v, diags := expr.Value(ctx)
@@ -16,12 +16,12 @@ func evaluate(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.V
 		r.library(firstOfEach(diags))
 		return cty.DynamicVal, false
 	}
-	if deepSize(v, MaxValueBytes) > MaxValueBytes {
+	if deepSize(v, maxValue) > maxValue {
 		r.fault(expr.Range(), "", "this value is too large")
 		return cty.DynamicVal, false
 	}
-	v, _ = v.UnmarkDeep()
-	return v, true
+	return v, true // no function makes marks
+
 }
 
 // firstOfEach drops repetitions: a loop tells the same of each of its steps.
@@ -48,7 +48,7 @@ func firstOfEach(diags hcl.Diagnostics) hcl.Diagnostics {
 // knowsNames tells of names that aren't there, better than the library can.
 func knowsNames(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	ok := true
-	for _, t := range hclsyntax.Variables(expr) {
+	for _, t := range r.uses[expr] {
 		root := t.RootName()
 		value, there := lookUp(ctx, root)
 		if !there {

@@ -155,19 +155,33 @@ func (b *budget) charge(name string, args []cty.Value) error {
 		return fmt.Errorf("the result would be too large")
 	}
 	switch name {
-	case "bcrypt", "rsadecrypt":
-		b.steps -= MaxLoopSteps / 10 // slow by design
+	case "bcrypt": // slow by design: four at the highest cost, sixteen at the default
+		b.steps -= MaxLoopSteps / 4 >> (maxBcryptCost - bcryptCost(args))
+	case "rsadecrypt":
+		b.steps -= MaxLoopSteps / 100
 	case "parseint":
 		if s, ok := knownText(args, 0); ok && len(s) > 1000 {
 			return function.NewArgErrorf(0, "is too long")
 		}
 	case "jsondecode", "yamldecode":
-		if s, ok := knownText(args, 0); ok && strings.Count(s, "[")+strings.Count(s, "{") > 10_000 {
+		s, _ := knownText(args, 0)
+		if strings.Count(s, "[")+strings.Count(s, "{") > maxParts {
 			return function.NewArgErrorf(0, "has too many parts")
+		}
+		if name == "yamldecode" && len(yamlAlias.FindAllStringIndex(s, maxAliases+1)) > maxAliases {
+			return function.NewArgErrorf(0, "has too many aliases")
 		}
 	}
 	return b.left()
 }
+
+const (
+	maxParts   = 10_000 // of a JSON or YAML text: readers are recursive
+	maxAliases = 20     // of a YAML text: each may multiply the one before
+)
+
+// yamlAlias finds what may be an alias in YAML.
+var yamlAlias = regexp.MustCompile(`(?m)(^|[\s,:\[{-])\*[^\s*,\]}]`)
 
 // wide finds a width or precision of a format.
 var wide = regexp.MustCompile(`%[^a-zA-Z%]*[0-9]{4,}`)

@@ -59,23 +59,28 @@ func bcryptFunc() function.Function {
 		VarParam: &function.Parameter{Name: "cost", Type: cty.Number},
 		Type:     function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			cost := int64(defaultBcryptCost)
 			if len(args) > 2 {
 				return cty.NilVal, function.NewArgErrorf(2, "bcrypt takes a text and a cost")
 			}
-			if len(args) == 2 {
-				cost, _ = args[1].AsBigFloat().Int64()
-			}
-			if cost < int64(bcrypt.MinCost) || cost > maxBcryptCost {
+			if len(args) == 2 && !args[1].RawEquals(cty.NumberIntVal(int64(bcryptCost(args)))) {
 				return cty.NilVal, function.NewArgErrorf(1, "must be from %d to %d", bcrypt.MinCost, maxBcryptCost)
 			}
-			out, err := bcrypt.GenerateFromPassword([]byte(args[0].AsString()), int(cost))
+			out, err := bcrypt.GenerateFromPassword([]byte(args[0].AsString()), bcryptCost(args))
 			if err != nil {
 				return cty.NilVal, function.NewArgError(0, err)
 			}
 			return cty.StringVal(string(out)), nil
 		},
 	})
+}
+
+// bcryptCost is the cost that is asked for, or the nearest that is allowed.
+func bcryptCost(args []cty.Value) int {
+	if len(args) < 2 || !args[1].IsKnown() || args[1].IsNull() || args[1].Type() != cty.Number {
+		return defaultBcryptCost
+	}
+	cost, _ := args[1].AsBigFloat().Int64()
+	return int(min(max(cost, int64(bcrypt.MinCost)), maxBcryptCost))
 }
 
 // maxKeyBytes is far above the PEM of any key in use.

@@ -44,13 +44,37 @@ func (l *late) body(body *hclsyntax.Body) {
 
 func (l *late) expression(expr hclsyntax.Expression) {
 	_ = hclsyntax.Walk(expr, l) // l finds no errors
+	// The library doesn't see through what counts, so note the names before.
+	l.report.uses[expr] = hclsyntax.Variables(expr)
+	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
+		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && takesExpressions(call.Name) {
+			l.report.lenient[expr] = true
+		}
+		return nil
+	})
+	_ = hclsyntax.VisitAll(expr, l.count)
+}
+
+// count puts under the budget what can multiply.
+func (l *late) count(node hclsyntax.Node) hcl.Diagnostics {
+	if c, ok := node.(*counted); ok {
+		node = c.Expression
+	}
+	switch n := node.(type) {
+	case *hclsyntax.TemplateExpr:
+		for i, part := range n.Parts {
+			if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
+				n.Parts[i] = &counted{Expression: part, budget: l.budget}
+			}
+		}
+	case *hclsyntax.ForExpr:
+		n.ValExpr = &counted{Expression: n.ValExpr, budget: l.budget, step: true}
+	}
+	return nil
 }
 
 // Enter implements hclsyntax.Walker.
 func (l *late) Enter(node hclsyntax.Node) hcl.Diagnostics {
-	if c, ok := node.(*counted); ok {
-		node = c.Expression
-	}
 	switch n := node.(type) {
 	case hclsyntax.ChildScope:
 		l.scopes = append(l.scopes, n.LocalNames)
@@ -62,8 +86,6 @@ func (l *late) Enter(node hclsyntax.Node) hcl.Diagnostics {
 		if l.isLate(n.Wrapped) {
 			n.Wrapped = l.literal(n.Wrapped)
 		}
-	case *hclsyntax.ForExpr:
-		n.ValExpr = &counted{Expression: n.ValExpr, budget: l.budget, step: true}
 	}
 	return nil
 }
@@ -77,13 +99,10 @@ func (l *late) Exit(node hclsyntax.Node) hcl.Diagnostics {
 }
 
 func (l *late) part(part hclsyntax.Expression) hclsyntax.Expression {
-	if _, ok := part.(*hclsyntax.LiteralValueExpr); ok {
-		return part
-	}
 	if l.isLate(part) {
 		return l.literal(part)
 	}
-	return &counted{Expression: part, budget: l.budget}
+	return part
 }
 
 func (l *late) isLate(expr hclsyntax.Expression) bool {
@@ -96,7 +115,17 @@ func (l *late) isLate(expr hclsyntax.Expression) bool {
 	return false
 }
 
+// takesExpressions reports whether a function sees its arguments unevaluated:
+// they may name what isn't there, or types.
+func takesExpressions(function string) bool {
+	return function == "try" || function == "can" || function == "convert"
+}
+
 func (l *late) isKnown(root string) bool {
+	switch root {
+	case "string", "number", "bool", "any": // types, in convert
+		return true
+	}
 	if l.known[root] {
 		return true
 	}

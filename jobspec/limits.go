@@ -17,6 +17,10 @@ const (
 	// MaxValueBytes bounds what all expressions together may produce.
 	MaxValueBytes = 64 << 20
 
+	// maxValue bounds one value, all its parts together.
+	maxValue = 16 << 20
+	// partSize is what each part of a value counts besides its text.
+	partSize = 64
 	// maxWords bounds words and signs of the text, before it is cut in tokens.
 	maxWords = 500_000
 	// maxMelding bounds the library's work of joining the lines of heredocs:
@@ -127,13 +131,13 @@ func (c *counted) refuse(summary, detail string) hcl.Diagnostics {
 func valueSize(v cty.Value) int {
 	v, _ = v.Unmark()
 	if v.IsNull() || !v.IsKnown() {
-		return 8
+		return partSize
 	}
 	switch t := v.Type(); {
 	case t == cty.String:
-		return 16 + len(v.AsString())
+		return partSize + len(v.AsString())
 	case t.IsListType(), t.IsSetType(), t.IsMapType(), t.IsTupleType(), t.IsObjectType():
-		return 16 + 16*v.LengthInt()
+		return partSize * (1 + v.LengthInt())
 	}
-	return 16
+	return partSize
 }

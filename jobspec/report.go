@@ -17,10 +17,17 @@ type report struct {
 	errors  int
 	sources map[string]string
 	bodies  map[string]*hclsyntax.Body
+	// uses are the names that each expression of the files needs.
+	uses map[hclsyntax.Expression][]hcl.Traversal
+	// lenient are the expressions that may name what isn't there.
+	lenient map[hclsyntax.Expression]bool
 }
 
 func newReport() *report {
-	return &report{sources: map[string]string{}, bodies: map[string]*hclsyntax.Body{}}
+	return &report{
+		sources: map[string]string{}, bodies: map[string]*hclsyntax.Body{},
+		uses: map[hclsyntax.Expression][]hcl.Traversal{}, lenient: map[hclsyntax.Expression]bool{},
+	}
 }
 
 // full reports whether nothing more will be told.

@@ -47,7 +47,7 @@ Secret Name=,label Provider=provider,required Path=path,required
 Action Name=,label Command=command,required
 WorkloadIdentity Audience=aud
 Resources MemoryMB=memory MemoryMaxMB=memory_max DiskMB=disk Networks=network Devices=device NUMA=numa SecretsMB=secrets IOPS=iops
-RequestedDevice Name=,label
+RequestedDevice Name=,label Constraints=constraint Affinities=affinity
 Service PortLabel=port Checks=check TaskName=task Namespace=-
 ServiceCheck PortLabel=port TaskName=task Type=type,required Interval=interval,required Timeout=timeout,required
 SidecarTask LogConfig=logs VolumeMounts=volume_mount Identities=identity
@@ -89,7 +89,6 @@ type table struct {
 	entries []*entry
 	byWord  map[string]*entry
 	label   int // field that takes the block's label, or -1
-	// inner: the label is also an attribute, as the job's id is.
 }
 
 func (t *table) words() []string {
@@ -134,13 +133,13 @@ func addTables(out map[reflect.Type]*table, t reflect.Type, exceptions map[strin
 			continue
 		}
 		flags := strings.Split(word, ",")
-		if slices.Contains(flags, "label") {
+		if slices.Contains(flags[1:], "label") {
 			tbl.label = i
 		}
 		if flags[0] == "" {
 			continue
 		}
-		e := &entry{word: flags[0], field: i, required: slices.Contains(flags, "required")}
+		e := &entry{word: flags[0], field: i, required: slices.Contains(flags[1:], "required")}
 		e.shape, e.elem = shapeOf(f.Type)
 		tbl.entries = append(tbl.entries, e)
 		tbl.byWord[e.word] = e

@@ -320,7 +320,7 @@ func (r *resolver) local(name string) {
 		return
 	}
 	r.path = append(r.path, name)
-	for _, t := range hclsyntax.Variables(a.Expr) {
+	for _, t := range r.inputs.report.uses[a.Expr] {
 		if step, ok := secondStep(t); ok && t.RootName() == "local" {
 			r.local(step)
 		}
