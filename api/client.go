@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -78,14 +80,21 @@ func New(cfg Config) (*Client, error) {
 		cfg.Address = "http://" + cfg.Address
 	}
 	base, err := url.Parse(strings.TrimSuffix(cfg.Address, "/"))
-	if err != nil || base.Host == "" {
+	if err != nil || base.Host == "" && base.Scheme != "unix" {
 		return nil, fmt.Errorf("address %q is not a URL like %s", cfg.Address, DefaultAddress)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if base.Scheme == "https" {
+	switch base.Scheme {
+	case "http":
+	case "https":
 		if transport.TLSClientConfig, err = cfg.TLS.load(); err != nil {
 			return nil, err
 		}
+	case "unix":
+		transport.Proxy, transport.DialContext = nil, dialUnix(base.Path)
+		base = &url.URL{Scheme: "http", Host: "localhost"}
+	default:
+		return nil, fmt.Errorf("address %q begins with %s: use http, https or unix", cfg.Address, base.Scheme)
 	}
 	return &Client{cfg: cfg, base: base, http: &http.Client{Transport: transport}}, nil
 }
@@ -96,17 +105,18 @@ func (c *Client) Config() Config { return c.cfg }
 // Address is the agent's base URL.
 func (c *Client) Address() string { return c.base.String() }
 
+// dialUnix connects to a socket in the file system, whatever host is asked.
+func dialUnix(path string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+}
+
 func (t TLSConfig) load() (*tls.Config, error) {
 	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.Insecure}
-	if t.CACert != "" {
-		pem, err := os.ReadFile(t.CACert)
-		if err != nil {
-			return nil, fmt.Errorf("read certificate authority: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read certificate authority: %s holds no certificate", t.CACert)
-		}
+	var err error
+	if out.RootCAs, err = t.authorities(); err != nil {
+		return nil, err
 	}
 	if t.ClientCert != "" || t.ClientKey != "" {
 		pair, err := tls.LoadX509KeyPair(t.ClientCert, t.ClientKey)
@@ -116,6 +126,60 @@ func (t TLSConfig) load() (*tls.Config, error) {
 		out.Certificates = []tls.Certificate{pair}
 	}
 	return out, nil
+}
+
+// authorities reads the certificates to trust; nil means those of the system.
+func (t TLSConfig) authorities() (*x509.CertPool, error) {
+	var files []string
+	if t.CACert != "" {
+		files = append(files, t.CACert)
+	}
+	if t.CAPath != "" {
+		found, err := os.ReadDir(t.CAPath)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate authorities: %w", err)
+		}
+		for _, f := range found {
+			files = append(files, filepath.Join(t.CAPath, f.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	for _, f := range files {
+		pem, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("read certificate authority: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read certificate authority: %s holds no certificate", f)
+		}
+	}
+	return pool, nil
+}
+
+// ConnectError means that no agent answered at all.
+type ConnectError struct {
+	Address string
+	Err     error
+}
+
+// Error says what happened and what to try.
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("can't reach an agent at %s: %v (is it running? -address or STEPPE_ADDR names another)", e.Address, e.Err)
+}
+
+// Unwrap returns what the network said.
+func (e *ConnectError) Unwrap() error { return e.Err }
+
+// connectError recognizes failures to connect.
+func (c *Client) connectError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return &ConnectError{Address: c.cfg.Address, Err: op.Err}
+	}
+	return fmt.Errorf("ask %s: %w", c.base.Host, err)
 }
 
 // StatusError is an answer other than success.
@@ -210,7 +274,7 @@ func (c *Client) call(ctx context.Context, method, path string, v url.Values, bo
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask %s: %w", c.base.Host, err)
+		return nil, c.connectError(err)
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
@@ -281,3 +345,6 @@ func metaOf(h http.Header) *Meta {
 
 // segment escapes one part of a path; job ids may hold slashes.
 func segment(s string) string { return url.PathEscape(s) }
+
+// Close gives up the connections that are kept for further requests.
+func (c *Client) Close() { c.http.CloseIdleConnections() }

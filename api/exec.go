@@ -77,7 +77,7 @@ func (c *Client) dialExec(ctx context.Context, o ExecOptions, q *Query) (*websoc
 			return nil, &StatusError{Code: resp.StatusCode, Body: string(text)}
 		}
 	}
-	return nil, fmt.Errorf("open exec session: %w", err)
+	return nil, fmt.Errorf("open exec session: %w", c.connectError(err))
 }
 
 func readInput(ctx context.Context, in io.Reader, out chan<- structs.ExecStreamingInput) error {
