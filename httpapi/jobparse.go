@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/steppe-run/steppe/jobspec"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -16,5 +17,16 @@ func jobsParse(c *call) (reply, error) {
 	if strings.TrimSpace(req.JobHCL) == "" {
 		return reply{}, refuse(http.StatusBadRequest, "Job spec is empty")
 	}
-	return reply{}, refuse(http.StatusNotImplemented, "%v", structs.NotBuilt("parsers of job files"))
+	in := jobspec.Input{Source: []byte(req.JobHCL)}
+	if req.Variables != "" {
+		in.VarFiles = []jobspec.File{{Name: "variables.hcl", Source: []byte(req.Variables)}}
+	}
+	job, faults := jobspec.Parse(in)
+	if err := faults.Err(); err != nil {
+		return reply{}, refuse(http.StatusBadRequest, "Failed to parse job: %v", err)
+	}
+	if req.Canonicalize {
+		job.Canonicalize()
+	}
+	return reply{value: job}, nil
 }

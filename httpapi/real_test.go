@@ -433,3 +433,19 @@ func TestPublishedClientReadsTheCluster(t *testing.T) {
 		t.Errorf("services %+v: %v", services, err)
 	}
 }
+
+func TestJobFilesAreParsed(t *testing.T) {
+	_, url := serve(t, Config{Server: newFakeServer()})
+	c := published(t, url)
+	job, err := c.Jobs().ParseHCLOpts(&nomad.JobsParseRequest{
+		JobHCL:       "variable \"n\" { default = 1 }\njob \"web\" {\n  group \"g\" {\n    count = var.n\n    task \"t\" {\n      driver = \"mock\"\n    }\n  }\n}\n",
+		Variables:    "n = 3",
+		Canonicalize: true,
+	})
+	if err != nil || *job.ID != "web" || *job.TaskGroups[0].Count != 3 || *job.Priority != 50 {
+		t.Errorf("%+v %v", job, err)
+	}
+	_, err = c.Jobs().ParseHCL("job \"web\" {\n  grup \"g\" {}\n}\n", false)
+	refused(t, err, 400, "Failed to parse job: ")
+	refused(t, err, 400, "grup")
+}
