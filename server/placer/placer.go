@@ -176,6 +176,7 @@ func (p *Placer) abandon(e *entry, why error) {
 		logx.KeyError, why, logx.KeyCount, len(e.outcomes))
 	p.room.discard()
 	for _, o := range e.outcomes {
+		p.room.release(o.decision.Plan)
 		delete(p.attempts, o.eval.ID)
 		p.cfg.Queue.Nack(o.eval.ID)
 	}
@@ -192,10 +193,10 @@ func (p *Placer) settle(e *entry, result *state.PlanResult) {
 			p.room.undo(o.decision.Plan, refused)
 			p.again(o, refused, rejected)
 		case o.decision.More:
-			p.room.confirm(o.decision.Plan)
+			p.room.release(o.decision.Plan)
 			p.todo = append(p.todo, o.eval)
 		default:
-			p.room.confirm(o.decision.Plan)
+			p.room.release(o.decision.Plan)
 			p.counts.evals.Add(1)
 			delete(p.attempts, id)
 			done = append(done, id)

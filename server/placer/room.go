@@ -97,8 +97,9 @@ func (r *room) hold(plan *structs.Plan) {
 	r.capacity.Hold(plan, derive)
 }
 
-// confirm ends a hold: the plan is committed, its allocations come as changes.
-func (r *room) confirm(plan *structs.Plan) {
+// release ends a hold. What was committed of the plan comes as changes; what it
+// counted stays counted until then.
+func (r *room) release(plan *structs.Plan) {
 	for i, p := range r.held {
 		if p == plan {
 			r.held = append(r.held[:i], r.held[i+1:]...)
@@ -109,7 +110,7 @@ func (r *room) confirm(plan *structs.Plan) {
 
 // undo ends a hold of which nodes were refused, of all nodes if none is named.
 func (r *room) undo(plan *structs.Plan, refused []state.RefusedNode) {
-	r.confirm(plan)
+	r.release(plan)
 	if r.capacity == nil {
 		return
 	}
