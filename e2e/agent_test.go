@@ -70,7 +70,7 @@ func newAgent(t *testing.T, home, name, host, extra string) *agent {
 name      = %q
 data_dir  = %q
 bind_addr = %q
-log_level = "DEBUG"
+log_level = "INFO"
 ports {
   http = %d
   rpc  = %d
