@@ -164,10 +164,11 @@ func (x *examination) overdue() command.Command {
 // deadline returns by when the group must make progress; a group that is done
 // or waits for a person has none.
 func (x *examination) deadline(name string, st *structs.DeploymentState) (time.Time, bool) {
-	if st.ProgressDeadline == 0 || st.HealthyAllocs >= st.DesiredTotal {
-		return time.Time{}, false
-	}
-	if awaitsPromotion(st) && x.groups[name] != nil && x.groups[name].canaries >= st.DesiredCanaries {
+	g := x.groups[name]
+	// The counter also holds what was healthy once and has failed since.
+	done := g == nil && st.HealthyAllocs >= st.DesiredTotal || g != nil && g.healthy >= st.DesiredTotal
+	waits := awaitsPromotion(st) && g != nil && g.canaries >= st.DesiredCanaries
+	if st.ProgressDeadline == 0 || done || waits {
 		return time.Time{}, false
 	}
 	by := st.RequireProgressBy
