@@ -41,6 +41,10 @@ type Memory interface {
 type Services interface {
 	Add(w service.Workload) []error
 	Remove(ctx context.Context, allocID, task string)
+	// Rest and Resume say that a task of the group is down for a restart, and
+	// up again.
+	Rest(allocID string)
+	Resume(allocID string)
 	Checks(allocID string) map[string]*structs.AllocCheckStatus
 }
 

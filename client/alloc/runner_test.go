@@ -53,6 +53,16 @@ func (o *offers) Remove(_ context.Context, _, task string) {
 	delete(o.now, task)
 }
 
+func (o *offers) Rest(string) { o.note("rest") }
+
+func (o *offers) Resume(string) { o.note("resume") }
+
+func (o *offers) note(what string) {
+	o.mu.Lock()
+	o.told = append(o.told, what)
+	o.mu.Unlock()
+}
+
 func (o *offers) Checks(string) map[string]*structs.AllocCheckStatus {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -240,7 +250,7 @@ func TestServicesComeUpWithTasksAndGoBeforeTheirEnd(t *testing.T) {
 	w.status(r, "complete")
 	w.offers.mu.Lock()
 	defer w.offers.mu.Unlock()
-	if got := strings.Join(w.offers.told, ", "); got != "add web, add , remove , remove web" {
+	if got := strings.Join(w.offers.told, ", "); got != "resume, add web, add , remove , rest, remove web" {
 		t.Errorf("told %s", got)
 	}
 }

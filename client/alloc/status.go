@@ -288,6 +288,7 @@ func (w *watcher) Up(_ context.Context, name string, env *taskenv.Env, network *
 	r.mu.Lock()
 	r.up[name] = running{env, network}
 	r.mu.Unlock()
+	r.host.Services.Resume(r.id)
 	r.offer(name)
 }
 
@@ -295,8 +296,12 @@ func (w *watcher) Up(_ context.Context, name string, env *taskenv.Env, network *
 func (w *watcher) Down(ctx context.Context, name string) {
 	r := (*Runner)(w)
 	r.mu.Lock()
+	_, was := r.up[name]
 	delete(r.up, name)
 	r.mu.Unlock()
+	if was {
+		r.host.Services.Rest(r.id)
+	}
 	r.host.Services.Remove(ctx, r.id, name)
 }
 

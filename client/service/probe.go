@@ -56,6 +56,7 @@ type probe struct {
 	ramp     time.Duration // zero once the check has succeeded, or the ramp is over
 	busy     bool
 	gone     bool // its workload was removed or replaced
+	resting  bool // its tasks are being restarted: failures don't count
 	failures int
 	armed    time.Time // failures count from here on
 }
@@ -184,6 +185,30 @@ func retire(probes []*probe) {
 	}
 }
 
+// Rest is told when a task of an allocation goes down: until Resume, failures
+// of the group's checks don't ask for a restart.
+func (m *Manager) Rest(allocID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.probes[key{allocID, ""}] {
+		p.resting, p.failures = true, 0
+	}
+}
+
+// Resume is told when the task is up again: the group's checks are probed as
+// if the group were new.
+func (m *Manager) Resume(allocID string) {
+	m.mu.Lock()
+	now := m.cfg.Clock.Now()
+	for _, p := range m.probes[key{allocID, ""}] {
+		p.resting, p.failures = false, 0
+		p.ramp, p.due = firstProbe, now
+		p.armed = now.Add(p.grace)
+	}
+	m.mu.Unlock()
+	poke(m.tick)
+}
+
 // takeDue returns the checks to probe now, marked as busy, and when the next
 // one is due.
 func (m *Manager) takeDue(now time.Time) (due []*probe, next time.Time) {
@@ -259,7 +284,7 @@ func (p *probe) schedule(now time.Time, ok bool) (restart bool) {
 		p.ramp, early = 0, false
 		p.due = now.Add(p.interval)
 	}
-	if ok || early || p.limit <= 0 || now.Before(p.armed) {
+	if ok || early || p.resting || p.limit <= 0 || now.Before(p.armed) {
 		return false
 	}
 	p.failures++

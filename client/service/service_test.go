@@ -373,6 +373,49 @@ func TestCheckRestartCountsFailuresInARow(t *testing.T) {
 	}
 }
 
+// While a task of the group is being restarted its checks fail, of course:
+// that must not ask for the next restart.
+func TestChecksOfAGroupRestWhileATaskIsDown(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := portOf(t, l.Addr().String())
+	grace := time.Duration(0)
+	restarts := make(chan string, 10)
+	w := workload("", port, nomad(check("tcp", func(c *structs.ServiceCheck) {
+		c.Interval = 10 * time.Millisecond
+		c.CheckRestart = &structs.CheckRestart{Limit: 2, Grace: &grace}
+	})))
+	w.Restart = func(_, reason string) { restarts <- reason }
+	m := run(t, Config{})
+	m.Add(w)
+	testx.Eventually(t, patience, "the check succeeds", func() bool { return only(t, m).Status == StatusSuccess })
+	m.Rest("a1")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	failed := func() int {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		p := m.probes[key{"a1", ""}][0]
+		if p.result.Status == StatusFailure {
+			return p.failures
+		}
+		return -1
+	}
+	testx.Eventually(t, patience, "the check fails", func() bool { return failed() == 0 })
+	if len(restarts) > 0 {
+		t.Fatalf("a restart was asked for: %s", <-restarts)
+	}
+	m.Resume("a1")
+	select {
+	case <-restarts:
+	case <-time.After(patience):
+		t.Fatal("the checks don't count any more")
+	}
+}
+
 func TestScheduleOfProbes(t *testing.T) {
 	now := time.Unix(0, 0)
 	p := &probe{interval: time.Second, ramp: firstProbe, limit: 2, armed: now}

@@ -248,12 +248,12 @@ func (r *Runner) Kill(k Kill) {
 	r.poke()
 }
 
-// Restart ends a running task and starts it again; one that waits for its next
-// start is started at once. A failing check counts
+// Restart ends a running task and starts it again. One that waits for its
+// next start is started at once if a person asks. A failing check counts
 // against the restart policy; a person's wish doesn't.
 func (r *Runner) Restart(cause Cause, reason string) error {
 	r.mu.Lock()
-	if r.phase != PhaseRunning && r.phase != PhaseBackoff {
+	if r.phase != PhaseRunning && (r.phase != PhaseBackoff || cause != CauseUser) {
 		phase := r.phase
 		r.mu.Unlock()
 		return fmt.Errorf("restart task %q: %w (%s)", r.name, ErrNotRunning, phase)
