@@ -30,20 +30,20 @@ const (
 
 // checkLimits refuses a text that is too large, too deep or too dense for the
 // parser, which is recursive and in places quadratic.
-func (r *report) checkLimits(file string, src []byte) bool {
+func (r *report) checkLimits(file string, src []byte) (hclsyntax.Tokens, bool) {
 	const smaller = "Read large texts with file(), or split the job."
 	if len(src) > MaxInputBytes {
 		r.whole(file, smaller, "the file has %d bytes, more than the limit of %d", len(src), MaxInputBytes)
-		return false
+		return nil, false
 	}
 	if n := countWords(src); n > maxWords {
 		r.whole(file, smaller, "the file has more than %d words", maxWords)
-		return false
+		return nil, false
 	}
 	tokens, _ := hclsyntax.LexConfig(src, file, hcl.InitialPos) // the parser tells its errors
 	if len(tokens) > MaxTokens {
 		r.whole(file, smaller, "the file has %d tokens, more than the limit of %d", len(tokens), MaxTokens)
-		return false
+		return nil, false
 	}
 	depth, run, runBytes, melding := 0, 0, 0, 0
 	for _, t := range tokens {
@@ -52,7 +52,7 @@ func (r *report) checkLimits(file string, src []byte) bool {
 			hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
 			if depth++; depth > MaxNesting {
 				r.fault(t.Range, "", "nested deeper than %d levels", MaxNesting)
-				return false
+				return nil, false
 			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
 			depth--
@@ -65,10 +65,10 @@ func (r *report) checkLimits(file string, src []byte) bool {
 		runBytes += len(t.Bytes)
 		if melding += runBytes; run > 1 && melding > maxMelding {
 			r.fault(t.Range, smaller, "this text has too many lines")
-			return false
+			return nil, false
 		}
 	}
-	return true
+	return tokens, true
 }
 
 // countWords counts words and signs: an upper bound of the tokens.

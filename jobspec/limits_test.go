@@ -3,10 +3,13 @@ package jobspec
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
 // within a job, so that expressions are evaluated
@@ -122,10 +125,16 @@ func TestLargeButOrdinaryIsFine(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(Example(true)), []byte("count = 3"))
 	f.Add([]byte(Example(false)), []byte(`{"count": 2}`))
-	for _, text := range hostile() {
-		if len(text) < 10_000 {
-			f.Add([]byte(text), []byte("x = 1"))
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range cases {
+		archive, err := txtar.ParseFile(name)
+		if err != nil {
+			f.Fatal(err)
 		}
+		f.Add([]byte(section(archive, "job.hcl")), []byte(section(archive, "values.hcl")))
 	}
 	f.Fuzz(func(t *testing.T, src, values []byte) {
 		job, diags := Parse(Input{Source: src, VarFiles: []File{{"v.hcl", values}, {"v.json", values}}, Strict: len(src)%2 == 0})
@@ -138,6 +147,6 @@ func FuzzParse(f *testing.F) {
 			job.ImplyConstraints()
 			_ = job.Validate()
 		}
-		ParseJSON("", src)
+		_, _ = ParseJSON("", src)
 	})
 }

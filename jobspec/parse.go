@@ -45,16 +45,19 @@ func Parse(in Input) (*structs.Job, Diagnostics) {
 	}
 	r := newReport()
 	r.sources[in.Filename] = string(in.Source)
-	if !r.checkLimits(in.Filename, in.Source) {
+	tokens, ok := r.checkLimits(in.Filename, in.Source)
+	if !ok {
 		return nil, r.finish()
 	}
-	file, diags := hclsyntax.ParseConfig(in.Source, in.Filename, hcl.InitialPos)
+	text, names := unquote(in.Source, tokens)
+	file, diags := hclsyntax.ParseConfig(text, in.Filename, hcl.InitialPos)
 	if file == nil {
 		r.library(diags)
 		return nil, r.finish()
 	}
 	body := file.Body.(*hclsyntax.Body)
 	r.bodies[in.Filename] = body
+	restore(body, names)
 	if r.syntax(diags) {
 		// What follows a broken line is guesswork; so would be its faults.
 		return nil, r.finish()

@@ -142,7 +142,7 @@ func (in *inputs) assignText(v *variable, text, source string) {
 		return
 	}
 	in.report.sources[source] = text
-	if !in.report.checkLimits(source, []byte(text)) {
+	if _, ok := in.report.checkLimits(source, []byte(text)); !ok {
 		v.value = cty.DynamicVal
 		return
 	}
@@ -186,7 +186,7 @@ func (in *inputs) give(input Input) {
 
 func (in *inputs) giveFile(f File, strict bool) {
 	in.report.sources[f.Name] = string(f.Source)
-	if !in.report.checkLimits(f.Name, f.Source) {
+	if _, ok := in.report.checkLimits(f.Name, f.Source); !ok {
 		return
 	}
 	var file *hcl.File
