@@ -60,15 +60,20 @@ func verbs(s term.Streams) []*cli.Command {
 		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
 		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
 	}
-	for _, group := range all {
-		if len(group.Commands) > 0 && group.Action == nil {
-			group.Action = bareGroup
-		}
-	}
+	answerBareGroups(all)
 	for _, aliases := range [][]*cli.Command{job.Aliases(s), alloc.Aliases(s), node.Aliases(s), eval.Aliases(s), server.Aliases(s)} {
 		all = append(all, aliases...)
 	}
 	return all
+}
+
+func answerBareGroups(all []*cli.Command) {
+	for _, group := range all {
+		if len(group.Commands) > 0 && group.Action == nil {
+			group.Action = bareGroup
+		}
+		answerBareGroups(group.Commands)
+	}
 }
 
 // bareGroup answers a group without a verb, or with one it doesn't have.

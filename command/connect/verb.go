@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -23,6 +24,9 @@ type Verb struct {
 	// StopAtArg ends flag parsing at the second argument: what follows belongs
 	// to another program.
 	StopAtArg int
+	// ErrorCode is the exit code of wrong use and of errors of the client; 1
+	// if not set.
+	ErrorCode int
 	// Do performs the verb.
 	Do func(context.Context, *Call) error
 }
@@ -43,15 +47,15 @@ func (v Verb) Command(s term.Streams) *cli.Command {
 		Name: v.Name, Aliases: v.Aliases, Usage: v.Usage, Description: v.Help, ArgsUsage: strings.Join(v.Args, " "),
 		Flags: Flags(v.Flags...),
 		OnUsageError: func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-			return usageError(cmd, err.Error())
+			return v.wrongUse(cmd, err.Error())
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if text := v.wrongArgs(cmd.Args().Len()); text != "" {
-				return usageError(cmd, text)
+				return v.wrongUse(cmd, text)
 			}
 			client, err := Client(cmd, s)
 			if err != nil {
-				return term.Fail("Error initializing client: %v", err)
+				return v.fail(fmt.Sprintf("Error initializing client: %v", err))
 			}
 			return v.Do(ctx, &Call{Command: cmd, Streams: s, Client: client})
 		},
@@ -85,6 +89,10 @@ func (v Verb) wrongArgs(n int) string {
 	}
 }
 
-func usageError(cmd *cli.Command, text string) error {
-	return term.Fail("%s\nFor additional help try '%s -help'", text, cmd.FullName())
+func (v Verb) wrongUse(cmd *cli.Command, text string) error {
+	return v.fail(fmt.Sprintf("%s\nFor additional help try '%s -help'", text, cmd.FullName()))
+}
+
+func (v Verb) fail(text string) error {
+	return &term.Exit{Code: max(1, v.ErrorCode), Text: text}
 }

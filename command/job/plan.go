@@ -24,7 +24,7 @@ const (
 
 func planVerb() connect.Verb {
 	return connect.Verb{
-		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or ->"},
+		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or ->"}, ErrorCode: planError,
 		Help: "Exit code 0: nothing would be created or destroyed. 1: something would. 255: an error.",
 		Flags: append(sourceFlags(),
 			&cli.BoolFlag{Name: "diff", Usage: "show what changes", Value: true},

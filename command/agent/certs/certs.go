@@ -32,6 +32,9 @@ func Command(s term.Streams) *cli.Command {
 	}}
 }
 
+// kindTitles are the kinds of certificates as people write them.
+var kindTitles = map[string]string{"server": "Server", "client": "Client", "cli": "Cli"}
+
 func caCreate(s term.Streams) *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "make a certificate authority: #DOMAIN#-agent-ca.pem and its key",
@@ -117,7 +120,7 @@ func createCert(cmd *cli.Command, s term.Streams) error {
 	if err := save(base+".pem", base+"-key.pem", pair); err != nil {
 		return err
 	}
-	s.Printf("==> Certificate saved to %s.pem\n==> Certificate key saved to %s-key.pem\n", base, base)
+	s.Printf("==> %[1]s Certificate saved to %[2]s.pem\n==> %[1]s Certificate key saved to %[2]s-key.pem\n", kindTitles[kind], base)
 	return nil
 }
 
