@@ -113,7 +113,7 @@ func (s *Session) connect(ctx context.Context, addr string) (*connection, error)
 func (s *Session) become(c *connection) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current, s.failures = c, 0
+	s.current, s.failing = c, time.Time{}
 	close(s.changed)
 	s.changed = make(chan struct{})
 }

@@ -41,15 +41,15 @@ type Session struct {
 	log   *slog.Logger
 	jobs  *jobCache
 
-	mu       sync.Mutex // guards what follows
-	rng      *rand.Rand
-	caller   Caller
-	handler  http.Handler
-	servers  []string
-	current  *connection   // nil while there is none
-	changed  chan struct{} // closed when current changes
-	contact  time.Time
-	failures int // calls in a row that current did not answer
+	mu      sync.Mutex // guards what follows
+	rng     *rand.Rand
+	caller  Caller
+	handler http.Handler
+	servers []string
+	current *connection   // nil while there is none
+	changed chan struct{} // closed when current changes
+	contact time.Time
+	failing time.Time // since when current has answered no call; zero if it has
 }
 
 // NewSession returns a session that connects once Run runs.
@@ -182,8 +182,13 @@ func (s *Session) LookupServices(ctx context.Context, namespace, name string) ([
 	return out, err
 }
 
-// attempt is how long one server may take to answer.
-const attempt = 15 * time.Second
+const (
+	// attempt is how long one server may take to answer.
+	attempt = 15 * time.Second
+	// patience is how long a server may answer nothing before another is
+	// tried. An election, during which no server can help, takes less.
+	patience = 6 * time.Second
+)
 
 // call makes one call, with whichever server answers, until ctx ends.
 func (s *Session) call(ctx context.Context, what string, f func(context.Context, *connection) error) error {
@@ -213,14 +218,18 @@ func (s *Session) call(ctx context.Context, what string, f func(context.Context,
 func (s *Session) answered(c *connection, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := s.clock.Now()
 	if err == nil || !passing(err) {
-		s.contact, s.failures = s.clock.Now(), 0
+		s.contact, s.failing = now, time.Time{}
 		return
 	}
 	if c != s.current {
 		return
 	}
-	if s.failures++; s.failures >= 5 {
+	if s.failing.IsZero() {
+		s.failing = now
+	}
+	if now.Sub(s.failing) >= patience {
 		s.log.Info("the server doesn't answer, trying another", logx.KeyAddr, c.addr, logx.KeyError, err)
 		_ = c.peer.Close() // Run notices
 	}

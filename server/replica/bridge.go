@@ -12,20 +12,24 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 )
 
-// bridge lets the library log into ours. It speaks louder than its users need:
-// what it calls information is detail, and a lost election is no warning.
-func bridge(log *slog.Logger) hclog.Logger {
+// bridge lets the library log into ours, each level less the steps given. It
+// speaks louder than its users need: what it calls information is detail, a
+// lost election is no warning, and a connection that ends is no error.
+func bridge(log *slog.Logger, steps int) hclog.Logger {
 	quiet := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Off, Output: io.Discard})
-	quiet.RegisterSink(sink{log.With(logx.KeyRoom, "raft")})
+	quiet.RegisterSink(sink{log.With(logx.KeyRoom, "raft"), steps})
 	return quiet
 }
 
-type sink struct{ log *slog.Logger }
+type sink struct {
+	log   *slog.Logger
+	steps int
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	ctx := context.Background()
-	at := levelOf(level)
+	at := levelOf(level - hclog.Level(s.steps))
 	if !s.log.Enabled(ctx, at) {
 		return
 	}
@@ -47,10 +51,12 @@ func said(v any) any {
 func levelOf(l hclog.Level) slog.Level {
 	switch l {
 	case hclog.Error:
-		return slog.LevelWarn
+		return slog.LevelError
 	case hclog.Warn:
-		return slog.LevelInfo
+		return slog.LevelWarn
 	case hclog.Info:
+		return slog.LevelInfo
+	case hclog.Debug:
 		return slog.LevelDebug
 	}
 	return logx.LevelTrace

@@ -70,7 +70,8 @@ func (r *Replica) RemoveServer(ctx context.Context, id string) error {
 	return nil
 }
 
-// Configuration returns the latest configuration and its index.
+// Configuration returns the latest configuration, and the index of the last
+// one that was committed.
 func (r *Replica) Configuration() ([]Server, uint64, error) {
 	future := r.raft.GetConfiguration()
 	if err := future.Error(); err != nil {
@@ -80,7 +81,7 @@ func (r *Replica) Configuration() ([]Server, uint64, error) {
 	for _, s := range future.Configuration().Servers {
 		out = append(out, Server{ID: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter})
 	}
-	return out, future.Index(), nil
+	return out, r.machine.configured.Load(), nil
 }
 
 // TransferLeadership hands leadership to another server, to the one named or,

@@ -86,6 +86,7 @@ type Replica struct {
 	log   *slog.Logger
 
 	raft     *raft.Raft
+	machine  *machine
 	trans    *raft.NetworkTransport
 	layer    *streamLayer
 	disk     *diskLog
@@ -108,7 +109,7 @@ type Replica struct {
 func Open(cfg Config) (*Replica, error) {
 	cfg = cfg.withDefaults()
 	r := &Replica{
-		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
+		cfg: cfg, clock: cfg.Clock, log: cfg.Logger, machine: &machine{fsm: cfg.FSM},
 		failed: make(chan error, 1), leadership: make(chan bool),
 	}
 	if err := r.openDisk(); err != nil {

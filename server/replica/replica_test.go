@@ -119,9 +119,9 @@ func TestLateServerIsBroughtUp(t *testing.T) {
 	if err := late.rep.RemoveServer(t.Context(), "s0"); err != nil {
 		t.Fatal(err)
 	}
-	servers, _, err := late.rep.Configuration()
-	if err != nil || len(servers) != 1 || servers[0].ID != "s1" {
-		t.Errorf("configuration %v, error %v", servers, err)
+	servers, index, err := late.rep.Configuration()
+	if err != nil || len(servers) != 1 || servers[0].ID != "s1" || index <= uint64(len(want)) {
+		t.Errorf("configuration %v at %d, error %v", servers, index, err)
 	}
 }
 

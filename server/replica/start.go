@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,17 +49,18 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// raftConfig chooses the timeouts. A lost leader is noticed after 0.8 to 1.6
-// seconds, and the first of two followers is what counts, so writes resume
-// well within two.
+// raftConfig chooses the timeouts. A lost leader is noticed after one to two
+// seconds, and the first of two followers is what counts, so writes usually
+// resume within one and a half. Less would make a busy machine lose leaders
+// that are alive.
 func (c Config) raftConfig(logger hclog.Logger, notify chan<- bool) *raft.Config {
 	conf := raft.DefaultConfig()
 	conf.LocalID = raft.ServerID(c.ID)
 	conf.Logger = logger
 	conf.NotifyCh = notify
-	conf.HeartbeatTimeout = 800 * time.Millisecond
-	conf.ElectionTimeout = 800 * time.Millisecond
-	conf.LeaderLeaseTimeout = 500 * time.Millisecond
+	conf.HeartbeatTimeout = time.Second
+	conf.ElectionTimeout = time.Second
+	conf.LeaderLeaseTimeout = 800 * time.Millisecond
 	conf.CommitTimeout = 25 * time.Millisecond
 	if c.Dev {
 		conf.HeartbeatTimeout = 50 * time.Millisecond
@@ -79,19 +81,22 @@ func (c Config) raftConfig(logger hclog.Logger, notify chan<- bool) *raft.Config
 }
 
 func (r *Replica) startRaft() error {
-	logger := bridge(r.log)
+	logger := bridge(r.log, 1)
 	notify := make(chan bool, 1)
 	r.layer = newStreamLayer(r.cfg.Listener, r.cfg.Addr, r.cfg.Dial)
 	r.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: r.layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: logger,
+		Stream: r.layer, MaxPool: 3, Timeout: 10 * time.Second, Logger: bridge(r.log, 2),
 	})
 	logs, err := raft.NewLogCache(cachedEntries, r.disk)
 	if err != nil {
 		return err
 	}
-	r.raft, err = raft.NewRaft(r.cfg.raftConfig(logger, notify), &machine{fsm: r.cfg.FSM}, logs, r.stable, r.snaps, r.trans)
+	r.raft, err = raft.NewRaft(r.cfg.raftConfig(logger, notify), r.machine, logs, r.stable, r.snaps, r.trans)
 	if err != nil {
 		return errors.Join(err, r.trans.Close())
+	}
+	if list, err := r.snaps.List(); err == nil && len(list) > 0 {
+		r.machine.configured.CompareAndSwap(0, list[0].ConfigurationIndex)
 	}
 	r.group = loop.New(context.Background())
 	r.group.Go("relay leadership", func(ctx context.Context) error {
@@ -131,7 +136,7 @@ func (r *Replica) openDisk() error {
 	if err := r.lockDir(dir); err != nil {
 		return err
 	}
-	logger := bridge(r.log)
+	logger := bridge(r.log, 1)
 	var err error
 	if r.disk, err = openDiskLog(dir, r.cfg.SegmentSize, logger, r.fail); err != nil {
 		return err
@@ -178,8 +183,15 @@ func (r *Replica) closeDisk() error {
 	return errors.Join(errs...)
 }
 
-// machine is an FSM as the library wants it.
-type machine struct{ fsm FSM }
+// machine is an FSM as the library wants it. It also remembers where Raft's
+// configuration stands in the log, which the library doesn't tell.
+type machine struct {
+	fsm        FSM
+	configured atomic.Uint64
+}
+
+// StoreConfiguration implements raft.ConfigurationStore.
+func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) { m.configured.Store(index) }
 
 // Apply implements raft.FSM.
 func (m *machine) Apply(l *raft.Log) any { return m.fsm.Apply(l.Index, l.Data) }
