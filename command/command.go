@@ -22,7 +22,7 @@ var version = "dev"
 
 // Main runs the command line and returns the process's exit code.
 func Main(ctx context.Context, args []string, s term.Streams) int {
-	err := tree(s).Run(ctx, args)
+	err := Tree(s).Run(ctx, args)
 	var exit cli.ExitCoder
 	switch {
 	case err == nil:

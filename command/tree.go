@@ -21,8 +21,8 @@ import (
 	"github.com/steppe-run/steppe/command/term"
 )
 
-// tree is every command there is.
-func tree(s term.Streams) *cli.Command {
+// Tree is every command there is.
+func Tree(s term.Streams) *cli.Command {
 	return &cli.Command{
 		Name:                          "steppe",
 		Usage:                         "run jobs and services on a group of machines",
