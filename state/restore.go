@@ -12,10 +12,12 @@ import (
 // restore reads what persist wrote. Indexes and counts are made anew.
 func restore(r io.Reader) (*tables, error) {
 	b := &restoring{tables: newTables(), in: &sectionReader{r: bufio.NewReaderSize(r, 1<<16)}}
+	b.allocs = b.allocs.Begin()
 	b.pools, b.namespaces = newTable[structs.NodePool](), newTable[structs.Namespace]()
 	if err := b.read(); err != nil {
 		return nil, fmt.Errorf("restore state: %w", errors.Join(ErrBadSnapshot, err))
 	}
+	b.allocs.Finish()
 	for key, s := range b.counts {
 		b.stats.Set(item[jobStats]{a: key.Namespace, b: key.ID, v: s})
 	}

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"hash/crc32"
+	"os"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -15,6 +18,8 @@ import (
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
+
+var update = flag.Bool("update", false, "write golden files that are missing")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -354,4 +359,42 @@ func FuzzRestore(f *testing.F) {
 			t.Errorf("another error: %v", err)
 		}
 	})
+}
+
+// A snapshot that version 1 wrote must be restored for ever. It is written only
+// if it isn't there.
+func TestGoldenSnapshot(t *testing.T) {
+	const path = "testdata/v1/snapshot"
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) && *update {
+		var data bytes.Buffer
+		if err := sample(t).store.Persist(&data); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("run go test ./state -update once: %v", err)
+	}
+	store := New(Options{})
+	if err := store.Restore(bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	s, want := store.Snapshot(), sample(t).snap()
+	if wrong := violations(s, nil); len(wrong) > 0 {
+		t.Error(wrong)
+	}
+	equal(t, "index", s.Index(), want.Index())
+	equal(t, "jobs", len(slices.Collect(s.Jobs("*", ""))), 2)
+	equal(t, "versions", len(s.JobVersions("default", "cron/periodic-1")), len(want.JobVersions("default", "cron/periodic-1")))
+	equal(t, "summary", s.JobSummary("default", "cron/periodic-1"), want.JobSummary("default", "cron/periodic-1"))
+	equal(t, "submission", s.JobSubmission("default", "cron", 0), want.JobSubmission("default", "cron", 0))
+	equal(t, "scaling", s.ScalingEvents("default", "cron"), want.ScalingEvents("default", "cron"))
+	equal(t, "configuration", s.SchedulerConfig(), want.SchedulerConfig())
+	equal(t, "pool", s.NodePool("gpu"), want.NodePool("gpu"))
+	equal(t, "namespace", s.Namespace("team"), want.Namespace("team"))
+	equal(t, "allocations", len(slices.Collect(s.Allocs("*", ""))), len(slices.Collect(want.Allocs("*", ""))))
+	equal(t, "services", len(slices.Collect(s.ServicesByName("default", "api"))), 1)
 }

@@ -143,6 +143,7 @@ func newTables() *tables {
 			PreemptionConfig:   structs.PreemptionConfig{SystemSchedulerEnabled: true},
 		},
 	}
+	t.allocs.Finish()
 	t.namespaces.Set(item[structs.Namespace]{b: structs.DefaultNamespace, v: &structs.Namespace{
 		Name: structs.DefaultNamespace, Description: "Default shared namespace",
 	}})

@@ -28,7 +28,13 @@ type Table struct {
 	byDeployment cow.Tree[entry]
 	uses         cow.Tree[useSlot]
 
-	moved map[uint64]bool // batches with rows updated in place since Begin
+	moved map[uint64]bool   // batches with rows updated in place since Begin
+	hot   map[string]hotUse // uses looked at since Begin; Finish stores those changed
+}
+
+type hotUse struct {
+	use   *Use // nil: the node has no allocations
+	owned bool // may be changed
 }
 
 type tree = cow.Tree[entry]
@@ -69,7 +75,7 @@ func (e entry) compare(o entry) int {
 // than the batch's own.
 type link struct{ eval, deployment string }
 
-// New returns an empty table.
+// New returns an empty table, to be changed.
 func New() *Table {
 	less := func(a, b entry) bool { return a.compare(b) < 0 }
 	return &Table{
@@ -79,6 +85,7 @@ func New() *Table {
 		byEval:       cow.New(less),
 		byDeployment: cow.New(less),
 		uses:         cow.New(func(a, b useSlot) bool { return a.id < b.id }),
+		hot:          map[string]hotUse{},
 	}
 }
 
@@ -93,11 +100,22 @@ func (t *Table) Begin() *Table {
 	next.byEval.Share()
 	next.byDeployment.Share()
 	next.uses.Share()
+	next.hot = map[string]hotUse{}
 	return &next
 }
 
-// Finish brings the lists up to date after rows were updated in place.
+// Finish brings the lists up to date.
 func (t *Table) Finish() {
+	for id, h := range t.hot {
+		switch {
+		case !h.owned:
+		case len(h.use.refs) == 0:
+			t.uses.Delete(useSlot{id: id})
+		default:
+			t.uses.Set(useSlot{id, h.use})
+		}
+	}
+	t.hot = nil
 	for _, seq := range sortedKeys(t.moved) {
 		if b := t.batch(seq); b != nil {
 			t.relink(b)
@@ -125,6 +143,7 @@ func (t *Table) Add(seed ids.Seed, first uint32, shared *Shared, rows []Row) ([]
 	for i := range uint32(b.size) {
 		if r := b.row(i); r.Node != nil {
 			u := t.writableUse(r.Node)
+			u.Node = r.Node
 			u.refs = append(u.refs, Ref{b.seq, i})
 			if r.uses() {
 				u.add(b.sharedOf(r), r.Placed)
@@ -213,9 +232,6 @@ func (t *Table) unlist(nodeID string, gone map[Ref]bool) {
 		}
 	}
 	u.refs = kept
-	if len(kept) == 0 {
-		t.uses.Delete(useSlot{id: nodeID})
-	}
 }
 
 // drop removes a batch without allocations.
@@ -276,7 +292,13 @@ func (t *Table) writableBatch(seq uint64) *Batch {
 
 // Use returns what allocations use of a node, nil if the node has none.
 func (t *Table) Use(nodeID string) *Use {
+	if h, ok := t.hot[nodeID]; ok {
+		return h.use
+	}
 	s, _ := t.uses.Get(useSlot{id: nodeID})
+	if t.hot != nil { // being changed, so only one goroutine looks
+		t.hot[nodeID] = hotUse{use: s.use}
+	}
 	return s.use
 }
 
@@ -284,13 +306,13 @@ func (t *Table) writableUse(n *Node) *Use {
 	u := t.Use(n.ID)
 	switch {
 	case u == nil:
-		u = &Use{Node: n, gen: t.gen}
-	case u.gen == t.gen:
+		u = &Use{Node: n}
+	case t.hot[n.ID].owned:
 		return u
 	default:
-		u = u.writable(t.gen)
+		u = u.writable()
 	}
-	t.uses.Set(useSlot{n.ID, u})
+	t.hot[n.ID] = hotUse{u, true}
 	return u
 }
 

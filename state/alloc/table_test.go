@@ -122,6 +122,7 @@ func TestRemovedBatchesLeaveNothing(t *testing.T) {
 	row.Over = &over
 	table.Set(views[3].Ref(), row)
 	table.Finish()
+	table = table.Begin()
 	if n := len(slices.Collect(table.ByEval("e2"))); n != 1 {
 		t.Fatalf("%d moved to the other evaluation", n)
 	}
@@ -130,6 +131,7 @@ func TestRemovedBatchesLeaveNothing(t *testing.T) {
 		refs = append(refs, v.Ref())
 	}
 	table.Remove(append(refs, refs[0]))
+	table.Finish()
 	for name, n := range map[string]int{
 		"batches": table.batches.Len(), "seeds": table.bySeed.Len(), "jobs": table.byJob.Len(),
 		"evals": table.byEval.Len(), "deployments": table.byDeployment.Len(), "uses": table.uses.Len(), "count": table.Count(),

@@ -17,7 +17,6 @@ type Use struct {
 	refs    []Ref // all allocations, terminal ones too
 	ports   []hostPort
 	devices []string
-	gen     uint64
 	// The lists are shared with older versions until they are first changed.
 	ownsPorts, ownsDevices bool
 }
@@ -33,9 +32,9 @@ func (p hostPort) compare(o hostPort) int {
 	return cmp.Or(cmp.Compare(p.port, o.port), cmp.Compare(p.ip, o.ip))
 }
 
-func (u *Use) writable(gen uint64) *Use {
+func (u *Use) writable() *Use {
 	next := *u
-	next.gen, next.ownsPorts, next.ownsDevices = gen, false, false
+	next.ownsPorts, next.ownsDevices = false, false
 	return &next
 }
 
