@@ -151,7 +151,7 @@ func (a *agent) cleanup() {
 		case <-timer.C:
 			a.t.Errorf("agent %s had to be killed", a.name)
 			_ = a.cmd.Process.Kill() // as above
-			_ = <-a.exited // as above
+			_ = <-a.exited           // as above
 		}
 		timer.Stop()
 	}
