@@ -37,6 +37,9 @@ func TestCases(t *testing.T) {
 			if job == nil != diags.HasErrors() {
 				t.Errorf("job is %v, but HasErrors says %v", job, diags.HasErrors())
 			}
+			if job != nil && strings.Contains(string(archive.Comment), "check") {
+				diags = append(diags, Check(input, job)...)
+			}
 			got := map[string]string{"diagnostics": diags.Error()}
 			if len(diags) > 0 {
 				got["diagnostics"] += "\n"

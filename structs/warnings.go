@@ -8,6 +8,15 @@ import (
 // Warnings returns what is allowed but probably not meant, as texts. The job
 // is canonical.
 func (j *Job) Warnings() []string {
+	var out []string
+	for _, w := range j.WarningFaults() {
+		out = append(out, w.String())
+	}
+	return out
+}
+
+// WarningFaults returns what Warnings does, with the places apart.
+func (j *Job) WarningFaults() []Fault {
 	f := newFaults()
 	if p := j.Periodic; p != nil && Value(p.Spec) != "" {
 		f.in("periodic > cron").add("is deprecated, use crons with a list")
@@ -24,11 +33,7 @@ func (j *Job) Warnings() []string {
 	}
 	f.check(auto == 0 || auto == canaries,
 		"auto_promote must be true for all groups with canaries, else none is promoted by itself")
-	out := make([]string, 0, len(*f.list))
-	for _, w := range *f.list {
-		out = append(out, w.String())
-	}
-	return out
+	return *f.list
 }
 
 func (g *TaskGroup) warn(f faults) {

@@ -1,0 +1,152 @@
+package jobspec
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Check validates a job that Parse made of the same input, and says where in
+// the file each fault and warning stands. The job itself stays as written.
+func Check(in Input, job *structs.Job) Diagnostics {
+	if in.Filename == "" {
+		in.Filename = "job.hcl"
+	}
+	canonical := job.Clone()
+	canonical.Canonicalize()
+	r := newReport()
+	r.sources[in.Filename] = string(in.Source)
+	l := &locator{report: r, body: jobBody(r, in)}
+	var invalid *structs.ValidationError
+	if err := canonical.Validate(); errors.As(err, &invalid) {
+		for _, f := range invalid.Faults {
+			l.tell(SeverityError, f.Path, f.Text)
+		}
+	}
+	for _, w := range canonical.WarningFaults() {
+		l.tell(SeverityWarning, w.Path, w.Text)
+	}
+	return r.finish()
+}
+
+// locator finds the places that faults are about.
+type locator struct {
+	report *report
+	body   *hclsyntax.Block // the job
+}
+
+// jobBody parses the file once more; nil if it isn't HCL.
+func jobBody(r *report, in Input) *hclsyntax.Block {
+	tokens, ok := r.checkLimits(in.Filename, in.Source)
+	if !ok {
+		return nil
+	}
+	text, names := unquote(in.Source, tokens)
+	file, _ := hclsyntax.ParseConfig(text, in.Filename, hcl.InitialPos) // Parse told of errors
+	if file == nil {
+		return nil
+	}
+	body := file.Body.(*hclsyntax.Body)
+	restore(body, names)
+	r.bodies[in.Filename] = body
+	for _, b := range body.Blocks {
+		if b.Type == "job" {
+			return b
+		}
+	}
+	return nil
+}
+
+func (l *locator) tell(severity Severity, path, text string) {
+	d := Diagnostic{Severity: severity, Summary: strings.TrimPrefix(path+": "+text, ": ")}
+	if l.body == nil {
+		l.report.add(d)
+		return
+	}
+	at, rest := l.find(path)
+	d.Summary = strings.TrimPrefix(rest+": "+text, ": ")
+	l.report.place(at, d)
+}
+
+// find follows a path such as `group "web" > network > mode` as far as the
+// file has it. rest is what the place doesn't show: the part of the path that
+// the file lacks, or its last word.
+func (l *locator) find(path string) (at hcl.Range, rest string) {
+	block := l.body
+	if path == "" {
+		return block.DefRange(), ""
+	}
+	steps := strings.Split(path, " > ")
+	for i, step := range steps {
+		if a := block.Body.Attributes[step]; a != nil && i == len(steps)-1 {
+			return a.SrcRange, step
+		}
+		inner := findBlock(block.Body, step)
+		if inner == nil {
+			return block.DefRange(), strings.Join(steps[i:], " > ")
+		}
+		block = inner
+	}
+	if last := steps[len(steps)-1]; isWord(last) {
+		return block.DefRange(), last
+	}
+	return block.DefRange(), ""
+}
+
+// stepParts are the parts of a step of a path: a word, and perhaps a name or a number from 1.
+var stepParts = regexp.MustCompile(`^([a-z_]+)(?: (".*"|[0-9]+))?$`)
+
+func isWord(step string) bool {
+	m := stepParts.FindStringSubmatch(step)
+	return m != nil && m[2] == ""
+}
+
+func findBlock(body *hclsyntax.Body, step string) *hclsyntax.Block {
+	m := stepParts.FindStringSubmatch(step)
+	if m == nil {
+		return nil
+	}
+	number, err := strconv.Atoi(m[2])
+	if err != nil {
+		number = 1
+	}
+	name, _ := strconv.Unquote(m[2])
+	var same []*hclsyntax.Block
+	for _, b := range body.Blocks {
+		if b.Type != m[1] {
+			continue
+		}
+		same = append(same, b)
+		if name != "" && nameOf(b) == name {
+			return b
+		}
+	}
+	labelled := len(same) > 0 && len(same[0].Labels) > 0
+	if number > len(same) || name != "" && labelled || name != "" && len(same) > 1 {
+		return nil
+	}
+	return same[number-1]
+}
+
+// nameOf is what a block is called in paths: its label, or the attribute that
+// names it.
+func nameOf(b *hclsyntax.Block) string {
+	if len(b.Labels) > 0 {
+		return b.Labels[0]
+	}
+	for _, word := range []string{"name", "volume"} {
+		if a := b.Body.Attributes[word]; a != nil {
+			if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+				return v.AsString()
+			}
+		}
+	}
+	return ""
+}
