@@ -133,12 +133,7 @@ func addresses(a *structs.Allocation) string {
 	if a.AllocatedResources == nil || len(a.AllocatedResources.Shared.Ports) == 0 {
 		return ""
 	}
-	dynamic := map[string]bool{}
-	for _, n := range a.AllocatedResources.Shared.Networks {
-		for _, p := range n.DynamicPorts {
-			dynamic[p.Label] = true
-		}
-	}
+	dynamic := dynamicPorts(a)
 	var rows [][]string
 	for _, p := range a.AllocatedResources.Shared.Ports {
 		address := fmt.Sprintf("%s:%d", p.HostIP, p.Value)
@@ -152,6 +147,24 @@ func addresses(a *structs.Allocation) string {
 		rows = append(rows, []string{"*" + p.Label, yes, address})
 	}
 	return view.Table([]string{"Label", "Dynamic", "Address"}, rows)
+}
+
+// dynamicPorts are the labels of ports that the scheduler chose: the group
+// asked for them by label only.
+func dynamicPorts(a *structs.Allocation) map[string]bool {
+	networks := a.AllocatedResources.Shared.Networks
+	if a.Job != nil {
+		if group := a.Job.LookupTaskGroup(a.TaskGroup); group != nil {
+			networks = append(networks[:len(networks):len(networks)], group.Networks...)
+		}
+	}
+	dynamic := map[string]bool{}
+	for _, n := range networks {
+		for _, p := range n.DynamicPorts {
+			dynamic[p.Label] = true
+		}
+	}
+	return dynamic
 }
 
 func checkTable(checks map[string]*structs.AllocCheckStatus) string {

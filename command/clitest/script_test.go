@@ -33,9 +33,7 @@ func TestScripts(t *testing.T) {
 		}
 	})
 	testscript.Run(t, testscript.Params{
-		Dir:                filepath.Join("testdata", "script"),
-		RequireUniqueNames: true,
-		ContinueOnError:    true,
+		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("STEPPE_ADDR", shared.address)

@@ -178,15 +178,18 @@ func evalTable(evals []*structs.Evaluation, verbose bool) string {
 	return view.Table([]string{"ID", "Priority", "Triggered By", "Status", "Placement Failures"}, rows)
 }
 
-// placementFailures tells what the newest blocked evaluation waits for.
+// placementFailures tells what a blocked evaluation waits for. The reasons
+// stand in the evaluation that found them, the newest one that has any.
 func placementFailures(evals []*structs.Evaluation) string {
 	var newest *structs.Evaluation
+	blocked := false
 	for _, e := range evals {
-		if e.Status == structs.EvalStatusBlocked && len(e.FailedTGAllocs) > 0 && (newest == nil || e.CreateIndex > newest.CreateIndex) {
+		blocked = blocked || e.Status == structs.EvalStatusBlocked
+		if len(e.FailedTGAllocs) > 0 && (newest == nil || e.CreateIndex > newest.CreateIndex) {
 			newest = e
 		}
 	}
-	if newest == nil {
+	if newest == nil || !blocked {
 		return ""
 	}
 	groups := make([]string, 0, len(newest.FailedTGAllocs))

@@ -11,12 +11,13 @@ import (
 
 const (
 	shownAllocs   = 3    // how many unhealthy allocations are explained
+	shownEvents   = 3    // of each of their tasks
 	shownLogLines = 10   // of each of their tasks
 	readLogBytes  = 8192 // from the log's end
 )
 
 // explainFailure shows why a deployment failed: for some of its unhealthy
-// allocations the last event of each task and the last lines it wrote.
+// allocations the last events of each task and the last lines it wrote.
 func (m *Monitor) explainFailure(ctx context.Context, d *structs.Deployment) {
 	allocs, _, err := m.Client.DeploymentAllocations(ctx, d.ID, nil)
 	if err != nil {
@@ -31,13 +32,28 @@ func (m *Monitor) explainFailure(ctx context.Context, d *structs.Deployment) {
 		shown++
 		m.title("Allocation %q of group %q is unhealthy", m.id(a.ID), a.TaskGroup)
 		for task, state := range a.TaskStates {
-			if len(state.Events) > 0 {
-				last := state.Events[len(state.Events)-1]
-				m.detail("Task %q is %q: %s: %s", task, state.State, last.Type, last.DisplayMessage)
+			m.detail("Task %q is %q", task, state.State)
+			for _, e := range tellingEvents(state.Events) {
+				m.Streams.Printf("      * %s: %s\n", view.Clean(e.Type), view.Clean(e.DisplayMessage))
 			}
 			m.showLog(ctx, a.ID, task)
 		}
 	}
+}
+
+// eventUnhealthy is the event by which a node tells its verdict.
+const eventUnhealthy = "Alloc Unhealthy"
+
+// tellingEvents are the last events of a task but the one that only says that
+// its allocation is unhealthy: the title says so already.
+func tellingEvents(all []*structs.TaskEvent) []*structs.TaskEvent {
+	var out []*structs.TaskEvent
+	for _, e := range all {
+		if e.Type != eventUnhealthy {
+			out = append(out, e)
+		}
+	}
+	return out[max(0, len(out)-shownEvents):]
 }
 
 func unhealthy(a *structs.AllocationListStub) bool {

@@ -42,6 +42,11 @@ func (r *run) byDatacenter() map[string]int {
 	counts := make([]int, len(column.Values))
 	r.asked.Each(func(i int32) { counts[column.Of(i)]++ })
 	out := map[string]int{}
+	for _, dc := range r.ask.Job.Datacenters {
+		if !strings.ContainsAny(dc, "*?[") {
+			out[dc] = 0 // asked for by name: that it has no node is worth saying
+		}
+	}
 	for v, n := range counts {
 		if n > 0 {
 			out[column.Values[v]] = n
