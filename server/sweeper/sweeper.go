@@ -34,6 +34,7 @@ type Whole interface {
 // References is what the sweeper follows from one object to others.
 type References interface {
 	Eval(id string) *structs.Evaluation
+	Node(id string) *structs.Node
 	AllocsByEval(evalID string) iter.Seq[*structs.Allocation]
 	AllocsByDeployment(deploymentID string) iter.Seq[*structs.Allocation]
 	AllocsByNode(nodeID string) iter.Seq[*structs.Allocation]
@@ -150,7 +151,7 @@ func (w *sweep) deadEvals(ns, job string) ([]string, bool) {
 func (w *sweep) deadAllocs(ns, job string) ([]string, bool) {
 	var out []string
 	for a := range w.v.AllocsByJob(ns, job) {
-		if !a.ClientTerminal() || !w.old(a.ModifyTime, w.t.Job) {
+		if !w.over(a) || !w.old(a.ModifyTime, w.t.Job) {
 			return nil, false
 		}
 		out = append(out, a.ID)
@@ -208,10 +209,20 @@ func keepsHistory(job *structs.Job) bool {
 	return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch
 }
 
+// over reports whether an allocation's tasks have ended, or were told to on a
+// node that will never say so.
+func (w *sweep) over(a *structs.Allocation) bool {
+	if a.ClientTerminal() {
+		return true
+	}
+	n := w.v.Node(a.NodeID)
+	return a.ServerTerminal() && (n == nil || n.Status == structs.NodeStatusDown)
+}
+
 // ended reports whether an allocation may go: its tasks are over for good, long
 // enough ago, and nothing waits to replace it.
 func (w *sweep) ended(a *structs.Allocation, job *structs.Job, threshold time.Duration) bool {
-	if !a.ClientTerminal() || !w.old(a.ModifyTime, threshold) {
+	if !w.over(a) || !w.old(a.ModifyTime, threshold) {
 		return false
 	}
 	if job.Stopped() || job.GetStatus() == structs.JobStatusDead {
@@ -225,7 +236,7 @@ func (w *sweep) ended(a *structs.Allocation, job *structs.Job, threshold time.Du
 // orphans takes ended allocations whose evaluation is gone already.
 func (w *sweep) orphans() {
 	for a := range w.v.Allocs(structs.AllNamespaces, "") {
-		if w.taken[a.ID] || !a.ClientTerminal() || w.v.Eval(a.EvalID) != nil {
+		if w.taken[a.ID] || !w.over(a) || w.v.Eval(a.EvalID) != nil {
 			continue
 		}
 		job := w.v.Job(a.Namespace, a.JobID)
@@ -247,7 +258,7 @@ func (w *sweep) deployments() {
 
 func (w *sweep) deploymentUsed(d *structs.Deployment) bool {
 	for a := range w.v.AllocsByDeployment(d.ID) {
-		if !a.ClientTerminal() {
+		if !w.over(a) {
 			return true
 		}
 	}
@@ -268,7 +279,7 @@ func (w *sweep) nodes() {
 
 func (w *sweep) nodeUsed(id string) bool {
 	for a := range w.v.AllocsByNode(id) {
-		if !a.ClientTerminal() {
+		if !w.over(a) {
 			return true
 		}
 	}

@@ -1,0 +1,242 @@
+package drainer
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+var start = time.Unix(1_700_000_000, 0)
+
+// world is a view drawn by hand.
+type world struct {
+	nodes  []*structs.Node
+	job    *structs.Job
+	allocs []*structs.Allocation
+}
+
+func (w *world) Nodes(string) iter.Seq[*structs.Node] { return slices.Values(w.nodes) }
+
+func (w *world) Node(id string) *structs.Node {
+	for _, n := range w.nodes {
+		if n.ID == id {
+			return n
+		}
+	}
+	return nil
+}
+
+func (w *world) Job(_, _ string) *structs.Job { return w.job }
+
+func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {
+	return w.where(func(a *structs.Allocation) bool { return a.NodeID == id })
+}
+
+func (w *world) AllocsByJob(_, id string) iter.Seq[*structs.Allocation] {
+	return w.where(func(a *structs.Allocation) bool { return a.JobID == id })
+}
+
+func (w *world) where(is func(*structs.Allocation) bool) iter.Seq[*structs.Allocation] {
+	return func(yield func(*structs.Allocation) bool) {
+		for _, a := range w.allocs {
+			if is(a) && !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+// draw makes node "old", which is drained, and node "new". The letters are the
+// allocations of old, after a bar those of new: h healthy, p pending, m moving,
+// x ended.
+func draw(kind string, count, parallel int, picture string) *world {
+	w := &world{
+		nodes: []*structs.Node{
+			{ID: "old", Status: structs.NodeStatusReady, DrainStrategy: &structs.DrainStrategy{
+				DrainSpec: structs.DrainSpec{Deadline: time.Hour}, ForceDeadline: start.Add(time.Hour),
+			}},
+			{ID: "new", Status: structs.NodeStatusReady},
+		},
+		job: &structs.Job{ID: ptr("job"), Type: ptr(kind), TaskGroups: []*structs.TaskGroup{{
+			Name: ptr("g"), Count: ptr(count), Migrate: &structs.MigrateStrategy{MaxParallel: ptr(parallel), MinHealthyTime: ptr(10 * time.Second)},
+		}}},
+	}
+	node := "old"
+	for _, c := range picture {
+		if c == '|' {
+			node = "new"
+			continue
+		}
+		w.add(node, c)
+	}
+	return w
+}
+
+func (w *world) add(node string, kind rune) {
+	a := &structs.Allocation{
+		ID: fmt.Sprintf("%02d", len(w.allocs)), NodeID: node, JobID: "job", Namespace: "default", TaskGroup: "g", Job: w.job,
+		DesiredStatus: structs.AllocDesiredRun, ClientStatus: structs.AllocClientRunning,
+	}
+	switch kind {
+	case 'h':
+		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+	case 'p':
+		a.ClientStatus = structs.AllocClientPending
+	case 'm':
+		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		a.DesiredTransition.Migrate = ptr(true)
+	case 'x':
+		a.ClientStatus = structs.AllocClientComplete
+	}
+	w.allocs = append(w.allocs, a)
+}
+
+func next(w *world, now time.Time) (string, time.Time) {
+	commands, wake := New(func() string { return "eval" }).Step(w, now)
+	var out []string
+	for _, c := range commands {
+		switch c := c.(type) {
+		case *command.TransitionAllocs:
+			line := "move"
+			for _, x := range c.Transitions {
+				line += " " + x.AllocID
+			}
+			out = append(out, fmt.Sprintf("%s, %d evaluations", line, len(c.Evals)))
+		case *command.SetNodeDrain:
+			out = append(out, fmt.Sprintf("%s is done: %v", c.NodeID, c.Complete && c.Strategy == nil && !c.MarkEligible))
+		}
+	}
+	return strings.Join(out, "; "), wake
+}
+
+func TestWhatADrainDoesNext(t *testing.T) {
+	cases := []struct {
+		name, kind      string
+		count, parallel int
+		picture         string
+		change          func(*world)
+		after           time.Duration
+		want            string
+	}{
+		{name: "an empty node", kind: "service", picture: "", want: "old is done: true"},
+		{name: "only ended ones", kind: "service", count: 1, parallel: 1, picture: "x|h", want: "old is done: true"},
+		{name: "one at a time", kind: "service", count: 4, parallel: 1, picture: "hhhh", want: "move 00, 1 evaluations"},
+		{name: "two at a time", kind: "service", count: 4, parallel: 2, picture: "hhhh", want: "move 00 01, 1 evaluations"},
+		{name: "one is moving already", kind: "service", count: 4, parallel: 1, picture: "mhhh"},
+		{name: "its replacement is not healthy yet", kind: "service", count: 4, parallel: 1, picture: "xhhh|p"},
+		{name: "its replacement is healthy", kind: "service", count: 4, parallel: 1, picture: "xhhh|h", want: "move 01, 1 evaluations"},
+		{name: "what doesn't serve moves too", kind: "service", count: 1, parallel: 1, picture: "p", want: "move 00, 1 evaluations"},
+		{name: "batch may end by itself", kind: "batch", count: 2, parallel: 1, picture: "hh"},
+		{name: "batch moves at the deadline", kind: "batch", count: 2, parallel: 1, picture: "hh", after: time.Hour, want: "move 00 01, 1 evaluations"},
+		{name: "all move at the deadline", kind: "service", count: 4, parallel: 1, picture: "hhhp", after: time.Hour, want: "move 00 01 02 03, 1 evaluations"},
+		{name: "forced", kind: "service", count: 4, parallel: 1, picture: "hhhh",
+			change: func(w *world) { w.nodes[0].DrainStrategy.Deadline = -1 }, want: "move 00 01 02 03, 1 evaluations"},
+		{name: "no deadline at all", kind: "batch", count: 1, parallel: 1, picture: "h", after: 1000 * time.Hour,
+			change: func(w *world) { w.nodes[0].DrainStrategy = &structs.DrainStrategy{} }},
+		{name: "system ones go last", kind: "system", count: 1, parallel: 1, picture: "h", want: "move 00, 1 evaluations"},
+		{name: "system ones are ignored", kind: "system", count: 1, parallel: 1, picture: "h",
+			change: func(w *world) { w.nodes[0].DrainStrategy.IgnoreSystemJobs = true }, want: "old is done: true"},
+		{name: "a stopped job is stopped by its own evaluation", kind: "service", count: 2, parallel: 1, picture: "hh",
+			change: func(w *world) { w.job.Stop = ptr(true) }},
+		{name: "nobody drains", kind: "service", count: 2, parallel: 1, picture: "hh",
+			change: func(w *world) { w.nodes[0].DrainStrategy = nil }},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			w := draw(c.kind, c.count, c.parallel, c.picture)
+			if c.change != nil {
+				c.change(w)
+			}
+			if got, _ := next(w, start.Add(c.after)); got != c.want {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestWithoutAVerdictRunningLongEnoughIsHealthy(t *testing.T) {
+	w := draw("service", 2, 1, "hh")
+	for _, a := range w.allocs {
+		a.DeploymentStatus = nil
+		a.TaskStates = map[string]*structs.TaskState{"t": {StartedAt: start}}
+	}
+	w.allocs = append(w.allocs, w.allocs[0])[1:] // both still settle
+	got, wake := next(w, start.Add(5*time.Second))
+	if !wake.Equal(start.Add(10*time.Second)) || strings.Count(got, "0") > 1+strings.Count(got, "move 0") {
+		t.Errorf("%q, looks again at %v", got, wake)
+	}
+	if got, _ := next(w, start.Add(10*time.Second)); !strings.HasPrefix(got, "move ") {
+		t.Errorf("once settled: %q", got)
+	}
+}
+
+// TestADrainEndsAndNeverTakesTooMany plays a service through a drain in which
+// replacements take their time.
+func TestADrainEndsAndNeverTakesTooMany(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		count := rapid.IntRange(1, 6).Draw(t, "count")
+		parallel := rapid.IntRange(1, 3).Draw(t, "parallel")
+		w := draw("service", count, parallel, strings.Repeat("h", count))
+		now := start
+		for range 400 {
+			commands, _ := New(func() string { return "eval" }).Step(w, now)
+			for _, c := range commands {
+				switch c := c.(type) {
+				case *command.TransitionAllocs:
+					for _, x := range c.Transitions {
+						w.find(x.AllocID).DesiredTransition.Migrate = ptr(true)
+					}
+				case *command.SetNodeDrain:
+					for a := range w.AllocsByNode("old") {
+						if !a.ClientTerminal() {
+							t.Fatalf("done while %s is there", a.ID)
+						}
+					}
+					return
+				}
+			}
+			now = now.Add(time.Second)
+			if serving := w.advance(t); now.Before(start.Add(time.Hour)) && serving < count-parallel {
+				t.Fatalf("%d of %d serve, max_parallel is %d", serving, count, parallel)
+			}
+		}
+		t.Fatal("the drain doesn't end")
+	})
+}
+
+func (w *world) find(id string) *structs.Allocation {
+	i := slices.IndexFunc(w.allocs, func(a *structs.Allocation) bool { return a.ID == id })
+	return w.allocs[i]
+}
+
+// advance lets scheduler and clients do some of what is due; it returns how
+// many serve.
+func (w *world) advance(t *rapid.T) int {
+	serving := 0
+	for _, a := range slices.Clone(w.allocs) {
+		act := rapid.Bool().Draw(t, "act")
+		switch {
+		case a.ClientTerminal():
+		case structs.Value(a.DesiredTransition.Migrate) && act:
+			a.DesiredStatus, a.ClientStatus = structs.AllocDesiredStop, structs.AllocClientComplete
+			w.add("new", 'p')
+		case a.ClientStatus == structs.AllocClientPending && act:
+			a.ClientStatus = structs.AllocClientRunning
+			a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		}
+		if a.DeploymentStatus.IsHealthy() && !a.TerminalStatus() && !structs.Value(a.DesiredTransition.Migrate) {
+			serving++
+		}
+	}
+	return serving
+}

@@ -1,0 +1,190 @@
+package sweeper
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+var (
+	start      = time.Unix(1_700_000_000, 0)
+	thresholds = Thresholds{Eval: time.Hour, BatchEval: 24 * time.Hour, Job: 4 * time.Hour, Node: 24 * time.Hour, Deployment: time.Hour}
+)
+
+// world is a real store with a job that ran on a node.
+type world struct {
+	t     *testing.T
+	store *state.Store
+	index uint64
+	node  string
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, store: state.New(state.Options{}), node: ids.New()}
+	w.do(&command.RegisterNode{Now: start.UnixNano(), Node: &structs.Node{
+		ID: w.node, Name: "n", Datacenter: "dc1", NodePool: structs.NodePoolDefault,
+		Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
+		StatusUpdatedAt: start.Unix(),
+		NodeResources: &structs.NodeResources{
+			Cpu: structs.NodeCpuResources{CpuShares: 10_000}, Memory: structs.NodeMemoryResources{MemoryMB: 10_000},
+			Disk: structs.NodeDiskResources{DiskMB: 100_000},
+		},
+	}})
+	return w
+}
+
+func (w *world) do(c command.Command) any {
+	w.t.Helper()
+	w.index++
+	result := w.store.Apply(w.index, c)
+	if err, failed := result.(error); failed {
+		w.t.Fatal(err)
+	}
+	return result
+}
+
+// run registers a job with one allocation, which has a client status.
+func (w *world) run(id, kind, status string) (evalID, allocID string) {
+	w.t.Helper()
+	group, count := "g", 1
+	job := &structs.Job{ID: &id, Type: &kind, TaskGroups: []*structs.TaskGroup{{
+		Name: &group, Count: &count, Tasks: []*structs.Task{{Name: "t", Driver: "mock"}},
+	}}}
+	job.Canonicalize()
+	now := start.UnixNano()
+	eval := &structs.Evaluation{
+		ID: ids.New(), Namespace: "default", JobID: id, Type: kind, Priority: 50, Status: structs.EvalStatusPending,
+		CreateTime: now, ModifyTime: now,
+	}
+	w.do(&command.RegisterJob{Job: job, Eval: eval, Now: now})
+	seed := ids.NewSeed()
+	done := eval.Clone()
+	done.Status = structs.EvalStatusComplete
+	w.do(&command.ApplyPlans{Now: now, Evals: []*structs.Evaluation{done}, Plans: []*structs.Plan{{
+		EvalID: eval.ID, Namespace: "default", JobID: id,
+		Groups: []structs.PlacementGroup{{
+			TaskGroup: "g", Seed: seed, Resources: job.TaskGroups[0].AllocatedResources(),
+			Rows: []structs.Placement{{NodeID: w.node}},
+		}},
+	}}})
+	allocID = ids.Derive(seed, 0)
+	w.do(&command.UpdateAllocs{Now: now, Updates: []*structs.AllocUpdate{{ID: allocID, ClientStatus: status, ModifyTime: now}}})
+	return eval.ID, allocID
+}
+
+func (w *world) sweep(after time.Duration, force bool) string {
+	var out []string
+	for _, c := range New(thresholds).Step(w.store.Snapshot(), start.Add(after), force) {
+		add := func(noun string, n int) {
+			if n > 0 {
+				out = append(out, fmt.Sprint(n, " ", noun))
+			}
+		}
+		add("evals", len(c.EvalIDs))
+		add("allocs", len(c.AllocIDs))
+		add("deployments", len(c.DeploymentIDs))
+		add("jobs", len(c.Jobs))
+		add("nodes", len(c.NodeIDs))
+		w.do(c)
+	}
+	return strings.Join(out, ", ")
+}
+
+func (w *world) stop(job string) {
+	w.do(&command.DeregisterJob{Namespace: "default", JobID: job, Now: start.UnixNano()})
+}
+
+func TestWhatRunsStaysHoweverOld(t *testing.T) {
+	w := newWorld(t)
+	w.run("web", "service", structs.AllocClientRunning)
+	if got := w.sweep(1000*time.Hour, true); got != "" {
+		t.Errorf("swept %s", got)
+	}
+}
+
+func TestWhatEndedGoesAtItsAge(t *testing.T) {
+	w := newWorld(t)
+	w.run("web", "service", structs.AllocClientComplete)
+	w.stop("web")
+	if got := w.sweep(59*time.Minute, false); got != "" {
+		t.Errorf("after 59m: swept %s", got)
+	}
+	if got := w.sweep(time.Hour, false); got != "1 evals, 1 allocs" {
+		t.Errorf("after 1h: swept %s", got)
+	}
+	if got := w.sweep(4*time.Hour, false); got != "1 jobs" {
+		t.Errorf("after 4h: swept %s", got)
+	}
+	if w.store.Snapshot().Job("default", "web") != nil {
+		t.Error("the job is still there")
+	}
+}
+
+func TestForceDoesntAskForAge(t *testing.T) {
+	w := newWorld(t)
+	w.run("web", "service", structs.AllocClientComplete)
+	w.stop("web")
+	if got := w.sweep(0, true); got != "1 evals, 1 allocs, 1 jobs" {
+		t.Errorf("swept %s", got)
+	}
+}
+
+func TestARunningBatchJobRemembersWhatItDid(t *testing.T) {
+	w := newWorld(t)
+	w.run("sum", "batch", structs.AllocClientRunning)
+	eval, alloc := w.run("sum", "batch", structs.AllocClientComplete)
+	w.sweep(1000*time.Hour, true)
+	snap := w.store.Snapshot()
+	if snap.Eval(eval) == nil || snap.Alloc(alloc) == nil {
+		t.Error("a success of a batch job that still runs was forgotten: it would run again")
+	}
+}
+
+func TestAFailedAllocationWaitsForItsSuccessor(t *testing.T) {
+	w := newWorld(t)
+	_, failed := w.run("web", "service", structs.AllocClientFailed)
+	w.run("web", "service", structs.AllocClientRunning)
+	w.sweep(1000*time.Hour, true)
+	if w.store.Snapshot().Alloc(failed) == nil {
+		t.Error("an allocation that is to be rescheduled is gone, and with it how often it failed")
+	}
+}
+
+func TestASilentNodeGoesWhenNothingIsLeftOnIt(t *testing.T) {
+	w := newWorld(t)
+	_, alloc := w.run("web", "service", structs.AllocClientRunning)
+	w.do(&command.SetNodeStatus{Now: start.UnixNano(), Nodes: []command.NodeStatus{{NodeID: w.node, Status: structs.NodeStatusDown}}})
+	if got := w.sweep(1000*time.Hour, true); strings.Contains(got, "nodes") {
+		t.Errorf("swept %s while an allocation is on the node", got)
+	}
+	w.do(&command.UpdateAllocs{Now: start.UnixNano(), Updates: []*structs.AllocUpdate{{ID: alloc, ClientStatus: structs.AllocClientComplete, ModifyTime: 1}}})
+	if got := w.sweep(23*time.Hour, false); strings.Contains(got, "nodes") {
+		t.Errorf("swept %s too early", got)
+	}
+	if got := w.sweep(25*time.Hour, false); !strings.Contains(got, "1 nodes") {
+		t.Errorf("swept %q", got)
+	}
+}
+
+func TestLargeSweepsComeInPieces(t *testing.T) {
+	w := newWorld(t)
+	var evals []*structs.Evaluation
+	for range 2*maxItems + 10 {
+		evals = append(evals, &structs.Evaluation{
+			ID: ids.New(), Namespace: "default", JobID: "gone", Type: "service", Status: structs.EvalStatusComplete,
+			CreateTime: start.UnixNano(), ModifyTime: start.UnixNano(),
+		})
+	}
+	w.do(&command.UpsertEvals{Evals: evals, Now: start.UnixNano()})
+	commands := New(thresholds).Step(w.store.Snapshot(), start.Add(time.Hour), false)
+	if len(commands) != 3 || slices.ContainsFunc(commands, func(c *command.Sweep) bool { return len(c.EvalIDs) > maxItems }) {
+		t.Errorf("%d commands", len(commands))
+	}
+}
