@@ -147,11 +147,12 @@ func (a *agent) cleanup() {
 		_ = a.cmd.Process.Signal(os.Interrupt) // it may be gone already
 		timer := time.NewTimer(20 * time.Second)
 		select {
-		case _ = <-a.exited: // how it ended doesn't matter here
+		case err := <-a.exited:
+			a.t.Logf("agent %s ended: %v", a.name, err)
 		case <-timer.C:
 			a.t.Errorf("agent %s had to be killed", a.name)
 			_ = a.cmd.Process.Kill() // as above
-			_ = <-a.exited           // as above
+			a.t.Logf("agent %s ended: %v", a.name, <-a.exited)
 		}
 		timer.Stop()
 	}

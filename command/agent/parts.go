@@ -2,10 +2,10 @@ package agent
 
 import (
 	"encoding/base64"
-	"log/slog"
 	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/steppe-run/steppe/client"
@@ -37,10 +37,8 @@ func (a *assembly) serverConfig() server.Config {
 
 func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {
 	c, s := a.config, a.settings
-	builtins := map[string]func(*slog.Logger) drivers.Driver{}
-	maps.Copy(builtins, builtin.Drivers())
 	return plugin.Config{
-		Builtins: builtins, Blocks: blocks, PluginDir: s.PluginDir, StateDir: filepath.Join(s.ClientDir, "plugins"),
+		Builtins: builtin.Drivers(slices.Collect(maps.Keys(blocks))...), Blocks: blocks, PluginDir: s.PluginDir, StateDir: filepath.Join(s.ClientDir, "plugins"),
 		Node:   drivers.NodeConfig{ClientMinPort: uint32(c.Client.ClientMinPort), ClientMaxPort: uint32(c.Client.ClientMaxPort)},
 		Logger: a.logger.With(logx.KeyRoom, "drivers"),
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/docker"
 	"github.com/steppe-run/steppe/drivers/mock"
 	"github.com/steppe-run/steppe/drivers/plugin"
 	"github.com/steppe-run/steppe/drivers/rawexec"
@@ -35,6 +36,7 @@ func Drivers(wanted ...string) map[string]func(*slog.Logger) drivers.Driver {
 
 func all() map[string]func(*slog.Logger) drivers.Driver {
 	return map[string]func(*slog.Logger) drivers.Driver{
+		docker.Name:  docker.New,
 		rawexec.Name: rawexec.New,
 		mock.Name:    mock.New,
 	}

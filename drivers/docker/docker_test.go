@@ -1,0 +1,595 @@
+//go:build linux
+
+package docker_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/docker"
+	"github.com/steppe-run/steppe/drivers/drivertest"
+	"github.com/steppe-run/steppe/drivers/plugin/config"
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/structs"
+)
+
+const (
+	patience = 60 * time.Second
+	// image is made by the tests: no registry is asked.
+	image = "steppe-driver-test:1"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(drivertest.Main(m, map[string]func(*slog.Logger) drivers.Driver{docker.Name: docker.New}))
+}
+
+// archive writes an image archive that holds a static busybox.
+var archive = sync.OnceValues(func() ([]byte, error) {
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return nil, errors.New("busybox is not installed (package busybox-static)")
+	}
+	busybox, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var layer bytes.Buffer
+	w := tar.NewWriter(&layer)
+	for _, dir := range []string{"bin/", "tmp/", "etc/", "proc/", "dev/"} {
+		if err := w.WriteHeader(&tar.Header{Name: dir, Typeflag: tar.TypeDir, Mode: 0o1777}); err != nil {
+			return nil, err
+		}
+	}
+	if err := addFile(w, "bin/busybox", 0o755, busybox); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"sh", "sleep", "cat", "echo", "true", "stty", "test", "printf", "id", "ls", "httpd", "tail", "head", "hostname", "seq"} {
+		if err := w.WriteHeader(&tar.Header{Name: "bin/" + name, Typeflag: tar.TypeSymlink, Linkname: "busybox"}); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(addFile(w, "etc/passwd", 0o644, []byte("root:x:0:0::/:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n")), w.Close()); err != nil {
+		return nil, err
+	}
+	return imageArchive(layer.Bytes())
+})
+
+func addFile(w *tar.Writer, name string, mode int64, data []byte) error {
+	if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(data))}); err != nil {
+		return err
+	}
+	_, err := w.Write(data)
+	return err
+}
+
+func imageArchive(layer []byte) ([]byte, error) {
+	digest := sha256.Sum256(layer)
+	configJSON, err := json.Marshal(map[string]any{
+		"architecture": runtime.GOARCH, "os": "linux", "created": "2020-01-01T00:00:00Z",
+		"config": map[string]any{"Env": []string{"PATH=/bin"}},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{image}, "Layers": []string{"layer.tar"}}})
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	err = errors.Join(addFile(w, "layer.tar", 0o644, layer), addFile(w, "config.json", 0o644, configJSON), addFile(w, "manifest.json", 0o644, manifest), w.Close())
+	return out.Bytes(), err
+}
+
+// needEngine skips the test where no engine answers, and loads the image.
+func needEngine(t *testing.T) *client.Client {
+	t.Helper()
+	engine, err := client.New(client.FromEnv)
+	if err != nil {
+		t.Skipf("SKIPPED, no Docker engine: %v", err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		t.Skipf("SKIPPED, no Docker engine answers (start dockerd, or set DOCKER_HOST): %v", err)
+	}
+	data, err := archive()
+	if err != nil {
+		t.Skipf("SKIPPED, no image for the tests: %v", err)
+	}
+	answer, err := engine.ImageLoad(t.Context(), bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, answer)
+	_ = answer.Close()
+	return engine
+}
+
+func pluginBlock() map[string]any {
+	return map[string]any{"gc": map[string]any{"image": false}}
+}
+
+// sh is the config block of a container that runs a shell script.
+func sh(script string, args ...any) map[string]any {
+	return map[string]any{"image": image, "command": "sh", "args": []any{"-c", fmt.Sprintf(script, args...)}}
+}
+
+func TestConformance(t *testing.T) {
+	needEngine(t)
+	shell := func(script string) []string { return []string{"sh", "-c", script} }
+	h := drivertest.Harness{
+		New: docker.New, Survives: true, TTY: true, Config: pluginBlock(), Env: map[string]string{"FOO": "bar"},
+		MissingCommand: map[string]any{"image": image, "command": "/no/such/program"},
+		Tasks: drivertest.Tasks{
+			Forever: func() map[string]any { return sh("trap 'exit 0' TERM; while :; do sleep 0.1; done") },
+			Exit: func(code int, after time.Duration) map[string]any {
+				return sh("sleep %g; exit %d", after.Seconds(), code)
+			},
+			Print: func(stdout, stderr string) map[string]any {
+				return sh("printf %%s '%s'; printf %%s '%s' >&2; sleep 300", stdout, stderr)
+			},
+			Stubborn: func() map[string]any { return sh("trap '' TERM; while :; do sleep 1; done") },
+		},
+		Commands: drivertest.Commands{
+			Echo: func(w string) []string { return []string{"echo", w} },
+			Warn: func(w string) []string { return shell("echo " + w + " >&2") },
+			Exit: func(code int) []string { return shell("exit " + strconv.Itoa(code)) },
+			Cat:  []string{"cat"}, Sleep: []string{"sleep", "60"},
+		},
+	}
+	drivertest.Run(t, h)
+	drivertest.RunPlugin(t, h)
+}
+
+// world is a driver in this process.
+type world struct {
+	t      *testing.T
+	engine *client.Client
+	driver drivers.Driver
+	schema *drivers.Schema
+	stop   func()
+}
+
+func newWorld(t *testing.T, block map[string]any) *world {
+	w := &world{t: t, engine: needEngine(t)}
+	w.driver, w.schema, w.stop = open(t, block)
+	t.Cleanup(w.stop)
+	return w
+}
+
+func open(t *testing.T, block map[string]any) (drivers.Driver, *drivers.Schema, func()) {
+	t.Helper()
+	d := docker.New(logx.Discard())
+	schema, err := d.Schema(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := config.Encode(schema.Plugin, block, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Configure(t.Context(), encoded, &drivers.NodeConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	group := loop.New(context.Background())
+	group.Go("service", d.(drivers.Service).Run)
+	return d, schema, func() {
+		group.Stop()
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (w *world) task(block map[string]any) *drivers.TaskConfig {
+	w.t.Helper()
+	encoded, err := config.Encode(w.schema.Task, block, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	alloc := ids.New()
+	task := &drivers.TaskConfig{
+		ID: alloc + "/web/" + ids.New()[:8], Name: "web", AllocID: alloc, NodeID: "node", Config: encoded, AllocDir: w.t.TempDir(),
+		Env: map[string]string{"FOO": "bar"}, Logs: &drivers.LogPolicy{MaxFiles: 3, MaxFileSizeMB: 1},
+		Resources: &drivers.Resources{Linux: drivers.LinuxResources{CPUShares: 500, PercentTicks: 0.1, MemoryLimitBytes: 64 << 20}},
+	}
+	for _, dir := range []string{task.LogDir(), filepath.Join(task.TaskDir(), "local"), filepath.Join(task.TaskDir(), "secrets")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return task
+}
+
+func (w *world) start(task *drivers.TaskConfig) *drivers.Started {
+	w.t.Helper()
+	started, err := w.driver.Start(w.t.Context(), task)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = w.driver.Destroy(context.Background(), task.ID, true) })
+	return started
+}
+
+func (w *world) wait(task *drivers.TaskConfig) *drivers.ExitResult {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	exit, err := w.driver.Wait(ctx, task.ID)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return exit
+}
+
+// output runs a task to its end and returns what it printed.
+func (w *world) output(task *drivers.TaskConfig) string {
+	w.t.Helper()
+	w.start(task)
+	w.wait(task)
+	if err := w.driver.Destroy(w.t.Context(), task.ID, false); err != nil {
+		w.t.Fatal(err)
+	}
+	return readLog(w.t, task, "stdout")
+}
+
+func readLog(t *testing.T, task *drivers.TaskConfig, stream string) string {
+	t.Helper()
+	var out strings.Builder
+	for i := range 100 {
+		data, err := os.ReadFile(filepath.Join(task.LogDir(), fmt.Sprintf("web.%s.%d", stream, i)))
+		if err == nil {
+			out.Write(data)
+		}
+	}
+	return out.String()
+}
+
+func TestImageFromArchive(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	data, err := archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := sh("echo loaded")
+	block["load"] = "image.tar"
+	task := w.task(block)
+	if err := os.WriteFile(filepath.Join(task.TaskDir(), "local", "image.tar"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.output(task); got != "loaded\n" {
+		t.Errorf("the container printed %q", got)
+	}
+	for path, want := range map[string]string{"missing.tar": "no such file", "../../alloc/logs/x": "escapes"} {
+		block["load"] = path
+		if _, err := w.driver.Start(t.Context(), w.task(block)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("load %q: %v, want %q", path, err, want)
+		}
+	}
+	block["load"], block["image"] = "image.tar", "another:1"
+	task = w.task(block)
+	if err := os.WriteFile(filepath.Join(task.TaskDir(), "local", "image.tar"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.driver.Start(t.Context(), task); err == nil || !strings.Contains(err.Error(), "doesn't hold the image another:1") {
+		t.Errorf("an archive without the image: %v", err)
+	}
+}
+
+func TestMissingImageSaysSo(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	block := sh("true")
+	block["image"] = "127.0.0.1:1/no/such/image:1"
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := w.driver.Start(ctx, w.task(block)); err == nil || !strings.Contains(err.Error(), "failed to pull image 127.0.0.1:1/no/such/image:1") {
+		t.Errorf("Start = %v", err)
+	}
+	block["image"] = "Not An Image"
+	if _, err := w.driver.Start(ctx, w.task(block)); err == nil || drivers.IsRecoverable(err) {
+		t.Errorf("a broken reference: %v", err)
+	}
+	seen := errors.New("seen")
+	err := w.driver.Events(ctx, func(e *drivers.Event) error {
+		if e.Message == "Downloading image" && e.Annotations["image"] == "127.0.0.1:1/no/such/image:1" && e.TaskName == "web" {
+			return seen
+		}
+		return nil
+	})
+	if !errors.Is(err, seen) {
+		t.Errorf("no event tells of the download: %v", err)
+	}
+}
+
+// TestRegistry runs a registry of one image, so that pulling is tested as well.
+func TestRegistryAnswers(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked sync.Map
+	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		asked.Store(r.URL.Path, r.Header.Get("Authorization"))
+		rw.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+		if r.URL.Path == "/v2/" {
+			if r.Header.Get("Authorization") == "" {
+				rw.Header().Set("Www-Authenticate", `Basic realm="test"`)
+				rw.WriteHeader(http.StatusUnauthorized)
+			}
+			return
+		}
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(rw, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`)
+	})}
+	group := loop.New(context.Background())
+	group.Go("registry", func(context.Context) error { _ = server.Serve(l); return nil })
+	defer func() { _ = server.Close(); _ = group.Wait() }()
+	block := sh("true")
+	block["image"] = l.Addr().String() + "/web:9"
+	block["auth"] = map[string]any{"username": "me", "password": "secret"}
+	_, err = w.driver.Start(t.Context(), w.task(block))
+	if err == nil || drivers.IsRecoverable(err) || !strings.Contains(err.Error(), "check the image's name and tag") {
+		t.Errorf("an image that the registry doesn't have: %v", err)
+	}
+	if got, ok := asked.Load("/v2/web/manifests/9"); !ok || !strings.HasPrefix(fmt.Sprint(got), "Basic ") {
+		t.Errorf("the registry was asked with %v", got)
+	}
+}
+
+func TestWhatTheContainerSees(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	block := sh(`echo $FOO; id -u; hostname; cat /data/f; ls -d /alloc /local /secrets; pwd; cat /tmpfs/f 2>/dev/null || echo none; echo x > /ro 2>/dev/null || echo readonly`)
+	block["hostname"], block["work_dir"], block["readonly_rootfs"] = "box", "/tmp", true
+	block["volumes"] = []any{"local/data:/data"}
+	block["mount"] = []any{map[string]any{"type": "tmpfs", "target": "/tmpfs", "tmpfs_options": map[string]any{"size": 1 << 20}}}
+	block["labels"] = map[string]any{"mine": "yes"}
+	block["ulimit"] = map[string]any{"nofile": "100:200"}
+	block["cap_add"], block["cap_drop"] = []any{"chown"}, []any{"mknod"}
+	task := w.task(block)
+	task.User = "web"
+	if err := os.MkdirAll(filepath.Join(task.TaskDir(), "local", "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(task.TaskDir(), "local", "data", "f"), []byte("mounted\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h := w.start(task)
+	id := containerOf(t, w, task)
+	w.wait(task)
+	c, err := w.engine.ContainerInspect(t.Context(), id, client.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, labels := c.Container.HostConfig, c.Container.Config.Labels
+	if labels["mine"] != "yes" || labels["com.hashicorp.nomad.alloc_id"] != task.AllocID {
+		t.Errorf("labels = %v", labels)
+	}
+	if host.Memory != 64<<20 || host.CPUShares != 500 || strings.Contains(strings.Join(host.CapAdd, " "), "MKNOD") {
+		t.Errorf("limits: memory %d, cpu %d, capabilities %v", host.Memory, host.CPUShares, host.CapAdd)
+	}
+	if len(host.Ulimits) != 1 || host.Ulimits[0].Soft != 100 || host.Ulimits[0].Hard != 200 {
+		t.Errorf("ulimits = %v", host.Ulimits)
+	}
+	if h.Network == nil || h.Network.Addr == "" {
+		t.Errorf("network = %+v", h.Network)
+	}
+	testx.Eventually(t, patience, "the output is there", func() bool { return strings.Contains(readLog(t, task, "stdout"), "readonly") })
+	want := "bar\n1000\nbox\nmounted\n/alloc\n/local\n/secrets\n/tmp\nnone\nreadonly\n"
+	if got := readLog(t, task, "stdout"); got != want {
+		t.Errorf("the container printed\n%swant\n%s", got, want)
+	}
+}
+
+func containerOf(t *testing.T, w *world, task *drivers.TaskConfig) string {
+	t.Helper()
+	status, err := w.driver.Inspect(t.Context(), task.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status.Attributes["container_id"]
+}
+
+func TestWhatANodeRefuses(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	for want, change := range map[string]map[string]any{
+		"allow_privileged":      {"privileged": true},
+		"pid_mode":              {"pid_mode": "host"},
+		"ipc_mode":              {"ipc_mode": "host"},
+		"net_raw, sys_admin":    {"cap_add": []any{"NET_RAW", "CAP_SYS_ADMIN"}},
+		"volumes { enabled":     {"volumes": []any{"/etc:/etc-of-host"}},
+		"outside the alloc":     {"mount": map[string]any{"type": "bind", "source": "../../../../etc", "target": "/x"}},
+		"must be source:target": {"volumes": []any{"nonsense"}},
+		"type \"disk\"":         {"mount": map[string]any{"type": "disk", "target": "/x"}},
+		"runtime \"evil\"":      {"runtime": "evil"},
+		"port \"http\"":         {"ports": []any{"http"}},
+		"not an address":        {"dns_servers": []any{"nowhere"}},
+		"soft:hard":             {"ulimit": map[string]any{"nofile": "many"}},
+	} {
+		block := sh("true")
+		for k, v := range change {
+			block[k] = v
+		}
+		_, err := w.driver.Start(t.Context(), w.task(block))
+		if err == nil || !strings.Contains(err.Error(), want) || drivers.IsRecoverable(err) {
+			t.Errorf("%v: %v, want %q", change, err, want)
+		}
+	}
+	link := sh("true")
+	link["volumes"] = []any{"local/out:/x"}
+	task := w.task(link)
+	if err := os.Symlink("/etc", filepath.Join(task.TaskDir(), "local", "out")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.driver.Start(t.Context(), task); err == nil || !strings.Contains(err.Error(), "outside the allocation") {
+		t.Errorf("a link out of the allocation is followed: %v", err)
+	}
+	trusting := newWorld(t, map[string]any{"gc": map[string]any{"image": false}, "allow_privileged": true, "volumes": map[string]any{"enabled": true}})
+	block := sh("cat /host-etc/hostname >/dev/null && echo seen")
+	block["privileged"], block["volumes"], block["pid_mode"] = true, []any{"/etc:/host-etc:ro"}, "host"
+	if got := trusting.output(trusting.task(block)); got != "seen\n" {
+		t.Errorf("on a trusting node the container printed %q", got)
+	}
+}
+
+func TestPublishedPort(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	port := testx.FreePort(t, "127.0.0.1")
+	block := sh("mkdir -p /tmp/www 2>/dev/null; busybox mkdir -p /tmp/www; echo hello > /tmp/www/index.html; busybox httpd -f -p 8080 -h /tmp/www")
+	block["ports"] = []any{"http"}
+	task := w.task(block)
+	task.Resources.Ports = []structs.PortMapping{{Label: "http", Value: port, To: 8080, HostIP: "127.0.0.1"}}
+	h := w.start(task)
+	if h.Network.PortMap["http"] != 8080 {
+		t.Errorf("network = %+v", h.Network)
+	}
+	testx.Eventually(t, patience, "the published port answers", func() bool {
+		r, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		if err != nil {
+			return false
+		}
+		defer func() { _ = r.Body.Close() }()
+		body, err := io.ReadAll(r.Body)
+		return err == nil && string(body) == "hello\n"
+	})
+}
+
+func TestOutOfMemoryIsTold(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	task := w.task(sh("x=a; while :; do x=$x$x$x$x; done"))
+	task.Resources.Linux.MemoryLimitBytes = 16 << 20
+	w.start(task)
+	if exit := w.wait(task); !exit.OOMKilled || exit.ExitCode == 0 {
+		t.Errorf("exit = %+v", exit)
+	}
+}
+
+func TestLogsGoOnWhereTheyStopped(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	task := w.task(sh("i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); busybox usleep 10000; done; echo end"))
+	handle := w.start(task).Handle
+	testx.Eventually(t, patience, "some lines are there", func() bool { return strings.Contains(readLog(t, task, "stdout"), "line 20\n") })
+	w.stop()
+	between := readLog(t, task, "stdout")
+	second, _, stop := open(t, pluginBlock())
+	defer stop()
+	testx.Eventually(t, patience, "the container prints unheard", func() bool {
+		c, err := w.engine.ContainerInspect(t.Context(), containerID(t, w, task), client.ContainerInspectOptions{})
+		return err == nil && !c.Container.State.Running
+	})
+	if got := readLog(t, task, "stdout"); got != between {
+		t.Fatal("somebody writes logs although the driver is gone")
+	}
+	if err := second.Recover(t.Context(), handle); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Destroy(context.Background(), task.ID, true) }()
+	testx.Eventually(t, patience, "the rest has arrived", func() bool { return strings.HasSuffix(readLog(t, task, "stdout"), "end\n") })
+	var want strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&want, "line %d\n", i)
+	}
+	want.WriteString("end\n")
+	if got := readLog(t, task, "stdout"); got != want.String() {
+		t.Errorf("lines were lost or repeated: %d bytes, want %d", len(got), want.Len())
+	}
+}
+
+// containerID finds the task's container by its label.
+func containerID(t *testing.T, w *world, task *drivers.TaskConfig) string {
+	t.Helper()
+	list, err := w.engine.ContainerList(t.Context(), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", "run.steppe.task_id="+task.ID)})
+	if err != nil || len(list.Items) != 1 {
+		t.Fatalf("containers of the task: %v, %v", list.Items, err)
+	}
+	return list.Items[0].ID
+}
+
+func TestStartIsTakenOver(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	task := w.task(sh("sleep 300"))
+	w.start(task)
+	first := containerOf(t, w, task)
+	second, _, stop := open(t, pluginBlock())
+	defer stop()
+	if _, err := second.Start(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	status, err := second.Inspect(t.Context(), task.ID)
+	if err != nil || status.Attributes["container_id"] != first {
+		t.Errorf("the same start, asked of the next process, runs %+v, %v", status, err)
+	}
+	// Another start of the same task finds the old container in its way.
+	again := w.task(sh("sleep 301"))
+	again.AllocID = task.AllocID
+	w.start(again)
+	if containerOf(t, w, again) == first {
+		t.Error("another start runs in the old container")
+	}
+}
+
+func TestRemovedContainer(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	task := w.task(sh("sleep 300"))
+	handle := w.start(task).Handle
+	if _, err := w.engine.ContainerRemove(t.Context(), containerOf(t, w, task), client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if exit, err := w.driver.Wait(ctx, task.ID); err == nil {
+		t.Errorf("Wait for a removed container = %+v", exit)
+	}
+	other, _, stop := open(t, pluginBlock())
+	defer stop()
+	if err := other.Recover(ctx, handle); err == nil {
+		t.Error("a removed container is recovered")
+	}
+	if err := w.driver.Destroy(ctx, task.ID, true); err != nil {
+		t.Errorf("Destroy of a removed container: %v", err)
+	}
+}
+
+// configure tries a plugin block.
+func configure(t *testing.T, block map[string]any) error {
+	t.Helper()
+	d := docker.New(logx.Discard())
+	schema, err := d.Schema(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := config.Encode(schema.Plugin, block, nil)
+	if err != nil {
+		return err
+	}
+	return d.Configure(t.Context(), encoded, nil)
+}
