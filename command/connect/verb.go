@@ -57,13 +57,22 @@ func (v Verb) Command(s term.Streams) *cli.Command {
 			if err != nil {
 				return v.fail(fmt.Sprintf("Error initializing client: %v", err))
 			}
-			return v.Do(ctx, &Call{Command: cmd, Streams: s, Client: client})
+			return v.Do(ctx, &Call{Command: cmd, Streams: painted(cmd, s), Client: client})
 		},
 	}
 	if v.StopAtArg > 0 {
 		cmd.StopOnNthArg = &v.StopAtArg
 	}
 	return cmd
+}
+
+// painted applies the flags for colours; -no-color wins.
+func painted(cmd *cli.Command, s term.Streams) term.Streams {
+	if cmd.Bool("no-color") || cmd.Bool("force-color") {
+		paint := !cmd.Bool("no-color")
+		s.Paint = &paint
+	}
+	return s
 }
 
 func (v Verb) wrongArgs(n int) string {

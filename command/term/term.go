@@ -23,6 +23,8 @@ type Streams struct {
 	Clock    clock.Clock
 	// Environ is the whole environment, for variables by prefix.
 	Environ func() []string
+	// Paint overrules, when set, the environment and the look of the output.
+	Paint *bool
 }
 
 // System returns the process's own surroundings.
@@ -47,14 +49,25 @@ func isTerminal(stream any) bool {
 	return ok && xterm.IsTerminal(int(f.Fd()))
 }
 
-// Colour tells whether the output may be coloured.
+// Colour tells whether the output may be coloured: by a flag, else by the
+// environment, else when a person reads it.
 func (s Streams) Colour() bool {
-	for _, name := range []string{"NO_COLOR", "STEPPE_CLI_NO_COLOR", "NOMAD_CLI_NO_COLOR"} {
+	if s.Paint != nil {
+		return *s.Paint
+	}
+	if s.anySet("NO_COLOR", "STEPPE_CLI_NO_COLOR", "NOMAD_CLI_NO_COLOR") {
+		return false
+	}
+	return s.anySet("STEPPE_CLI_FORCE_COLOR", "NOMAD_CLI_FORCE_COLOR") || s.OutIsTerminal()
+}
+
+func (s Streams) anySet(names ...string) bool {
+	for _, name := range names {
 		if s.Getenv(name) != "" {
-			return false
+			return true
 		}
 	}
-	return s.OutIsTerminal()
+	return false
 }
 
 // Hint writes a line of advice to the error output, unless the user has
