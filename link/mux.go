@@ -30,6 +30,7 @@ type Mux struct {
 	tls    *TLS
 	log    *slog.Logger
 	socket net.Listener
+	crowd  *crowd
 
 	mu        sync.Mutex
 	listeners map[string]*listener
@@ -41,8 +42,12 @@ func Listen(addr string, t *TLS, log *slog.Logger) (*Mux, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return &Mux{tls: t, log: log, socket: socket, listeners: map[string]*listener{}}, nil
+	return &Mux{tls: t, log: log, socket: socket, crowd: &crowd{byHost: map[string]int{}}, listeners: map[string]*listener{}}, nil
 }
+
+// LimitPerClient bounds how many connections one machine may have at a time;
+// 0 is no bound. It must be called before Run.
+func (m *Mux) LimitPerClient(n int) { m.crowd.limit = n }
 
 // Addr is the bound address.
 func (m *Mux) Addr() net.Addr { return m.socket.Addr() }
@@ -106,8 +111,14 @@ func (m *Mux) accept(ctx context.Context, group *loop.Group, config *tls.Config)
 			pause(ctx, 50*time.Millisecond) // no descriptor left, perhaps
 			continue
 		}
+		conn, ok := m.crowd.admit(raw)
+		if !ok {
+			m.log.Warn("connection dropped: the machine has too many", logx.KeyAddr, raw.RemoteAddr().String())
+			_ = raw.Close() // nobody has seen it
+			continue
+		}
 		group.Go("greet connection", func(ctx context.Context) error {
-			m.greet(ctx, tls.Server(raw, config))
+			m.greet(ctx, tls.Server(conn, config))
 			return nil
 		})
 	}

@@ -143,7 +143,7 @@ func copyDir(t *testing.T, from string) string {
 // A crash during the write of the last batch: it was never acknowledged, so
 // the log goes on before it.
 func TestTornTailIsCutOff(t *testing.T) {
-	const n = 6
+	const n = 4
 	good := t.TempDir()
 	writeLog(t, good, n)
 	_, all := newestFile(t, good)
@@ -178,7 +178,7 @@ func tear(t *testing.T, path string, content []byte, cut int) {
 
 // The same damage after the batch was acknowledged must be noticed.
 func TestLostAcknowledgedEntriesAreNoticed(t *testing.T) {
-	const n = 6
+	const n = 4
 	good := t.TempDir()
 	writeLog(t, good, n)
 	path, all := newestFile(t, good)
@@ -195,7 +195,7 @@ func TestLostAcknowledgedEntriesAreNoticed(t *testing.T) {
 
 // One bit at every byte: the log is refused, or nothing changed.
 func TestEveryFlippedBitIsHarmlessOrNoticed(t *testing.T) {
-	const n = 6
+	const n = 4
 	rng := rand.New(rand.NewPCG(1, 2))
 	good := t.TempDir()
 	writeLog(t, good, n)
@@ -221,7 +221,7 @@ func TestEveryFlippedBitIsHarmlessOrNoticed(t *testing.T) {
 // After a power failure the witness may know nothing: damage before the last
 // batch is found all the same, by what later records say.
 func TestDamageIsNoticedWithoutWitness(t *testing.T) {
-	const n = 6
+	const n = 4
 	rng := rand.New(rand.NewPCG(3, 4))
 	good, shorter := t.TempDir(), t.TempDir()
 	writeLog(t, good, n)
