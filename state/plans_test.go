@@ -27,7 +27,7 @@ func TestAPlacementReadBack(t *testing.T) {
 			Shared: structs.AllocatedSharedResources{
 				DiskMB:   300,
 				Ports:    []structs.PortMapping{{Label: "http", Value: 20100, To: 80, HostIP: "10.0.0.1"}},
-				Networks: []*structs.NetworkResource{{Mode: "host", DynamicPorts: []structs.Port{{Label: "http", Value: 20100, To: 80}}}},
+				Networks: []*structs.NetworkResource{{Mode: "host", IP: "10.0.0.1", DynamicPorts: []structs.Port{{Label: "http", Value: 20100, To: 80}}}},
 			},
 		},
 		Metrics:     &structs.AllocationMetric{NodesEvaluated: 3, Scores: map[string]float64{"x": 0.5}},

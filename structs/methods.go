@@ -267,6 +267,7 @@ func (n *Node) Comparable() Comparable {
 // ports and devices aside.
 func (g *TaskGroup) AllocatedResources() *AllocatedResources {
 	out := &AllocatedResources{Tasks: make(map[string]*AllocatedTaskResources, len(g.Tasks))}
+	out.Shared.Networks = g.Networks
 	if g.EphemeralDisk != nil {
 		out.Shared.DiskMB = int64(Value(g.EphemeralDisk.SizeMB))
 	}

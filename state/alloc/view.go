@@ -116,8 +116,8 @@ func (r *Row) resources(s *Shared) *structs.AllocatedResources {
 	return &out
 }
 
-// withPorts fills the values of ports, matched by label, into copies of the
-// networks.
+// withPorts fills the values of ports, matched by label, and the address that
+// they are on into copies of the networks.
 func withPorts(networks []*structs.NetworkResource, ports []structs.PortMapping) []*structs.NetworkResource {
 	if len(networks) == 0 {
 		return networks
@@ -140,6 +140,9 @@ func withPorts(networks []*structs.NetworkResource, ports []structs.PortMapping)
 		}
 		network := *n
 		network.ReservedPorts, network.DynamicPorts = fill(n.ReservedPorts), fill(n.DynamicPorts)
+		if network.IP == "" && len(ports) > 0 {
+			network.IP = ports[0].HostIP
+		}
 		out = append(out, &network)
 	}
 	return out
