@@ -90,6 +90,8 @@ func (c *Client) upsert(a *structs.Allocation) {
 		// It has ended before this node ever knew of it.
 	case r == nil:
 		c.start(a, nil)
+	case a.AllocModifyIndex != 0 && a.AllocModifyIndex == r.Alloc().AllocModifyIndex:
+		// It is sent again after a lost connection, and nothing is new.
 	default:
 		if a.Job == nil {
 			a.Job = r.Alloc().Job

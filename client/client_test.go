@@ -298,6 +298,26 @@ func TestAllocationRunsStopsAndGoes(t *testing.T) {
 	}
 }
 
+func TestWhatIsSentAgainIsNotWorkedInAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	a := sample("a1", "service")
+	a.AllocModifyIndex = 7
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
+	w.eventually("a1", "running")
+	again := a.Clone()
+	next := a.Clone()
+	next.AllocModifyIndex, next.Name = 8, "job.g[0]!"
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{again}})
+	b := sample("b1", "service")
+	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{b}}) // comes after it
+	w.eventually("b1", "running")
+	if w.client.runner("a1").Alloc() != a {
+		t.Error("the same allocation was worked in twice")
+	}
+	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{next}})
+	testx.Eventually(t, patience, "the change is worked in", func() bool { return w.client.runner("a1").Alloc() == next })
+}
+
 func TestFullSetEndsWhatIsNotInIt(t *testing.T) {
 	w := newWorld(t, nil)
 	a, b := sample("a1", "service"), sample("b1", "service")
