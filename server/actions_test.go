@@ -87,6 +87,7 @@ func TestAPlanTellsWhatWouldHappenAndStoresNothing(t *testing.T) {
 		w.addNode("a")
 		job := testJob("web", "service", 3)
 		w.settled(job)
+		w.pass(5 * time.Second) // what follows a deployment is over
 		before := w.s.store.Snapshot().Index()
 		next := with(job, func(g *structs.TaskGroup) {
 			version("2")(g)

@@ -149,9 +149,10 @@ func (n *fakeNode) set(change func(n *fakeNode)) {
 }
 
 func (n *fakeNode) run(ctx context.Context) error {
-	const tick = 50 * time.Millisecond
+	const tick = 500 * time.Millisecond
 	next := time.Now()
 	for {
+		changed := n.w.s.store.Changed(state.TableAllocs)
 		n.mu.Lock()
 		if !n.silent {
 			if !time.Now().Before(next) {
@@ -162,9 +163,21 @@ func (n *fakeNode) run(ctx context.Context) error {
 			n.report(ctx)
 		}
 		n.mu.Unlock()
-		if err := n.w.s.sleep(ctx, tick); err != nil {
-			return err
+		n.w.glance(ctx, changed, tick)
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
+	}
+}
+
+// glance waits for a change, at most d.
+func (w *world) glance(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+	timer := w.s.cfg.Clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-timer.C():
 	}
 }
 
@@ -247,15 +260,16 @@ func (w *world) register(job *structs.Job) *structs.JobRegisterResponse {
 func (w *world) until(limit time.Duration, what string, cond func(snap *state.Snapshot) bool) time.Duration {
 	w.t.Helper()
 	began := time.Now()
-	for !cond(w.s.store.Snapshot()) {
+	for {
+		changed := w.s.store.Changed(state.TableAllocs, state.TableEvals, state.TableDeployments, state.TableNodes, state.TableJobs)
+		if cond(w.s.store.Snapshot()) {
+			return time.Since(began)
+		}
 		if time.Since(began) > limit {
 			w.t.Fatalf("not within %s: %s\n%s", limit, what, w.describe())
 		}
-		if err := w.s.sleep(w.t.Context(), 20*time.Millisecond); err != nil {
-			w.t.Fatal(err)
-		}
+		w.glance(w.t.Context(), changed, time.Second)
 	}
-	return time.Since(began)
 }
 
 // pass lets time pass.
