@@ -29,7 +29,7 @@ func demoJob(id string, count int) *api.Job {
 	group.Services = []*api.Service{{
 		Name: id, PortLabel: "http", Provider: "nomad",
 		Checks: []api.ServiceCheck{{
-			Type: "http", Path: "/health", Interval: time.Second, Timeout: time.Second,
+			Type: "http", Path: "/health", Interval: time.Second, Timeout: 5 * time.Second, // the machine may be busy
 			CheckRestart: &api.CheckRestart{Limit: 2, Grace: ptr(time.Second)},
 		}},
 	}}
