@@ -137,7 +137,13 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 		if node == nil || node.Status == structs.NodeStatusDown {
 			continue
 		}
-		status := silentStatus(snap, node)
+		status := silentStatus(snap, id)
+		if status == structs.NodeStatusDisconnected {
+			t.heartbeats.Beat(id, now) // to be looked at again: it may be down later
+		}
+		if status == node.Status {
+			continue
+		}
 		t.s.log.Warn("a node is silent", logx.KeyNode, id, "status", status)
 		c.Nodes = append(c.Nodes, command.NodeStatus{
 			NodeID: id,
@@ -156,11 +162,8 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 
 // silentStatus is disconnected for a node with allocations that may go on
 // without the servers for a while, else down.
-func silentStatus(snap *state.Snapshot, node *structs.Node) string {
-	if node.Status == structs.NodeStatusDisconnected {
-		return structs.NodeStatusDown
-	}
-	for a := range snap.AllocsByNode(node.ID) {
+func silentStatus(snap *state.Snapshot, nodeID string) string {
+	for a := range snap.AllocsByNode(nodeID) {
 		if a.TerminalStatus() {
 			continue
 		}

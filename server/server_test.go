@@ -151,3 +151,78 @@ func TestRoomThatIsFreedIsUsed(t *testing.T) {
 		})
 	})
 }
+
+// tolerant lets the allocations of a silent node go on for an hour.
+func tolerant(g *structs.TaskGroup) {
+	g.Disconnect = &structs.DisconnectStrategy{LostAfter: ptr(time.Hour), Replace: ptr(true)}
+}
+
+func TestADisconnectedNodeKeepsItsWorkWhenItReturnsInTime(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		w.addNode("b")
+		w.settled(with(testJob("web", "service", 1), tolerant))
+		home := w.live(w.s.store.Snapshot(), "web")[0]
+		for _, n := range w.nodes {
+			n.set(func(n *fakeNode) { n.silent = n.id == home.NodeID })
+		}
+		w.until(time.Minute, "it is unknown and another one runs", func(snap *state.Snapshot) bool {
+			running := 0
+			for _, a := range w.live(snap, "web") {
+				if a.ClientStatus == structs.AllocClientRunning && a.NodeID != home.NodeID {
+					running++
+				}
+			}
+			return running == 1 && snap.Alloc(home.ID).ClientStatus == structs.AllocClientUnknown &&
+				snap.Node(home.NodeID).Status == structs.NodeStatusDisconnected
+		})
+		w.pass(10 * time.Minute)
+		if got := w.s.store.Snapshot().Node(home.NodeID).Status; got != structs.NodeStatusDisconnected {
+			t.Errorf("after ten minutes the node is %s", got)
+		}
+		for _, n := range w.nodes {
+			n.set(func(n *fakeNode) { n.silent = false })
+		}
+		w.until(time.Minute, "one is left", func(snap *state.Snapshot) bool {
+			return snap.Node(home.NodeID).Status == structs.NodeStatusReady && w.running("web", 1)(snap)
+		})
+	})
+}
+
+func TestADisconnectedNodeIsDownAfterItsTime(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		w.settled(with(testJob("web", "service", 1), tolerant))
+		w.nodes["a"].set(func(n *fakeNode) { n.silent = true })
+		id := w.nodes["a"].id
+		took := w.until(2*time.Hour, "the node is down", func(snap *state.Snapshot) bool {
+			return snap.Node(id).Status == structs.NodeStatusDown
+		})
+		if took < time.Hour {
+			t.Errorf("it was given up after %s, lost_after is 1h", took)
+		}
+		if live := w.live(w.s.store.Snapshot(), "web"); len(live) != 0 {
+			t.Errorf("%d allocations are neither lost nor running", len(live))
+		}
+	})
+}
+
+func TestAStopWithRescheduleRecordsIt(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		w.addNode("b")
+		w.settled(testJob("web", "service", 1))
+		victim := w.live(w.s.store.Snapshot(), "web")[0]
+		if _, err := w.s.StopAlloc(t.Context(), &AllocStopRequest{AllocID: victim.ID, Reschedule: true}); err != nil {
+			t.Fatal(err)
+		}
+		w.until(10*time.Second, "another one runs", func(snap *state.Snapshot) bool {
+			return w.running("web", 1)(snap) && snap.Alloc(victim.ID).ClientTerminal()
+		})
+		next := w.live(w.s.store.Snapshot(), "web")[0]
+		if next.PreviousAllocation != victim.ID || next.RescheduleTracker == nil || next.NodeID == victim.NodeID {
+			t.Errorf("the replacement of %s on %s: after %s, tracker %+v, on %s", victim.ID, victim.NodeID,
+				next.PreviousAllocation, next.RescheduleTracker, next.NodeID)
+		}
+	})
+}
