@@ -116,21 +116,22 @@ func (t *term) absorbNode(ev *state.Event, index uint64) {
 }
 
 // absorbAlloc looks at an allocation that changed: it may have made room, be
-// what a deployment or a drain waits for.
+// what a deployment or a drain waits for. It reads columns, since there may be
+// a hundred thousand of them.
 func (t *term) absorbAlloc(ev *state.Event, index uint64) {
-	a, stays := ev.New().(*structs.Allocation)
-	old, existed := ev.Old().(*structs.Allocation)
-	if existed && !old.TerminalStatus() && (!stays || a.TerminalStatus()) {
-		if n := t.s.store.Snapshot().Node(old.NodeID); n != nil && n.Ready() {
+	old, fresh := ev.OldAlloc(), ev.NewAlloc()
+	ended := !fresh.Valid() || fresh.Row().Terminal()
+	if ended && old.Valid() && !old.Row().Terminal() {
+		if n := t.s.store.Snapshot().Node(old.Row().Node.ID); n != nil && n.Ready() {
 			t.blocked.Note(t.capacity(n, index))
 		}
 	}
-	if !stays {
+	if !fresh.Valid() {
 		return
 	}
-	if a.DeploymentID != "" {
-		ended := a.TerminalStatus() || a.DeploymentStatus.IsUnhealthy()
-		t.deploys.note(a.DeploymentID, ended)
+	if id := fresh.Shared().DeploymentID; id != "" {
+		healthy := fresh.Row().Healthy()
+		t.deploys.note(id, ended || healthy != nil && !*healthy)
 	}
 	t.drains.noteAlloc()
 }
