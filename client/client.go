@@ -35,9 +35,13 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// stopPatience is how long a development node waits for its tasks to end when
-// the agent does.
-const stopPatience = 15 * time.Second
+const (
+	// stopPatience is how long a development node waits for its tasks to end
+	// when the agent does.
+	stopPatience = 15 * time.Second
+	// discardPatience is how long ending the others by force may take.
+	discardPatience = 5 * time.Second
+)
 
 // Client is the agent of one node.
 type Client struct {
@@ -241,7 +245,7 @@ func (c *Client) Run(ctx context.Context) error {
 	return errors.Join(err, work.Wait())
 }
 
-// stopAll ends every task and removes what it left, within bounds.
+// stopAll ends every task and removes what it left, by force if need be.
 func (c *Client) stopAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
@@ -252,12 +256,21 @@ func (c *Client) stopAll() {
 	for _, r := range runners {
 		select {
 		case <-r.Done():
-			if err := r.Destroy(); err != nil {
-				c.logger.Warn("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
-			}
 		case <-ctx.Done():
-			c.logger.Error("tasks have not ended in time", logx.KeyAlloc, r.ID())
+			c.logger.Warn("tasks have not ended in time and are ended by force", logx.KeyAlloc, r.ID())
+			c.discard(r)
 		}
+		if err := r.Destroy(); err != nil {
+			c.logger.Warn("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
+		}
+	}
+}
+
+func (c *Client) discard(r *alloc.Runner) {
+	ctx, cancel := context.WithTimeout(context.Background(), discardPatience)
+	defer cancel()
+	for _, t := range r.Tasks() {
+		t.Discard(ctx)
 	}
 }
 

@@ -201,6 +201,10 @@ func (r *Runner) discard(ctx context.Context) {
 	r.mu.Unlock()
 }
 
+// Discard has the driver end the task by force and forget it, for an agent that
+// has no more time.
+func (r *Runner) Discard(ctx context.Context) { r.discard(ctx) }
+
 // finish ends a task that was asked to end and isn't running.
 func (r *Runner) finish(ctx context.Context, failed bool) {
 	r.mu.Lock()
