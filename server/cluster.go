@@ -33,6 +33,8 @@ func (s *Server) membersConfig() (members.Config, error) {
 		EncryptKey:      s.cfg.EncryptKey,
 		StartJoin:       s.cfg.StartJoin,
 		RetryJoin:       s.cfg.RetryJoin,
+		RetryInterval:   s.cfg.RetryInterval,
+		RetryMax:        s.cfg.RetryMax,
 		DataDir:         s.cfg.DataDir,
 		Clock:           s.cfg.Clock,
 		Logger:          s.log,

@@ -30,6 +30,10 @@ type Config struct {
 	StartJoin []string
 	// RetryJoin names servers to meet, tried until one answers.
 	RetryJoin []string
+	// RetryInterval is the longest time between two tries. Default 30 s.
+	RetryInterval time.Duration
+	// RetryMax ends the server after so many tries; 0 goes on.
+	RetryMax int
 
 	// LinkAddr and SerfAddr are bound; the Advertise addresses are told to the
 	// others and default to what was bound.
@@ -59,6 +63,13 @@ type Config struct {
 
 	// RaftMultiplier stretches Raft's timeouts, 1 to 10. Default 1.
 	RaftMultiplier int
+	// SnapshotThreshold, SnapshotInterval and TrailingLogs say when the log is
+	// cut and how much of it stays. Default 8192, 120 s, 10240.
+	SnapshotThreshold, TrailingLogs uint64
+	SnapshotInterval                time.Duration
+
+	// MaxConnsPerClient bounds the link connections of one machine; 0 doesn't.
+	MaxConnsPerClient int
 
 	Logger *slog.Logger
 	Clock  clock.Clock

@@ -82,6 +82,7 @@ func (s *Server) open() error {
 	if s.cfg.LinkAdvertiseAddr == "" {
 		s.cfg.LinkAdvertiseAddr = s.mux.Addr().String()
 	}
+	s.mux.LimitPerClient(s.cfg.MaxConnsPerClient)
 	s.forward = s.mux.Listener(link.ALPNHTTP)
 	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
 		return fmt.Errorf("open the log: %w", err)
@@ -163,8 +164,13 @@ func (s *Server) replicaConfig() replica.Config {
 		FSM:        s.fsm,
 		Dev:        s.cfg.Dev,
 		Multiplier: s.cfg.RaftMultiplier,
-		Clock:      s.cfg.Clock,
-		Logger:     s.log,
+
+		SnapshotThreshold: s.cfg.SnapshotThreshold,
+		SnapshotInterval:  s.cfg.SnapshotInterval,
+		TrailingLogs:      s.cfg.TrailingLogs,
+
+		Clock:  s.cfg.Clock,
+		Logger: s.log,
 	}
 }
 

@@ -22,10 +22,12 @@ func (a *assembly) serverConfig() server.Config {
 	c, s := a.config, a.settings
 	return server.Config{
 		Name: s.Name, Region: c.Region, Datacenter: c.Datacenter, DataDir: s.ServerDir, Dev: c.Dev,
-		BootstrapExpect: c.Server.BootstrapExpect, RetryJoin: s.RetryJoin,
+		BootstrapExpect: c.Server.BootstrapExpect, RetryJoin: s.RetryJoin, RetryInterval: s.RetryInterval, RetryMax: s.RetryMax,
 		LinkAddr: s.RPCAddr, SerfAddr: s.SerfAddr,
 		LinkAdvertiseAddr: s.RPCAdvertise, SerfAdvertiseAddr: s.SerfAdvertise, HTTPAdvertiseAddr: s.HTTPAdvertise,
 		TLS: a.tls, EncryptKey: s.GossipKey, Version: a.process.Version, RaftMultiplier: c.Server.RaftMultiplier,
+		SnapshotThreshold: uint64(max(c.Server.RaftSnapshotThreshold, 0)), TrailingLogs: uint64(max(c.Server.RaftTrailingLogs, 0)),
+		SnapshotInterval: s.SnapshotInterval, MaxConnsPerClient: c.Limits.RPCMaxConnsPerClient,
 		HeartbeatGrace: s.HeartbeatGrace, MinHeartbeatTTL: s.MinHeartbeatTTL, MaxHeartbeatsPerSecond: int(c.Server.MaxHeartbeats),
 		GC: server.GCConfig{
 			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
