@@ -253,24 +253,31 @@ func (c *Client) stopAll() {
 	for _, r := range runners {
 		r.StopNow()
 	}
+	var late []*alloc.Runner
 	for _, r := range runners {
 		select {
 		case <-r.Done():
 		case <-ctx.Done():
-			c.logger.Warn("tasks have not ended in time and are ended by force", logx.KeyAlloc, r.ID())
-			c.discard(r)
+			late = append(late, r)
 		}
+	}
+	c.discard(late)
+	for _, r := range runners {
 		if err := r.Destroy(); err != nil {
 			c.logger.Warn("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
 		}
 	}
 }
 
-func (c *Client) discard(r *alloc.Runner) {
+// discard ends by force what has not ended in time.
+func (c *Client) discard(late []*alloc.Runner) {
 	ctx, cancel := context.WithTimeout(context.Background(), discardPatience)
 	defer cancel()
-	for _, t := range r.Tasks() {
-		t.Discard(ctx)
+	for _, r := range late {
+		c.logger.Warn("tasks have not ended in time and are ended by force", logx.KeyAlloc, r.ID())
+		for _, t := range r.Tasks() {
+			t.Discard(ctx)
+		}
 	}
 }
 
