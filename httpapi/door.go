@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	metrics "github.com/hashicorp/go-metrics"
@@ -159,7 +160,7 @@ func (a *API) finish(c *call, rec *recorder, began time.Time) {
 	took := a.clock.Now().Sub(began)
 	route := "unknown"
 	if c.route != nil {
-		route = c.route.Path
+		route = strings.ReplaceAll(c.route.Path, "+", "")
 	}
 	if a.log.Enabled(c.r.Context(), slog.LevelDebug) {
 		a.log.Debug("request answered", "request", c.id, "method", c.r.Method, "path", c.r.URL.Path,

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strconv"
+
+	"github.com/steppe-run/steppe/structs"
 )
 
 // maxHops bounds how often a request is passed on: agent to server, server to
@@ -26,6 +28,11 @@ func (a *API) toServers(c *call) (reply, error) {
 		return reply{}, errNotServer
 	}
 	return a.forward(c, a.cfg.Upstream, refuse(http.StatusInternalServerError, "No known servers"))
+}
+
+// toLeader passes a request on to the leader.
+func (a *API) toLeader(c *call) (reply, error) {
+	return a.forward(c, patient{a, a.cfg.Server.ForwardTransport()}, structs.ErrNoLeader)
 }
 
 // toRegion passes a request on to another region.

@@ -3,10 +3,13 @@ package httpapi
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +102,56 @@ func TestForwardingEndsInLoops(t *testing.T) {
 	url := listen(t, a)
 	if got := ask(t, "GET", url+"/v1/jobs", ""); got.status != 500 || got.body != "No cluster leader" {
 		t.Errorf("%d %q", got.status, got.body)
+	}
+}
+
+// recovering is a leader's address at which nobody answers for a while.
+type recovering struct {
+	failures atomic.Int32
+	to       http.RoundTripper
+}
+
+func (r *recovering) RoundTrip(req *http.Request) (*http.Response, error) {
+	if r.failures.Add(-1) >= 0 {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	}
+	return r.to.RoundTrip(req)
+}
+
+func TestRequestsOutliveALeader(t *testing.T) {
+	follower, leader, url := cluster(t)
+	calls := 0
+	leader.register = func(req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
+		calls++
+		return &structs.JobRegisterResponse{EvalID: req.Job.GetID()}, nil
+	}
+	slow := &recovering{to: follower.forward}
+	slow.failures.Store(3)
+	follower.forward = slow
+	if got := ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`); got.status != 200 || !strings.Contains(got.body, `"EvalID":"web"`) || calls != 1 {
+		t.Errorf("%d %q, %d calls", got.status, got.body, calls)
+	}
+}
+
+// halfway is a leader that dies after it has read a request.
+type halfway struct{ tries atomic.Int32 }
+
+func (h *halfway) RoundTrip(req *http.Request) (*http.Response, error) {
+	h.tries.Add(1)
+	if req.Body != nil {
+		_, _ = io.Copy(io.Discard, req.Body)
+	}
+	return nil, io.ErrUnexpectedEOF
+}
+
+func TestWritesAreNotSaidTwice(t *testing.T) {
+	fake := newFakeServer()
+	fake.leads.Store(false)
+	dying := &halfway{}
+	fake.forward = dying
+	_, url := serve(t, Config{Server: fake})
+	if got := ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`); got.status != 500 || got.body != "No cluster leader" || dying.tries.Load() != 1 {
+		t.Errorf("%d %q after %d tries", got.status, got.body, dying.tries.Load())
 	}
 }
 

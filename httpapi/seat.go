@@ -34,26 +34,34 @@ func (a *API) seat(c *call) (reply, error) {
 		return a.answer(c)
 	}
 	here, err := a.awaitLeader(c)
-	if err != nil {
-		return reply{}, err
-	}
-	if !here {
-		return a.forward(c, a.cfg.Server.ForwardTransport(), structs.ErrNoLeader)
-	}
-	if r.Seat == SeatRead {
-		if err := a.cfg.Server.ConsistentIndex(c.ctx()); err != nil {
-			return reply{}, notLeading(err)
-		}
+	switch {
+	case err != nil:
+		return reply{}, notLeading(err)
+	case !here:
+		return a.toLeader(c)
 	}
 	rep, err := a.answer(c)
 	return rep, notLeading(err)
 }
 
+// catchUp makes sure that a read sees everything acknowledged before.
+func (a *API) catchUp(c *call) error {
+	if c.route.Seat != SeatRead {
+		return nil
+	}
+	return a.cfg.Server.ConsistentIndex(c.ctx())
+}
+
+// lostLead reports whether an error says that this server doesn't lead.
+func lostLead(err error) bool {
+	var kind *structs.Error
+	return errors.As(err, &kind) && (kind.Kind == structs.KindNotLeader || kind.Kind == structs.KindNoLeader)
+}
+
 // notLeading says of a server that stopped leading in the middle of a request
 // what callers know how to handle: try again.
 func notLeading(err error) error {
-	var kind *structs.Error
-	if errors.As(err, &kind) && kind.Kind == structs.KindNotLeader {
+	if lostLead(err) {
 		return structs.ErrNoLeader
 	}
 	return err
@@ -67,13 +75,15 @@ func (a *API) answer(c *call) (reply, error) {
 	return c.route.do(c)
 }
 
-// awaitLeader waits, for a bounded time, until this server leads (true) or
-// knows who does (false).
+// awaitLeader waits, for a bounded time, until this server leads and knows all
+// that the request must see (true), or knows who leads (false).
 func (a *API) awaitLeader(c *call) (here bool, err error) {
 	end := a.clock.Now().Add(a.cfg.LeaderWait)
 	for {
 		if a.cfg.Server.Leading() {
-			return true, nil
+			if err = a.catchUp(c); err == nil || !lostLead(err) {
+				return err == nil, err
+			}
 		}
 		if _, known := a.cfg.Server.Leader(); known && !a.cfg.Server.IsLeader() {
 			return false, nil
@@ -232,7 +242,7 @@ func (a *API) orLeader(c *call, err error) (reply, error) {
 	if _, known := srv.Leader(); srv.IsLeader() || !known || c.hops() > 0 {
 		return reply{}, err
 	}
-	return a.forward(c, srv.ForwardTransport(), structs.ErrNoLeader)
+	return a.toLeader(c)
 }
 
 // nodeURL is the path under which nodes answer, for the routes that callers
