@@ -98,10 +98,10 @@ func (v *view) some(snap *state.Snapshot, ids []string) delta {
 		sent, known := v.sent[id]
 		switch {
 		case a == nil || a.NodeID != v.nodeID:
-			if known {
-				delete(v.sent, id)
-				d.removed = append(d.removed, id)
-			}
+			// Told even if this watch never sent it: a node that resumes may
+			// know it from before.
+			delete(v.sent, id)
+			d.removed = append(d.removed, id)
 		case !known || a.AllocModifyIndex > sent:
 			v.sent[id] = a.AllocModifyIndex
 			d.upserts = append(d.upserts, a)
