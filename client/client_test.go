@@ -458,7 +458,7 @@ func TestManyAllocationsAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
 	testx.Eventually(t, patience, "the node is registered", func() bool { return w.servers.registrations() > 0 })
 	var all []*structs.Allocation
-	for i := range 200 {
+	for i := range 60 {
 		all = append(all, sample(fmt.Sprintf("a%03d", i), "service"))
 	}
 	w.servers.send(link.AllocSet{Full: true, Upserts: all})
