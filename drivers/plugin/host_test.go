@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 	if code == 0 && len(os.Args) > 1 && os.Args[1] != "plugin" {
 		// The library lets go of its broker's stream a moment after a process.
 		if err := goleak.Find(goleak.IgnoreTopFunction("github.com/hashicorp/go-plugin.(*gRPCBrokerClientImpl).Recv")); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
+			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
 	}

@@ -145,7 +145,7 @@ func TestSpecRoundTrip(t *testing.T) {
 			rt.Fatal(err)
 		}
 		got := specFromWire(&message)
-		if fmt.Sprintf("%s", dump(want)) != fmt.Sprintf("%s", dump(got)) {
+		if dump(want) != dump(got) {
 			rt.Fatalf("a schema changes on the wire:\n%s\n%s", dump(want), dump(got))
 		}
 	})
