@@ -7,14 +7,18 @@ import (
 
 	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
+// strayPatience bounds clearing away what nobody knows any more.
+const strayPatience = 30 * time.Second
+
 // restore brings back the allocations that were known before the agent was
 // restarted, and clears away directories that belong to none.
-func (c *Client) restore() error {
+func (c *Client) restore(ctx context.Context) error {
 	records, err := c.memory.Allocs()
 	if err != nil {
 		return err
@@ -24,20 +28,36 @@ func (c *Client) restore() error {
 		known[record.Alloc.ID] = true
 		c.start(record.Alloc, record)
 	}
-	strays, err := c.host.Dirs.List()
-	if err != nil {
+	if err := c.clearStrays(ctx, known); err != nil {
 		return err
-	}
-	for _, id := range strays {
-		if known[id] {
-			continue
-		}
-		if err := c.host.Dirs.Dir(id).Destroy(); err != nil {
-			c.logger.Warn("directory of an unknown allocation could not be removed", logx.KeyAlloc, id, logx.KeyError, err)
-		}
 	}
 	if len(records) > 0 {
 		c.logger.Info("allocations were found again", logx.KeyCount, len(records))
+	}
+	return nil
+}
+
+// clearStrays ends and removes what is left of allocations that are not known
+// any more: the memory of them was lost.
+func (c *Client) clearStrays(ctx context.Context, known map[string]bool) error {
+	ids, err := c.host.Dirs.List()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, strayPatience)
+	defer cancel()
+	for _, id := range ids {
+		if known[id] {
+			continue
+		}
+		dir := c.host.Dirs.Dir(id)
+		err := task.EndLeftovers(ctx, c.deps.Drivers, dir)
+		if err == nil {
+			err = dir.Destroy()
+		}
+		if err != nil {
+			c.logger.Warn("what is left of an unknown allocation could not be cleared away", logx.KeyAlloc, id, logx.KeyError, err)
+		}
 	}
 	return nil
 }

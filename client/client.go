@@ -223,7 +223,7 @@ func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	c.work = work
 	c.mu.Unlock()
-	if err := c.restore(); err != nil {
+	if err := c.restore(ctx); err != nil {
 		return err
 	}
 	group := loop.New(ctx)

@@ -354,17 +354,28 @@ func TestAgentRestartKeepsTasks(t *testing.T) {
 	w.eventually("a1", "complete")
 }
 
-func TestLostMemoryIsNoEnd(t *testing.T) {
+func TestLostMemoryLeavesNothingRunning(t *testing.T) {
 	w := newWorld(t, nil)
 	a := sample("a1", "service")
 	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
 	w.eventually("a1", "running")
+	id, dir := w.client.Identity(), w.client.runner("a1").Dir()
 	w.stop()
 	if err := os.WriteFile(w.cfg.StateDir+"/state.db", []byte("garbage, and more of it"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	w.servers.mu.Lock()
+	w.servers.sets = nil // they know nothing of the new node
+	w.servers.mu.Unlock()
 	w.start()
-	testx.Eventually(t, patience, "the allocation is started anew", func() bool { return len(w.driver.Starts()) == 2 })
+	if w.client.Identity() == id {
+		t.Fatal("the identity was not lost: the test shows nothing")
+	}
+	testx.Eventually(t, patience, "what ran before is ended and removed", func() bool {
+		return len(w.driver.Running()) == 0 && !dir.Exists()
+	})
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("b1", "service")}})
+	w.eventually("b1", "running")
 }
 
 func TestServersThatAreAwayAreTriedAgain(t *testing.T) {

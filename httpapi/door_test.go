@@ -251,21 +251,30 @@ func TestAnswersArePrettyAndCompressedWhenAsked(t *testing.T) {
 }
 
 func TestSlowHeadersEnd(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the time-out of headers")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, url := serve(t, Config{Server: newFakeServer()})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	impatient := defaultLimits
+	impatient.readHeader = 100 * time.Millisecond
+	go func() { ended <- impatient.serve(ctx, l, http.NotFoundHandler()) }()
+	conn, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "GET /v1/regions HTTP/1.1\r\nHost: localhost\r\nX-Slow: "); err != nil {
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "); err != nil {
 		t.Fatal(err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(readHeaderTimeout + 3*time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.ReadAll(conn); err != nil {
 		t.Errorf("the connection stayed open: %v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -15,7 +15,9 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -355,4 +357,49 @@ func TestHangingUpReachesTheOtherEnd(t *testing.T) {
 			return false
 		}
 	})
+}
+
+func TestNodesAreReachedThroughTheServer(t *testing.T) {
+	fake := newFakeServer()
+	node := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "node at "+r.URL.Path) })
+	fake.nodes = map[string]http.RoundTripper{someNode: to(t, node)}
+	away := strings.Replace(someNode, "0a", "1a", 1)
+	for i, id := range []string{someNode, away} {
+		fake.store.Apply(uint64(i+1), &command.RegisterNode{Node: &structs.Node{ID: id, Name: id, NodePool: "default", Status: "ready"}})
+	}
+	_, url := serve(t, Config{Server: fake})
+	if got := ask(t, "GET", url+"/v1/client/stats?node_id="+someNode, ""); got.status != 200 || got.body != "node at /v1/client/stats" {
+		t.Errorf("%d %q", got.status, got.body)
+	}
+	if got := ask(t, "GET", url+"/v1/client/stats?node_id="+away, ""); got.status != 404 || !strings.Contains(got.body, "No path to node") {
+		t.Errorf("%d %q", got.status, got.body)
+	}
+}
+
+func TestSilentEventStreamsBeat(t *testing.T) {
+	fake := newFakeServer()
+	time := clock.NewManual(clock.Real{}.Now())
+	_, url := serve(t, Config{Server: fake, Clock: time})
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/v1/event/stream?topic=Node:"+someNode, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	for range 2 {
+		testx.Eventually(t, 5e9, "the stream waits", func() bool { _, waits := time.Next(); return waits })
+		time.Advance(eventHeartbeat)
+		if !lines.Scan() || lines.Text() != "{}" {
+			t.Fatalf("%q %v", lines.Text(), lines.Err())
+		}
+	}
+	fake.store.Apply(1, &command.RegisterNode{Node: &structs.Node{ID: someAlloc, Name: "other", SecretID: "s3cret"}})
+	fake.store.Apply(2, &command.RegisterNode{Node: &structs.Node{ID: someNode, Name: "one", SecretID: "s3cret"}})
+	if !lines.Scan() || !strings.HasPrefix(lines.Text(), `{"Index":2,"Events":[{"Topic":"Node","Type":"NodeRegistration","Key":"`+someNode) || strings.Contains(lines.Text(), "s3cret") {
+		t.Errorf("%q %v", lines.Text(), lines.Err())
+	}
 }

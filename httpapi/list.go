@@ -12,9 +12,9 @@ import (
 	"github.com/hashicorp/go-bexpr"
 )
 
-// maxFilterSteps bounds the work of parsing one filter: enough for pages of
-// text, not for one that is made to be hard to read.
-const maxFilterSteps = 1 << 17
+// maxFilterSteps bounds the work of parsing one filter: enough for a hundred
+// comparisons, not for one that is made to be hard to read.
+const maxFilterSteps = 1 << 16
 
 // key is an item's place in a list. Lists are ordered by the parts in turn.
 type key struct {

@@ -54,6 +54,11 @@ func (f *fakeServer) ForwardTransport() http.RoundTripper   { return f.forward }
 func (f *fakeServer) Regions() []string                     { return []string{"global"} }
 func (f *fakeServer) Peers() ([]string, error)              { return []string{"127.0.0.1:4647"}, nil }
 
+func (f *fakeServer) Members() []*structs.AgentMember { return nil }
+func (f *fakeServer) RaftConfiguration() (*structs.RaftConfiguration, error) {
+	return &structs.RaftConfiguration{}, nil
+}
+
 func (f *fakeServer) Leader() (string, bool) {
 	if addr := f.leader.Load(); addr != nil {
 		return *addr, true

@@ -12,24 +12,29 @@ import (
 	"github.com/steppe-run/steppe/internal/loop"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	drainTimeout      = 3 * time.Second
-	maxHeaderBytes    = 64 << 10
-)
+// limits bound what a connection may take.
+type limits struct {
+	readHeader, idle, drain time.Duration
+	headerBytes             int
+}
+
+var defaultLimits = limits{readHeader: 10 * time.Second, idle: 2 * time.Minute, drain: 3 * time.Second, headerBytes: 64 << 10}
 
 // Serve answers requests on a listener until ctx ends; it returns when the
 // last request has ended. Requests that wait for something end with ctx, the
 // others get a few seconds.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	return defaultLimits.serve(ctx, l, h)
+}
+
+func (m limits) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	requests, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), drainKey{}, ctx.Done()))
 	defer cancel()
 	srv := &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ReadHeaderTimeout: m.readHeader,
+		IdleTimeout:       m.idle,
+		MaxHeaderBytes:    m.headerBytes,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // clients' broken connections
 	}
@@ -43,7 +48,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	})
 	g.Go("stop http", func(ctx context.Context) error {
 		<-ctx.Done()
-		grace, done := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+		grace, done := context.WithTimeout(context.WithoutCancel(ctx), m.drain)
 		defer done()
 		if srv.Shutdown(grace) == nil {
 			return nil

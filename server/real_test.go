@@ -155,3 +155,23 @@ func removed(list []*real, r *real) []*real {
 	}
 	return out
 }
+
+func TestAServerThatCannotOpenLeavesNothingBehind(t *testing.T) {
+	ca := t.TempDir()
+	first := startReal(t, realConfig(t, "one", ca, 1))
+	for name, clash := range map[string]func(*Config){
+		"the link port is taken":   func(c *Config) { c.LinkAddr = first.LinkAddr() },
+		"the gossip port is taken": func(c *Config) { c.SerfAddr = first.SerfAddr() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := realConfig(t, "two", ca, 1)
+			free := cfg
+			clash(&cfg)
+			if s, err := New(cfg); err == nil {
+				t.Fatalf("opened on %s", s.LinkAddr())
+			}
+			again := startReal(t, free) // the same data directory: its log isn't held any more
+			testx.Eventually(t, 10*time.Second, "the server leads", again.leads)
+		})
+	}
+}

@@ -110,6 +110,7 @@ func (r *Runner) launch(ctx, startCtx context.Context, group *loop.Group, config
 	}
 	r.running(started)
 	r.save()
+	r.leave(r.current().Driver, started.Handle)
 	r.watch(group, config.ID)
 	r.watcher.Up(ctx, r.name, r.env, started.Network)
 	r.watcher.Changed(r.name)

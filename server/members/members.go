@@ -131,6 +131,9 @@ func Open(cfg Config) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := portFree(cfg.BindAddr, cfg.BindPort); err != nil {
+		return nil, err
+	}
 	if m.serf, err = serf.Create(conf); err != nil {
 		return nil, fmt.Errorf("start gossip on %s:%d: %w", cfg.BindAddr, cfg.BindPort, err)
 	}

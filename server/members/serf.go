@@ -1,6 +1,7 @@
 package members
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -90,6 +91,21 @@ func (m *Members) serfConfig() (*serf.Config, error) {
 	}
 	conf.SnapshotPath = filepath.Join(dir, "known")
 	return conf, nil
+}
+
+// portFree says whether gossip can bind its port. The library forgets to stop
+// some of what it has started when it finds out itself.
+func portFree(host string, port int) error {
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	stream, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("bind gossip: %w", err)
+	}
+	packets, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("bind gossip: %w", err), stream.Close())
+	}
+	return errors.Join(packets.Close(), stream.Close())
 }
 
 // setTag changes what this server tells the others. If they can't be told at
