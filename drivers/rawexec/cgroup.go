@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
@@ -14,6 +15,33 @@ import (
 
 // cgroupMount is where the kernel's cgroups are found.
 const cgroupMount = "/sys/fs/cgroup"
+
+// cgroupParent holds the cgroups of tasks.
+const cgroupParent = "steppe"
+
+// cgroupAge is how old an empty cgroup must be to belong to nobody: one that a
+// task is about to be born into is empty too.
+const cgroupAge = time.Minute
+
+// sweepCgroups removes what killed supervisors left. The kernel refuses to
+// remove a cgroup with a process in it.
+func sweepCgroups(root string, now time.Time) {
+	if root == "" {
+		return
+	}
+	parent := filepath.Join(root, cgroupParent)
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return // there are none
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !entry.IsDir() || now.Sub(info.ModTime()) < cgroupAge {
+			continue
+		}
+		_ = os.Remove(filepath.Join(parent, entry.Name())) // in use
+	}
+}
 
 // unified returns the root of the version 2 hierarchy, empty if there is none.
 // Beside version 1 it lives in a folder of its own, without controllers; it
@@ -53,7 +81,7 @@ func placeInCgroups(spec *keeper.Spec, t *drivers.TaskConfig, c *taskConfig) err
 	if root == "" || !isRoot() {
 		return nil
 	}
-	parent := filepath.Join(root, "steppe")
+	parent := filepath.Join(root, cgroupParent)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		// A container often shows cgroups without letting us make any: the
 		// supervisor then kills by descent.

@@ -74,7 +74,10 @@ func New(logger *slog.Logger) drivers.Driver {
 }
 
 // Run implements drivers.Service.
-func (d *Driver) Run(ctx context.Context) error { return d.launcher.Run(ctx) }
+func (d *Driver) Run(ctx context.Context) error {
+	sweepCgroups(unified(), d.clock.Now())
+	return d.launcher.Run(ctx)
+}
 
 // Info implements drivers.Describer.
 func (d *Driver) Info(context.Context) (*drivers.Info, error) {

@@ -100,6 +100,7 @@ func (k *keeper) run(ctx context.Context) error {
 	_ = k.listener.Close()
 	// Waiters get their answers; commands were killed with the task.
 	_ = serving.Wait()
+	k.tree.remove()
 	return err
 }
 
@@ -114,7 +115,6 @@ func (k *keeper) await() Exit {
 	exit.OOM = k.tree.oomKilled()
 	k.tree.kill()
 	k.output.finish(k.clock)
-	k.tree.remove()
 	return exit
 }
 

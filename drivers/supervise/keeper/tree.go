@@ -162,7 +162,7 @@ func (t *tree) remove() {
 	if !t.owned {
 		return
 	}
-	deadline := t.clock.Now().Add(time.Second)
+	deadline := t.clock.Now().Add(killPatience)
 	for {
 		err := os.Remove(t.cgroup)
 		// Killed processes leave their cgroup a moment after their end.
