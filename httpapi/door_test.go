@@ -2,22 +2,20 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/structs"
 )
 
 func TestOnlyOwnHostsAreAnswered(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer(), Hosts: []string{"Steppe.Example.com:4646", "10.1.2.3"}})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Hosts: []string{"Steppe.Example.com:4646", "10.1.2.3"}})
 	for host, want := range map[string]int{
 		"localhost":               200,
 		"localhost:4646":          200,
@@ -44,7 +42,7 @@ func TestForeignPagesCanNotDriveTheAPI(t *testing.T) {
 	fake.register = func(*structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 		return &structs.JobRegisterResponse{EvalID: "e", JobModifyIndex: 9}, nil
 	}
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	host := strings.TrimPrefix(url, "http://")
 	job := `{"Job":{"ID":"web"}}`
 	alloc := "/v1/client/allocation/6f1c9a52-1111-4222-8333-94a5b6c7d8e9"
@@ -79,7 +77,7 @@ func TestForeignPagesCanNotDriveTheAPI(t *testing.T) {
 }
 
 func TestPagesMayAskForCORSRoutes(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	path := url + "/v1/client/fs/ls/6f1c9a52-1111-4222-8333-94a5b6c7d8e9"
 	got := ask(t, "OPTIONS", path, "", "Origin: http://other", "Access-Control-Request-Method: GET")
 	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != "*" {
@@ -95,7 +93,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	fake.register = func(*structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 		return &structs.JobRegisterResponse{}, nil
 	}
-	_, url := serve(t, Config{Server: fake, MaxJobBody: 1000})
+	_, url := serve(t, door.Config{Server: fake, MaxJobBody: 1000})
 	big := `{"Job":{"ID":"web","Meta":{"x":"` + strings.Repeat("y", 2000) + `"}}}`
 	if got := ask(t, "POST", url+"/v1/jobs", big); got.status != 413 || !strings.Contains(got.body, "1000 bytes") {
 		t.Errorf("announced: %d %q", got.status, got.body)
@@ -118,7 +116,7 @@ func TestBodiesAreBounded(t *testing.T) {
 }
 
 func TestBadInputIsNamed(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	id := "6f1c9a52-1111-4222-8333-94a5b6c7d8e9"
 	for _, c := range []struct {
 		method, path, body string
@@ -170,7 +168,7 @@ func TestBadInputIsNamed(t *testing.T) {
 
 func TestErrorsKeepTheirKindAndText(t *testing.T) {
 	fake := newFakeServer()
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	for _, c := range []struct {
 		err    error
 		status int
@@ -197,7 +195,7 @@ func TestPanicsAreAnsweredAndLogged(t *testing.T) {
 	fake := newFakeServer()
 	fake.register = func(*structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) { panic("boom") }
 	var logged bytes.Buffer
-	_, url := serve(t, Config{Server: fake, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+	_, url := serve(t, door.Config{Server: fake, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	got := ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`)
 	id := got.header.Get("X-Request-Id")
 	if got.status != 500 || id == "" || !strings.Contains(got.body, id) || strings.Contains(got.body, "boom") {
@@ -217,7 +215,7 @@ func TestRegisterFillsInWhatTheQuerySays(t *testing.T) {
 		resp.LastIndex = 9
 		return resp, nil
 	}
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	got := ask(t, "PUT", url+"/v1/jobs?namespace=team", `{"Job":{"ID":"web"},"EnforceIndex":true,"JobModifyIndex":4}`, "X-Nomad-Token: secret")
 	if got.status != 200 || got.header.Get("X-Nomad-Index") != "9" || !strings.Contains(got.body, `"EvalID":"e"`) {
 		t.Errorf("%d %q %v", got.status, got.body, got.header)
@@ -232,7 +230,7 @@ func TestRegisterFillsInWhatTheQuerySays(t *testing.T) {
 }
 
 func TestAnswersArePrettyAndCompressedWhenAsked(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	if got := ask(t, "GET", url+"/v1/regions", ""); got.body != `["global"]` || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("plain: %q %v", got.body, got.header)
 	}
@@ -247,59 +245,5 @@ func TestAnswersArePrettyAndCompressedWhenAsked(t *testing.T) {
 	}
 	if got := ask(t, "GET", url+"/v1/operator/license", ""); got.status != 204 || got.body != "" {
 		t.Errorf("license: %d %q", got.status, got.body)
-	}
-}
-
-func TestSlowHeadersEnd(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	impatient := defaultLimits
-	impatient.readHeader = 100 * time.Millisecond
-	go func() { ended <- impatient.serve(ctx, l, http.NotFoundHandler()) }()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "); err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.ReadAll(conn); err != nil {
-		t.Errorf("the connection stayed open: %v", err)
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestServeEndsWaitingRequests(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	entered := make(chan struct{})
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		close(entered)
-		<-(&call{r: r}).draining()
-		w.WriteHeader(http.StatusAccepted)
-	})
-	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, h) }()
-	got := make(chan answer, 1)
-	go func() { got <- ask(t, "GET", "http://"+l.Addr().String(), "") }()
-	<-entered
-	cancel()
-	if a := <-got; a.status != http.StatusAccepted {
-		t.Errorf("waiting request: %d", a.status)
-	}
-	if err := <-ended; err != nil {
-		t.Error(err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/state/command"
@@ -22,22 +23,22 @@ import (
 )
 
 // cluster is a follower that forwards to a leader.
-func cluster(t *testing.T) (follower, leader *fakeServer, followerURL string) {
+func pair(t *testing.T) (follower, leader *fakeServer, followerURL string) {
 	t.Helper()
 	leader = newFakeServer()
-	leading, err := New(Config{Server: leader, Region: "global", Name: "leader"})
+	leading, err := New(door.Config{Server: leader, Region: "global", Name: "leader"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	follower = newFakeServer()
 	follower.leads.Store(false)
 	follower.forward = to(t, leading.Inside())
-	_, followerURL = serve(t, Config{Server: follower, Name: "follower"})
+	_, followerURL = serve(t, door.Config{Server: follower, Name: "follower"})
 	return follower, leader, followerURL
 }
 
 func TestFollowersPassWritesToTheLeader(t *testing.T) {
-	_, leader, url := cluster(t)
+	_, leader, url := pair(t)
 	var seen *structs.JobRegisterRequest
 	leader.register = func(req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 		seen = req
@@ -65,7 +66,7 @@ func TestWithoutLeaderRequestsWaitThenFail(t *testing.T) {
 	fake := newFakeServer()
 	fake.leads.Store(false)
 	fake.leader.Store(nil)
-	_, url := serve(t, Config{Server: fake, LeaderWait: 200 * time.Millisecond})
+	_, url := serve(t, door.Config{Server: fake, LeaderWait: 200 * time.Millisecond})
 	if got := ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`); got.status != 500 || got.body != "No cluster leader" {
 		t.Errorf("no leader: %d %q", got.status, got.body)
 	}
@@ -84,7 +85,7 @@ func TestElectionIsWaitedFor(t *testing.T) {
 	fake.register = func(*structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 		return &structs.JobRegisterResponse{EvalID: "e"}, nil
 	}
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	got := make(chan answer, 1)
 	go func() { got <- ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`) }()
 	fake.leads.Store(true)
@@ -96,7 +97,7 @@ func TestElectionIsWaitedFor(t *testing.T) {
 func TestForwardingEndsInLoops(t *testing.T) {
 	one := newFakeServer()
 	one.leads.Store(false)
-	a, err := New(Config{Server: one, Region: "global"})
+	a, err := New(door.Config{Server: one, Region: "global"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func (r *recovering) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func TestRequestsOutliveALeader(t *testing.T) {
-	follower, leader, url := cluster(t)
+	follower, leader, url := pair(t)
 	calls := 0
 	leader.register = func(req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 		calls++
@@ -151,7 +152,7 @@ func TestWritesAreNotSaidTwice(t *testing.T) {
 	fake.leads.Store(false)
 	dying := &halfway{}
 	fake.forward = dying
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	if got := ask(t, "PUT", url+"/v1/jobs", `{"Job":{"ID":"web"}}`); got.status != 500 || got.body != "No cluster leader" || dying.tries.Load() != 1 {
 		t.Errorf("%d %q after %d tries", got.status, got.body, dying.tries.Load())
 	}
@@ -161,7 +162,7 @@ func TestDeadLeaderIsNoLeader(t *testing.T) {
 	fake := newFakeServer()
 	fake.leads.Store(false)
 	fake.forward = failing{}
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	if got := ask(t, "GET", url+"/v1/jobs", ""); got.status != 500 || got.body != "No cluster leader" {
 		t.Errorf("%d %q", got.status, got.body)
 	}
@@ -175,11 +176,11 @@ func (failing) RoundTrip(*http.Request) (*http.Response, error) {
 
 func TestAgentsWithoutServerAskOne(t *testing.T) {
 	leader := newFakeServer()
-	leading, err := New(Config{Server: leader, Region: "global"})
+	leading, err := New(door.Config{Server: leader, Region: "global"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, url := serve(t, Config{Upstream: to(t, leading.Inside())})
+	_, url := serve(t, door.Config{Upstream: to(t, leading.Inside())})
 	if got := ask(t, "GET", url+"/v1/regions", ""); got.status != 200 || got.body != `["global"]` {
 		t.Errorf("%d %q", got.status, got.body)
 	}
@@ -190,11 +191,11 @@ func TestAgentsWithoutServerAskOne(t *testing.T) {
 
 func TestOtherRegions(t *testing.T) {
 	far := newFakeServer()
-	there, err := New(Config{Server: far, Region: "far"})
+	there, err := New(door.Config{Server: far, Region: "far"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, url := serve(t, Config{Server: newFakeServer(), Regions: regions{"far": to(t, there.Inside())}})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Regions: regions{"far": to(t, there.Inside())}})
 	if got := ask(t, "GET", url+"/v1/status/peers?region=far", ""); got.status != 200 {
 		t.Errorf("far: %d %q", got.status, got.body)
 	}
@@ -230,7 +231,7 @@ const (
 
 func TestOwnNodeAnswersItself(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) })
-	_, url := serve(t, Config{Server: newFakeServer(), Node: fakeNode{someNode, map[string]bool{someAlloc: true}, h}})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Node: fakeNode{someNode, map[string]bool{someAlloc: true}, h}})
 	for path, want := range map[string]string{
 		"/v1/client/fs/ls/" + someAlloc:                 "/v1/client/fs/ls/" + someAlloc,
 		"/v1/allocation/" + someAlloc + "/checks":       "/v1/client/allocation/" + someAlloc + "/checks",
@@ -270,11 +271,11 @@ func TestSessionsGoThrough(t *testing.T) {
 		<-r.Context().Done()
 	})
 	srv := newFakeServer()
-	server, err := New(Config{Server: srv, Region: "global", Node: fakeNode{someNode, map[string]bool{someAlloc: true}, node}})
+	server, err := New(door.Config{Server: srv, Region: "global", Node: fakeNode{someNode, map[string]bool{someAlloc: true}, node}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, url := serve(t, Config{Upstream: to(t, server.Inside())})
+	_, url := serve(t, door.Config{Upstream: to(t, server.Inside())})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 
@@ -337,7 +338,7 @@ func TestHangingUpReachesTheOtherEnd(t *testing.T) {
 		<-r.Context().Done()
 		close(gone)
 	})
-	_, url := serve(t, Config{Upstream: to(t, node)})
+	_, url := serve(t, door.Config{Upstream: to(t, node)})
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "GET", url+"/v1/event/stream", nil)
 	if err != nil {
@@ -367,7 +368,7 @@ func TestNodesAreReachedThroughTheServer(t *testing.T) {
 	for i, id := range []string{someNode, away} {
 		fake.store.Apply(uint64(i+1), &command.RegisterNode{Node: &structs.Node{ID: id, Name: id, NodePool: "default", Status: "ready"}})
 	}
-	_, url := serve(t, Config{Server: fake})
+	_, url := serve(t, door.Config{Server: fake})
 	if got := ask(t, "GET", url+"/v1/client/stats?node_id="+someNode, ""); got.status != 200 || got.body != "node at /v1/client/stats" {
 		t.Errorf("%d %q", got.status, got.body)
 	}
@@ -376,10 +377,13 @@ func TestNodesAreReachedThroughTheServer(t *testing.T) {
 	}
 }
 
+// eventBeat is how often a silent event stream shows that it lives.
+const eventBeat = 10 * time.Second
+
 func TestSilentEventStreamsBeat(t *testing.T) {
 	fake := newFakeServer()
 	time := clock.NewManual(clock.Real{}.Now())
-	_, url := serve(t, Config{Server: fake, Clock: time})
+	_, url := serve(t, door.Config{Server: fake, Clock: time})
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/v1/event/stream?topic=Node:"+someNode, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -392,7 +396,7 @@ func TestSilentEventStreamsBeat(t *testing.T) {
 	lines := bufio.NewScanner(resp.Body)
 	for range 2 {
 		testx.Eventually(t, 5e9, "the stream waits", func() bool { _, waits := time.Next(); return waits })
-		time.Advance(eventHeartbeat)
+		time.Advance(eventBeat)
 		if !lines.Scan() || lines.Text() != "{}" {
 			t.Fatalf("%q %v", lines.Text(), lines.Err())
 		}

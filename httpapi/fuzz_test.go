@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -15,7 +16,7 @@ import (
 // FuzzReads proves that no path and no query makes a handler panic.
 func FuzzReads(f *testing.F) {
 	for _, row := range Routes() {
-		if row.Built() && row.accepts("GET") {
+		if row.Built() && row.Accepts("GET") {
 			f.Add(example(plain(row.Path)), "namespace=*&per_page=1&next_token=3.x&reverse=true&filter=ID+is+empty")
 			f.Add(example(plain(row.Path)), "index=1&wait=1ns&prefix=6f&stale&all=1&diffs=true&diff_version=0&related=1")
 		}
@@ -25,7 +26,7 @@ func FuzzReads(f *testing.F) {
 	job.Canonicalize()
 	fake.store.Apply(1, &command.RegisterNode{Node: &structs.Node{ID: someNode, Name: "one", NodePool: "default"}})
 	fake.store.Apply(2, &command.RegisterJob{Job: job, Eval: &structs.Evaluation{ID: someAlloc, JobID: "web", Namespace: "default", Status: "pending"}})
-	a, err := New(Config{Server: fake, Region: "global", Agent: &fakeAgent{}})
+	a, err := New(door.Config{Server: fake, Region: "global", Agent: &fakeAgent{}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func FuzzBodies(f *testing.F) {
 		}
 		return &structs.JobRegisterResponse{}, nil
 	}
-	a, err := New(Config{Server: fake, Region: "global"})
+	a, err := New(door.Config{Server: fake, Region: "global"})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/steppe-run/steppe/httpapi/backend"
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 // fakeServer is a server of which tests say what it answers. What a test
 // doesn't set up panics when it is asked.
 type fakeServer struct {
-	Server
+	backend.Server
 	store    *state.Store
 	leads    atomic.Bool
 	leader   atomic.Pointer[string]
@@ -78,7 +80,7 @@ func (f *fakeServer) RegisterJob(_ context.Context, req *structs.JobRegisterRequ
 }
 
 // serve answers on a real socket until the test ends.
-func serve(t *testing.T, cfg Config) (*API, string) {
+func serve(t *testing.T, cfg door.Config) (*door.API, string) {
 	t.Helper()
 	if cfg.Region == "" {
 		cfg.Region = "global"
@@ -99,7 +101,7 @@ func listen(t *testing.T, h http.Handler) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, h) }()
+	go func() { ended <- door.Serve(ctx, l, h) }()
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		cancel()

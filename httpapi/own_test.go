@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/httpapi/backend"
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -47,7 +49,7 @@ func (a *fakeAgent) SetServers(addrs []string) error {
 // fakeLogs writes a few lines and waits.
 type fakeLogs struct{}
 
-func (fakeLogs) Follow(ctx context.Context, opts LogOptions, line func([]byte) error) error {
+func (fakeLogs) Follow(ctx context.Context, opts backend.LogOptions, line func([]byte) error) error {
 	for i := range 3 {
 		if err := line(fmt.Appendf(nil, "%s %v line %d\n", opts.Level, opts.JSON, i)); err != nil {
 			return err
@@ -71,7 +73,7 @@ func TestAgentTellsAboutItself(t *testing.T) {
 	agent := &fakeAgent{servers: []string{"10.0.0.1:4647"}}
 	agent.health.Server = &structs.AgentHealth{Ok: true, Message: "ok"}
 	agent.health.Client = &structs.AgentHealth{Ok: false, Message: "no drivers"}
-	_, url := serve(t, Config{Server: newFakeServer(), Node: fakeNode{id: someNode}, Agent: agent, Logs: fakeLogs{}})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Node: fakeNode{id: someNode}, Agent: agent, Logs: fakeLogs{}})
 	c := own(t, url)
 	if self, err := c.AgentSelf(t.Context()); err != nil || self.Member.Name != "me" {
 		t.Errorf("self %+v %v", self, err)
@@ -100,7 +102,7 @@ func TestAgentTellsAboutItself(t *testing.T) {
 }
 
 func TestAgentsLogIsFollowed(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer(), Logs: fakeLogs{}})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Logs: fakeLogs{}})
 	enough := errors.New("enough")
 	var lines []string
 	err := own(t, url).Monitor(t.Context(), api.MonitorOptions{Level: "warn", JSON: true}, func(f *structs.StreamFrame) error {
@@ -129,7 +131,7 @@ func TestRequestsAreMeasured(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "steppe_tests_total", Help: "Tests."})
 	registry.MustRegister(counter)
-	_, url := serve(t, Config{Server: newFakeServer(), Metrics: m, Sink: sink, Prometheus: registry})
+	_, url := serve(t, door.Config{Server: newFakeServer(), Metrics: m, Sink: sink, Prometheus: registry})
 	ask(t, "GET", url+"/v1/status/leader", "")
 	got := ask(t, "GET", url+"/v1/metrics?pretty", "")
 	if got.status != 200 || !strings.Contains(got.body, `"path": "/v1/status/leader"`) || !strings.Contains(got.body, `"status": "2xx"`) {
@@ -138,7 +140,7 @@ func TestRequestsAreMeasured(t *testing.T) {
 	if got := ask(t, "GET", url+"/v1/metrics?format=prometheus", ""); got.status != 200 || !strings.Contains(got.body, "steppe_tests_total 0") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
-	_, without := serve(t, Config{Server: newFakeServer(), Logger: slog.New(slog.DiscardHandler)})
+	_, without := serve(t, door.Config{Server: newFakeServer(), Logger: slog.New(slog.DiscardHandler)})
 	if got := ask(t, "GET", without+"/v1/metrics?format=prometheus", ""); got.status != 415 || got.body != "Prometheus is not enabled" {
 		t.Errorf("%d %s", got.status, got.body)
 	}

@@ -11,6 +11,7 @@ import (
 
 	nomad "github.com/hashicorp/nomad/api"
 
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link"
@@ -41,7 +42,7 @@ func realServer(t *testing.T) (*server.Server, string) {
 			t.Error(err)
 		}
 	})
-	_, url := serve(t, Config{Name: "test", Server: srv})
+	_, url := serve(t, door.Config{Name: "test", Server: srv})
 	testx.Eventually(t, 10*time.Second, "the server leads", srv.Leading)
 	return srv, url
 }
@@ -435,7 +436,7 @@ func TestPublishedClientReadsTheCluster(t *testing.T) {
 }
 
 func TestJobFilesAreParsed(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	c := published(t, url)
 	job, err := c.Jobs().ParseHCLOpts(&nomad.JobsParseRequest{
 		JobHCL:       "variable \"n\" { default = 1 }\njob \"web\" {\n  group \"g\" {\n    count = var.n\n    task \"t\" {\n      driver = \"mock\"\n    }\n  }\n}\n",

@@ -1,14 +1,25 @@
+// Package httpapi is the public HTTP interface of an agent: one table of
+// routes. Each row says which methods and path it answers, which capability the
+// caller needs, who has to answer (this agent, any server, the leader, a node),
+// whether it blocks or pages, and which function does it.
+//
+// It must not know how state is stored, how evaluations are scheduled or how
+// tasks are run: its rooms read through the small interfaces of package backend
+// and ask the server to act. door is what every request goes through; work and
+// cluster hold the functions, by noun; show makes what callers see. Begin
+// reading at Routes, then at package door.
 package httpapi
 
 import (
 	"slices"
 
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // Routes is the table: every path of the public interface, built or not.
-func Routes() []*Route {
+func Routes() []*door.Route {
 	return slices.Concat(
 		jobRoutes(), workRoutes(), clientRoutes(), agentRoutes(), clusterRoutes(),
 		storageRoutes(), aclRoutes(), variableRoutes(), enterpriseRoutes(),
@@ -36,6 +47,5 @@ var (
 	watchNamespaces  = []server.Table{server.TableNamespaces}
 )
 
-// nodeAnswers hands a request to this agent's node; the seat has made sure
-// that it is meant.
-func nodeAnswers(c *call) (reply, error) { return c.api.here(c) }
+// New makes an agent's public interface.
+func New(cfg door.Config) (*door.API, error) { return door.New(cfg, Routes()) }

@@ -1,10 +1,14 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/steppe-run/steppe/httpapi/door"
+)
 
 // storageRoutes are the rows about volumes and their plugins.
-func storageRoutes() []*Route {
-	return []*Route{
+func storageRoutes() []*door.Route {
+	return []*door.Route{
 		{Methods: "GET", Path: "/v1/volumes", Access: "host: ns:host-volume-read; csi: ns:csi-list-volume/csi-read-volume/csi-mount-volume", Blocking: true, Paged: true, Missing: missing("volumes")},
 		{Methods: "PUT|POST", Path: "/v1/volumes", Access: "ns:csi-write-volume and plugin:read", Missing: missing("volumes")},
 		{Methods: "GET", Path: "/v1/volumes/external", Access: "ns:csi-list-volume... and plugin:read", Missing: missing("volumes")},
@@ -29,8 +33,8 @@ func storageRoutes() []*Route {
 }
 
 // aclRoutes are the rows about access control.
-func aclRoutes() []*Route {
-	return []*Route{
+func aclRoutes() []*door.Route {
+	return []*door.Route{
 		{Methods: "GET", Path: "/v1/acl/policies", Access: "any token; non-management sees own policies", Blocking: true, Missing: missing("access control lists")},
 		{Methods: "GET", Path: "/v1/acl/policy/self", Access: "any token or workload identity", Missing: missing("access control lists")},
 		{Methods: "GET", Path: "/v1/acl/policy/:name", Access: "management or holder of the policy", Blocking: true, Missing: missing("access control lists")},
@@ -69,8 +73,8 @@ func aclRoutes() []*Route {
 }
 
 // variableRoutes are the rows about variables and identities.
-func variableRoutes() []*Route {
-	return []*Route{
+func variableRoutes() []*door.Route {
+	return []*door.Route{
 		{Methods: "GET", Path: "/v1/vars", Access: "variables list on path", CORS: true, Blocking: true, Paged: true, Missing: missing("variables")},
 		{Methods: "GET", Path: "/v1/var/:path+", Access: "variables read on path", CORS: true, Blocking: true, WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
 		{Methods: "PUT|POST", Path: "/v1/var/:path+", Access: "variables write on path", WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
@@ -81,22 +85,22 @@ func variableRoutes() []*Route {
 }
 
 // enterpriseRoutes are the rows about the paid edition's features.
-func enterpriseRoutes() []*Route {
-	return []*Route{
-		{Methods: "GET", Path: "/v1/sentinel/policies", Access: "sentinel-read or management", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/sentinel/policy/:name", Access: "sentinel-read", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "PUT|POST", Path: "/v1/sentinel/policy/:name", Access: "sentinel-submit", Missing: enterpriseOnly},
-		{Methods: "DELETE", Path: "/v1/sentinel/policy/:name", Access: "sentinel-delete", Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/quotas", Access: "quota:read or any cap in a namespace using it", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/quota-usages", Access: "quota:read ...", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "PUT|POST", Path: "/v1/quota", Access: "quota:write", Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/quota/:name", Access: "quota:read ...", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "PUT|POST", Path: "/v1/quota/:name", Access: "quota:write", Missing: enterpriseOnly},
-		{Methods: "DELETE", Path: "/v1/quota/:name", Access: "quota:write", Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/quota/usage/:name", Access: "quota:read ...", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/recommendations", Access: "ns:read-job or submit-recommendation or submit-job", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "PUT|POST", Path: "/v1/recommendation", Access: "ns:submit-recommendation or submit-job", Missing: enterpriseOnly},
-		{Methods: "GET", Path: "/v1/recommendation/:id", Access: "ns:read-job", Blocking: true, Missing: enterpriseOnly},
-		{Methods: "PUT|POST", Path: "/v1/recommendations/apply", Access: "ns:submit-job (+sentinel-override)", Missing: enterpriseOnly},
+func enterpriseRoutes() []*door.Route {
+	return []*door.Route{
+		{Methods: "GET", Path: "/v1/sentinel/policies", Access: "sentinel-read or management", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/sentinel/policy/:name", Access: "sentinel-read", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "PUT|POST", Path: "/v1/sentinel/policy/:name", Access: "sentinel-submit", Missing: door.EnterpriseOnly},
+		{Methods: "DELETE", Path: "/v1/sentinel/policy/:name", Access: "sentinel-delete", Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/quotas", Access: "quota:read or any cap in a namespace using it", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/quota-usages", Access: "quota:read ...", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "PUT|POST", Path: "/v1/quota", Access: "quota:write", Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/quota/:name", Access: "quota:read ...", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "PUT|POST", Path: "/v1/quota/:name", Access: "quota:write", Missing: door.EnterpriseOnly},
+		{Methods: "DELETE", Path: "/v1/quota/:name", Access: "quota:write", Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/quota/usage/:name", Access: "quota:read ...", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/recommendations", Access: "ns:read-job or submit-recommendation or submit-job", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "PUT|POST", Path: "/v1/recommendation", Access: "ns:submit-recommendation or submit-job", Missing: door.EnterpriseOnly},
+		{Methods: "GET", Path: "/v1/recommendation/:id", Access: "ns:read-job", Blocking: true, Missing: door.EnterpriseOnly},
+		{Methods: "PUT|POST", Path: "/v1/recommendations/apply", Access: "ns:submit-job (+sentinel-override)", Missing: door.EnterpriseOnly},
 	}
 }

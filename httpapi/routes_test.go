@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/steppe-run/steppe/httpapi/door"
 )
 
 //go:embed testdata/routes.tsv
@@ -55,20 +57,20 @@ func example(path string) string {
 }
 
 func TestEveryContractRouteHasItsRow(t *testing.T) {
-	table, err := newTable(Routes())
+	table, err := door.NewTable(Routes())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range contract(t) {
 		for _, method := range want.methods {
-			found, _ := table.match(example(want.path))
+			found, _ := table.Match(example(want.path))
 			if found == nil {
 				t.Errorf("%s %s: no row", method, want.path)
 				continue
 			}
-			var row *Route
-			for _, r := range found.rows {
-				if r.accepts(method) {
+			var row *door.Route
+			for _, r := range found.Rows {
+				if r.Accepts(method) {
 					row = r
 					break
 				}
@@ -90,7 +92,7 @@ func TestEveryContractRouteHasItsRow(t *testing.T) {
 func plain(path string) string { return strings.ReplaceAll(path, "+", "") }
 
 func TestRowsThatAreNotBuiltSaySo(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	for _, row := range Routes() {
 		if row.Built() {
 			continue
@@ -108,7 +110,7 @@ func TestRowsThatAreNotBuiltSaySo(t *testing.T) {
 }
 
 func TestUnknownMethodsAndPaths(t *testing.T) {
-	_, url := serve(t, Config{Server: newFakeServer()})
+	_, url := serve(t, door.Config{Server: newFakeServer()})
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -132,7 +134,7 @@ func TestUnknownMethodsAndPaths(t *testing.T) {
 }
 
 func TestPathsBindTheLongestLiteral(t *testing.T) {
-	table, err := newTable(Routes())
+	table, err := door.NewTable(Routes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,13 +156,13 @@ func TestPathsBindTheLongestLiteral(t *testing.T) {
 		{"/v1/var/a/b/c", "/v1/var/:path+", map[string]string{"path": "a/b/c"}},
 		{"/", "/", map[string]string{}},
 	} {
-		found, params := table.match(c.path)
+		found, params := table.Match(c.path)
 		if found == nil {
 			t.Errorf("%s: no row", c.path)
 			continue
 		}
-		if found.rows[0].Path != c.row {
-			t.Errorf("%s: row %s, want %s", c.path, found.rows[0].Path, c.row)
+		if found.Rows[0].Path != c.row {
+			t.Errorf("%s: row %s, want %s", c.path, found.Rows[0].Path, c.row)
 		}
 		for name, want := range c.params {
 			if params[name] != want {
@@ -176,18 +178,18 @@ func FuzzMatch(f *testing.F) {
 	}
 	f.Add("//")
 	f.Add("/v1/job/%zz/plan")
-	table, err := newTable(Routes())
+	table, err := door.NewTable(Routes())
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		found, params := table.match(path)
+		found, params := table.Match(path)
 		if found == nil {
 			return
 		}
-		for _, s := range found.segments {
-			if s.param != "" && params[s.param] == "" {
-				t.Fatalf("%q matched %s without %s", path, found.rows[0].Path, s.param)
+		for _, s := range found.Segments {
+			if s.Param != "" && params[s.Param] == "" {
+				t.Fatalf("%q matched %s without %s", path, found.Rows[0].Path, s.Param)
 			}
 		}
 	})

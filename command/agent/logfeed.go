@@ -6,7 +6,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/steppe-run/steppe/httpapi"
+	"github.com/steppe-run/steppe/httpapi/backend"
 	"github.com/steppe-run/steppe/internal/logx"
 )
 
@@ -106,8 +106,8 @@ func (r *readers) remove(one *logReader) {
 	r.all = slices.DeleteFunc(slices.Clone(r.all), func(o *logReader) bool { return o == one })
 }
 
-// Follow implements httpapi.Logs.
-func (f *logFeed) Follow(ctx context.Context, opts httpapi.LogOptions, line func([]byte) error) error {
+// Follow implements backend.Logs.
+func (f *logFeed) Follow(ctx context.Context, opts backend.LogOptions, line func([]byte) error) error {
 	level, err := logx.ParseLevel(opts.Level)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/builtin"
 	"github.com/steppe-run/steppe/drivers/plugin"
-	"github.com/steppe-run/steppe/httpapi"
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/structs"
@@ -112,8 +112,8 @@ func withPort(addr string, port int) string {
 	return net.JoinHostPort(addr, strconv.Itoa(port))
 }
 
-func (a *assembly) apiConfig() httpapi.Config {
-	c := httpapi.Config{
+func (a *assembly) apiConfig() door.Config {
+	c := door.Config{
 		Region: a.config.Region, Name: a.settings.Name, Hosts: a.knownHosts(), Agent: facade{a}, Logs: a.logs,
 		Metrics: a.metrics.metrics, Sink: a.metrics.sink, Logger: a.logger,
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-run/steppe/client"
 	"github.com/steppe-run/steppe/drivers/plugin"
 	"github.com/steppe-run/steppe/httpapi"
+	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
@@ -36,7 +37,7 @@ type assembly struct {
 	host     *plugin.Host   // with the next two, nil on an agent that only serves
 	session  *link.Session
 	client   *client.Client
-	api      *httpapi.API
+	api      *door.API
 }
 
 // build opens every part; nothing runs yet. What fails first is told.
@@ -110,10 +111,10 @@ func (a *assembly) run(ctx context.Context) error {
 	}
 	if a.server != nil {
 		top.Go("forwarded http", func(ctx context.Context) error {
-			return httpapi.Serve(ctx, a.server.ForwardListener(), a.api.Inside())
+			return door.Serve(ctx, a.server.ForwardListener(), a.api.Inside())
 		})
 	}
-	top.Go("http", func(ctx context.Context) error { return httpapi.Serve(ctx, a.listener, a.api) })
+	top.Go("http", func(ctx context.Context) error { return door.Serve(ctx, a.listener, a.api) })
 	top.Go("reload", a.awaitHangup)
 	top.Go("banner", a.announce)
 	err := top.Wait()
