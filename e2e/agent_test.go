@@ -57,6 +57,7 @@ type agent struct {
 	ports  ports
 	dir    string // holds config, data and log
 	home   string
+	args   []string // beyond the configuration
 	cmd    *exec.Cmd
 	exited chan error
 }
@@ -94,7 +95,7 @@ func (a *agent) start() *agent {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.cmd = exec.Command(binary, "agent", "-config", filepath.Join(a.dir, "agent.hcl"))
+	a.cmd = exec.Command(binary, append([]string{"agent", "-config", filepath.Join(a.dir, "agent.hcl")}, a.args...)...)
 	a.cmd.Env = append(os.Environ(), "HOME="+a.home)
 	a.cmd.Stdout, a.cmd.Stderr = logFile, logFile
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

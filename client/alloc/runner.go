@@ -240,6 +240,9 @@ func (r *Runner) order(ctx context.Context) (time.Duration, bool) {
 	r.refresh(views)
 	if orders.Done {
 		r.host.Services.Remove(ctx, r.id, "")
+		if err := r.dir.DropSecrets(); err != nil {
+			r.logger.Warn("secrets of an ended allocation are still mounted", logx.KeyError, err)
+		}
 	}
 	return wait, orders.Done
 }

@@ -153,6 +153,16 @@ func (d Dir) Exists() bool {
 	return err == nil && info.IsDir()
 }
 
+// DropSecrets takes what was put into memory away: once its tasks are dead
+// nobody needs the secrets of an allocation, whose files may stay for long. A
+// task that is begun again gets new ones.
+func (d Dir) DropSecrets() error {
+	if err := unmountBelow(d.Path()); err != nil {
+		return fmt.Errorf("drop secrets: %w", err)
+	}
+	return nil
+}
+
 // Destroy unmounts and removes everything of the allocation. It may be called
 // again, also when nothing is left.
 func (d Dir) Destroy() error {

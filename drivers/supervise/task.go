@@ -63,6 +63,8 @@ func (t *Task) recorded(asked error) (*keeper.Status, error) {
 	case err == nil:
 		status.Exit = &exit
 		return &status, nil
+	case !alive && isTorn(err):
+		// The machine went down before the disk had it.
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case alive:

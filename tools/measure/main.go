@@ -70,7 +70,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
-	for _, step := range []func() error{b.size, b.idle, b.command, b.single, b.burst, b.batch} {
+	for _, step := range []func() error{b.size, b.idle, b.command, b.single, b.burst, b.batch, b.crowded} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -282,6 +282,30 @@ func (b *bench) burst() error {
 		return err
 	}
 	b.row("200 raw_exec allocations running", seconds(took), "5.00 s")
+	return nil
+}
+
+// crowded measures a burst that starts while as many tasks are being ended.
+func (b *bench) crowded() error {
+	ending := job("ending", "service", 200, "-c", "sleep 600")
+	if _, err := b.client.RegisterJob(b.ctx, &structs.JobRegisterRequest{Job: ending}, nil); err != nil {
+		return err
+	}
+	err := b.until("a full node", func() (bool, error) {
+		s, _, err := b.client.JobSummary(b.ctx, *ending.ID, nil)
+		return err == nil && runningOf(s.Summary["main"]) == 200, nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := b.client.StopJob(b.ctx, *ending.ID, api.StopOptions{Purge: true}, nil); err != nil {
+		return err
+	}
+	took, err := b.timed(job("beside", "batch", 200, "-c", "true"), 200, func(s structs.TaskGroupSummary) int { return s.Complete })
+	if err != nil {
+		return err
+	}
+	b.row("200 short batch tasks complete while 200 tasks end", seconds(took), "")
 	return nil
 }
 

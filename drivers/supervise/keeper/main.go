@@ -118,35 +118,28 @@ func (k *keeper) await() Exit {
 	return exit
 }
 
-// record writes the exit status so that it survives whatever comes.
+// record writes the exit status before anybody is told of it. It survives us,
+// but needn't survive the machine: with that the task is gone all the same, and
+// making the disk hold every exit would cost a burst of short tasks most of its
+// time.
 func (k *keeper) record(exit Exit) error {
 	k.mu.Lock()
 	k.exit = &exit
 	k.mu.Unlock()
-	return writeDurably(ExitName, exit)
+	return replace(ExitName, exit)
 }
 
-// writeDurably replaces a file in the supervision directory.
-func writeDurably(name string, v any) error {
+// replace writes a file in the supervision directory as a whole.
+func replace(name string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
+	if err := os.WriteFile(name+".new", data, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(name+".new", name)
-	}
-	if err != nil {
+	if err := os.Rename(name+".new", name); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	dir, err := os.Open(".")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return nil
 }

@@ -18,7 +18,7 @@ const (
 	SocketName = "control.sock"
 	// StateName holds a Status as JSON, written once the task runs.
 	StateName = "state.json"
-	// ExitName holds an Exit as JSON; it is on disk before anybody is told.
+	// ExitName holds an Exit as JSON; it is written before anybody is told.
 	ExitName = "exit.json"
 )
 
