@@ -10,41 +10,42 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
+	"github.com/steppe-run/steppe/jobspec/diagnose"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // Check validates a job that Parse made of the same input, and says where in
 // the file each fault and warning stands. The job itself stays as written.
-func Check(in Input, job *structs.Job) Diagnostics {
+func Check(in Input, job *structs.Job) diagnose.Diagnostics {
 	if in.Filename == "" {
 		in.Filename = "job.hcl"
 	}
 	canonical := job.Clone()
 	canonical.Canonicalize()
-	r := newReport()
-	r.sources[in.Filename] = string(in.Source)
+	r := diagnose.NewReport()
+	r.Sources[in.Filename] = string(in.Source)
 	l := &locator{report: r, body: jobBody(r, in)}
 	var invalid *structs.ValidationError
 	if err := canonical.Validate(); errors.As(err, &invalid) {
 		for _, f := range invalid.Faults {
-			l.tell(SeverityError, f.Path, f.Text)
+			l.tell(diagnose.SeverityError, f.Path, f.Text)
 		}
 	}
 	for _, w := range canonical.WarningFaults() {
-		l.tell(SeverityWarning, w.Path, w.Text)
+		l.tell(diagnose.SeverityWarning, w.Path, w.Text)
 	}
-	return r.finish()
+	return r.Finish()
 }
 
 // locator finds the places that faults are about.
 type locator struct {
-	report *report
+	report *diagnose.Report
 	body   *hclsyntax.Block // the job
 }
 
 // jobBody parses the file once more; nil if it isn't HCL.
-func jobBody(r *report, in Input) *hclsyntax.Block {
-	tokens, ok := r.checkLimits(in.Filename, in.Source)
+func jobBody(r *diagnose.Report, in Input) *hclsyntax.Block {
+	tokens, ok := r.CheckLimits(in.Filename, in.Source)
 	if !ok {
 		return nil
 	}
@@ -55,7 +56,7 @@ func jobBody(r *report, in Input) *hclsyntax.Block {
 	}
 	body := file.Body.(*hclsyntax.Body)
 	restore(body, names)
-	r.bodies[in.Filename] = body
+	r.Bodies[in.Filename] = body
 	for _, b := range body.Blocks {
 		if b.Type == "job" {
 			return b
@@ -64,15 +65,15 @@ func jobBody(r *report, in Input) *hclsyntax.Block {
 	return nil
 }
 
-func (l *locator) tell(severity Severity, path, text string) {
-	d := Diagnostic{Severity: severity, Summary: strings.TrimPrefix(path+": "+text, ": ")}
+func (l *locator) tell(severity diagnose.Severity, path, text string) {
+	d := diagnose.Diagnostic{Severity: severity, Summary: strings.TrimPrefix(path+": "+text, ": ")}
 	if l.body == nil {
-		l.report.add(d)
+		l.report.Add(d)
 		return
 	}
 	at, rest := l.find(path)
 	d.Summary = strings.TrimPrefix(rest+": "+text, ": ")
-	l.report.place(at, d)
+	l.report.Place(at, d)
 }
 
 // find follows a path such as `group "web" > network > mode` as far as the

@@ -10,24 +10,26 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // decoder fills a job from the blocks of a file, by the tables of schema.go.
 type decoder struct {
-	report *report
-	budget *budget
+	report *diagnose.Report
+	budget *function.Budget
 }
 
 // file decodes the job block of a file.
 func (d *decoder) file(body *hclsyntax.Body, ctx *hcl.EvalContext) *structs.Job {
 	known := []string{"job", "variable", "variables", "locals"}
 	for _, a := range inOrder(body.Attributes) {
-		hint := didYouMean(a.Name, known)
+		hint := diagnose.DidYouMean(a.Name, known)
 		if tableOf(reflect.TypeFor[structs.Job]()).byWord[a.Name] != nil {
 			hint = "Put it into the job block."
 		}
-		d.report.fault(a.NameRange, hint, "there is no attribute %q outside of blocks", a.Name)
+		d.report.Fault(a.NameRange, hint, "there is no attribute %q outside of blocks", a.Name)
 	}
 	var found *hclsyntax.Block
 	for _, b := range body.Blocks {
@@ -35,21 +37,21 @@ func (d *decoder) file(body *hclsyntax.Body, ctx *hcl.EvalContext) *structs.Job 
 		case "variable", "variables", "locals":
 		case "job":
 			if found != nil {
-				d.report.fault(b.TypeRange, "Put each job into a file of its own.", "a second job; a file holds one")
+				d.report.Fault(b.TypeRange, "Put each job into a file of its own.", "a second job; a file holds one")
 				continue
 			}
 			found = b
 		default:
-			hint := didYouMean(b.Type, known)
+			hint := diagnose.DidYouMean(b.Type, known)
 			if tableOf(reflect.TypeFor[structs.Job]()).byWord[b.Type] != nil {
 				hint = "Put it into the job block."
 			}
-			d.report.fault(b.TypeRange, hint, "there is no block %q outside of a job", b.Type)
+			d.report.Fault(b.TypeRange, hint, "there is no block %q outside of a job", b.Type)
 		}
 	}
 	if found == nil {
-		if d.report.errors == 0 {
-			d.report.whole(body.SrcRange.Filename, `Write job "name" { … }.`, "the file has no job block")
+		if d.report.Errors == 0 {
+			d.report.Whole(body.SrcRange.Filename, `Write job "name" { … }.`, "the file has no job block")
 		}
 		return nil
 	}
@@ -115,7 +117,7 @@ func (d *decoder) block(src source, into reflect.Value, extra func(source) bool)
 			d.unknown(inner.at, inner.word, "block", src.word, t)
 		default:
 			if first, twice := written[e.word]; twice && e.shape != shapeBlocks && e.shape != shapeBlockMap {
-				d.report.fault(inner.at, "Merge the two.", "%s is already there, on line %d", e.word, first.Start.Line)
+				d.report.Fault(inner.at, "Merge the two.", "%s is already there, on line %d", e.word, first.Start.Line)
 				continue
 			}
 			written[e.word] = inner.at
@@ -124,7 +126,7 @@ func (d *decoder) block(src source, into reflect.Value, extra func(source) bool)
 	}
 	for _, e := range t.entries {
 		if _, ok := written[e.word]; e.required && !ok {
-			d.report.fault(src.at, "Add "+e.word+" = ….", "%s needs %s", src.word, e.word)
+			d.report.Fault(src.at, "Add "+e.word+" = ….", "%s needs %s", src.word, e.word)
 		}
 	}
 	settlePorts(into)
@@ -139,14 +141,14 @@ func (d *decoder) label(src source, t *table, into reflect.Value) {
 		}
 	case t.label < 0:
 		if len(src.labels) > 0 {
-			d.report.fault(src.labels[0].at, "Remove the label.", "%s takes no label", src.word)
+			d.report.Fault(src.labels[0].at, "Remove the label.", "%s takes no label", src.word)
 		}
 	case len(src.labels) == 0:
-		d.report.fault(src.at, "Write "+src.word+` "name" { … }.`, "%s needs a label, its name", src.word)
+		d.report.Fault(src.at, "Write "+src.word+` "name" { … }.`, "%s needs a label, its name", src.word)
 	case len(src.labels) > 1:
-		d.report.fault(src.labels[1].at, "Remove it.", "%s takes one label", src.word)
+		d.report.Fault(src.labels[1].at, "Remove it.", "%s takes one label", src.word)
 	case src.labels[0].text == "":
-		d.report.fault(src.labels[0].at, "", "the label of %s must not be empty", src.word)
+		d.report.Fault(src.labels[0].at, "", "the label of %s must not be empty", src.word)
 	default:
 		f := into.Field(t.label)
 		if f.Kind() == reflect.Pointer {
@@ -160,7 +162,7 @@ func (d *decoder) label(src source, t *table, into reflect.Value) {
 func (d *decoder) attribute(a *hclsyntax.Attribute, e *entry, ctx *hcl.EvalContext, into reflect.Value) {
 	switch e.shape {
 	case shapeBlock, shapeBlocks, shapeBlockMap:
-		d.report.fault(a.NameRange, "Write "+e.word+" { … } without the equals sign.", "%s is a block, not an attribute", e.word)
+		d.report.Fault(a.NameRange, "Write "+e.word+" { … } without the equals sign.", "%s is a block, not an attribute", e.word)
 		return
 	}
 	v, ok := evaluate(d.report, a.Expr, ctx)
@@ -173,7 +175,7 @@ func (d *decoder) attribute(a *hclsyntax.Attribute, e *entry, ctx *hcl.EvalConte
 func (d *decoder) innerBlock(src source, e *entry, into reflect.Value) {
 	switch e.shape {
 	case shapeValue:
-		d.report.fault(src.at, "Write "+e.word+" = ….", "%s is an attribute, not a block", e.word)
+		d.report.Fault(src.at, "Write "+e.word+" = ….", "%s is an attribute, not a block", e.word)
 	case shapeMap:
 		d.mapBlock(src, into)
 	case shapeFreeForm:
@@ -202,7 +204,7 @@ func (d *decoder) innerBlock(src source, e *entry, into reflect.Value) {
 		}
 		key := reflect.ValueOf(src.labels[0].text)
 		if into.MapIndex(key).IsValid() {
-			d.report.fault(src.labels[0].at, "Rename one.", "there is already a %s %q", src.word, src.labels[0].text)
+			d.report.Fault(src.labels[0].at, "Rename one.", "there is already a %s %q", src.word, src.labels[0].text)
 		}
 		into.SetMapIndex(key, v)
 	}
@@ -217,7 +219,7 @@ func (d *decoder) oneOfMany(src source, e *entry, into reflect.Value) {
 	if t := tableOf(e.elem); t.label >= 0 && len(src.labels) == 1 {
 		for i := range into.Len() {
 			if text(reflect.Indirect(into.Index(i)).Field(t.label)) == src.labels[0].text {
-				d.report.fault(src.labels[0].at, "Rename one.", "there is already a %s %q", src.word, src.labels[0].text)
+				d.report.Fault(src.labels[0].at, "Rename one.", "there is already a %s %q", src.word, src.labels[0].text)
 			}
 		}
 	}
@@ -241,7 +243,7 @@ func text(v reflect.Value) string {
 func (d *decoder) mapBlock(src source, into reflect.Value) {
 	d.noLabels(src)
 	for _, b := range src.body.Blocks {
-		d.report.fault(b.TypeRange, "Write "+b.Type+" = ….", "%s holds values only, no blocks", src.word)
+		d.report.Fault(b.TypeRange, "Write "+b.Type+" = ….", "%s holds values only, no blocks", src.word)
 	}
 	if into.IsNil() {
 		into.Set(reflect.MakeMap(into.Type()))
@@ -260,13 +262,13 @@ func (d *decoder) mapBlock(src source, into reflect.Value) {
 
 func (d *decoder) noLabels(src source) {
 	if len(src.labels) > 0 {
-		d.report.fault(src.labels[0].at, "Remove the label.", "%s takes no label", src.word)
+		d.report.Fault(src.labels[0].at, "Remove the label.", "%s takes no label", src.word)
 	}
 }
 
 // unknown tells of a word that a block doesn't know, and where it belongs.
 func (d *decoder) unknown(at hcl.Range, word, kind, where string, t *table) {
-	hint := didYouMean(word, t.words())
+	hint := diagnose.DidYouMean(word, t.words())
 	if hint == "" {
 		hint = belongsElsewhere(word, kind)
 	}
@@ -274,7 +276,7 @@ func (d *decoder) unknown(at hcl.Range, word, kind, where string, t *table) {
 	if strings.ContainsAny(where[:1], "aeiou") {
 		article = "an"
 	}
-	d.report.fault(at, hint, "%s %s block has no %s %q", article, where, kind, word)
+	d.report.Fault(at, hint, "%s %s block has no %s %q", article, where, kind, word)
 }
 
 // belongsElsewhere says which blocks do know a word, or one that is nearly it.
@@ -286,7 +288,7 @@ func belongsElsewhere(word, kind string) string {
 		}
 		return word + " belongs in " + strings.Join(in, " or ") + "."
 	}
-	near := closest(word, slices.Collect(maps.Keys(homes)))
+	near := diagnose.Closest(word, slices.Collect(maps.Keys(homes)))
 	if near == "" || len(homes[near]) > 3 {
 		return ""
 	}

@@ -8,7 +8,18 @@
 //
 // Blocks and attributes follow from the fields of package structs; schema.go
 // lists where the file's word differs from the field's name. No input, however
-// large or hostile, takes more than moments: see limits.go.
+// large or hostile, takes more than moments: see diagnose.Report.CheckLimits and
+// function.Budget.
 //
 // Begin reading at Parse, then decode.go.
 package jobspec
+
+import "github.com/steppe-run/steppe/jobspec/diagnose"
+
+// What callers see of package diagnose.
+type (
+	// Diagnostic is one thing to tell about a job file.
+	Diagnostic = diagnose.Diagnostic
+	// Diagnostics are all there is to tell about a job file, in its order.
+	Diagnostics = diagnose.Diagnostics
+)

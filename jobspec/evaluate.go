@@ -4,20 +4,23 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 )
 
 // evaluate returns the value of an expression, or tells what is wrong with it.
-func evaluate(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.Value, bool) {
-	if !r.lenient[expr] && !knowsNames(r, expr, ctx) {
+func evaluate(r *diagnose.Report, expr hclsyntax.Expression, ctx *hcl.EvalContext) (cty.Value, bool) {
+	if !r.Lenient[expr] && !knowsNames(r, expr, ctx) {
 		return cty.DynamicVal, false
 	}
 	v, diags := expr.Value(ctx)
 	if diags.HasErrors() {
-		r.library(firstOfEach(diags))
+		r.Library(firstOfEach(diags))
 		return cty.DynamicVal, false
 	}
-	if deepSize(v, maxValue) > maxValue {
-		r.fault(expr.Range(), "", "this value is too large")
+	if function.DeepSize(v, function.MaxValue) > function.MaxValue {
+		r.Fault(expr.Range(), "", "this value is too large")
 		return cty.DynamicVal, false
 	}
 	return v, true // no function makes marks
@@ -46,14 +49,14 @@ func firstOfEach(diags hcl.Diagnostics) hcl.Diagnostics {
 }
 
 // knowsNames tells of names that aren't there, better than the library can.
-func knowsNames(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
+func knowsNames(r *diagnose.Report, expr hclsyntax.Expression, ctx *hcl.EvalContext) bool {
 	ok := true
-	for _, t := range r.uses[expr] {
+	for _, t := range r.Uses[expr] {
 		root := t.RootName()
 		value, there := lookUp(ctx, root)
 		if !there {
 			ok = false
-			r.unknownRoot(t, root)
+			unknownRoot(r, t, root)
 			continue
 		}
 		name, has := secondStep(t)
@@ -67,24 +70,24 @@ func knowsNames(r *report, expr hclsyntax.Expression, ctx *hcl.EvalContext) bool
 			for k := range value.Type().AttributeTypes() {
 				known = append(known, k)
 			}
-			r.fault(t.SourceRange(), didYouMean(name, known), "there is no %s %q", kind, name)
+			r.Fault(t.SourceRange(), diagnose.DidYouMean(name, known), "there is no %s %q", kind, name)
 		}
 	}
 	return ok
 }
 
-func (r *report) unknownRoot(t hcl.Traversal, root string) {
-	text := r.sources[t.SourceRange().Filename]
+func unknownRoot(r *diagnose.Report, t hcl.Traversal, root string) {
+	text := r.Sources[t.SourceRange().Filename]
 	at := t.SourceRange()
 	written := text[at.Start.Byte:at.End.Byte]
 	switch {
 	case isRuntimeName(root):
-		r.fault(at, "Write \"${"+written+"}\".", "%s is known only where the task runs, so it must stand in a text", written)
+		r.Fault(at, "Write \"${"+written+"}\".", "%s is known only where the task runs, so it must stand in a text", written)
 	case len(t) == 1:
-		r.fault(at, "Write \""+written+"\" if a text is meant, var."+written+" or local."+written+" if a variable is.",
+		r.Fault(at, "Write \""+written+"\" if a text is meant, var."+written+" or local."+written+" if a variable is.",
 			"%s is not a value", written)
 	default:
-		r.fault(at, didYouMean(root, []string{"var", "local"}), "there is nothing named %q", root)
+		r.Fault(at, diagnose.DidYouMean(root, []string{"var", "local"}), "there is nothing named %q", root)
 	}
 }
 

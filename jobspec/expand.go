@@ -8,15 +8,18 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 )
 
 // expand lists the blocks within a block, dynamic ones once for each element.
 func (d *decoder) expand(src source) []source {
 	var out []source
 	for _, b := range src.body.Blocks {
-		if d.budget.blocks--; d.budget.blocks < 0 {
-			if d.budget.blocks == -1 {
-				d.report.fault(b.TypeRange, "", "the file has more than %d blocks", MaxBlocks)
+		if d.budget.Blocks--; d.budget.Blocks < 0 {
+			if d.budget.Blocks == -1 {
+				d.report.Fault(b.TypeRange, "", "the file has more than %d blocks", function.MaxBlocks)
 			}
 			return out
 		}
@@ -32,26 +35,26 @@ func (d *decoder) expand(src source) []source {
 // dynamic expands dynamic "word" { for_each, iterator, labels, content }.
 func (d *decoder) dynamic(b *hclsyntax.Block, ctx *hcl.EvalContext) []source {
 	if len(b.Labels) != 1 {
-		d.report.fault(b.TypeRange, `Write dynamic "port" { … }.`, "dynamic needs one label: the block to make")
+		d.report.Fault(b.TypeRange, `Write dynamic "port" { … }.`, "dynamic needs one label: the block to make")
 		return nil
 	}
 	known := []string{"for_each", "iterator", "labels"}
 	for _, a := range inOrder(b.Body.Attributes) {
 		if !slices.Contains(known, a.Name) {
-			d.report.fault(a.NameRange, didYouMean(a.Name, known), "a dynamic block has no attribute %q", a.Name)
+			d.report.Fault(a.NameRange, diagnose.DidYouMean(a.Name, known), "a dynamic block has no attribute %q", a.Name)
 		}
 	}
 	var content *hclsyntax.Block
 	for _, inner := range b.Body.Blocks {
 		if inner.Type != "content" || content != nil {
-			d.report.fault(inner.TypeRange, "", "a dynamic block has one block content, and no other")
+			d.report.Fault(inner.TypeRange, "", "a dynamic block has one block content, and no other")
 			continue
 		}
 		content = inner
 	}
 	each := b.Body.Attributes["for_each"]
 	if content == nil || each == nil {
-		d.report.fault(b.TypeRange, "", "a dynamic block needs for_each and a block content")
+		d.report.Fault(b.TypeRange, "", "a dynamic block needs for_each and a block content")
 		return nil
 	}
 	list, ok := evaluate(d.report, each.Expr, ctx)
@@ -60,14 +63,14 @@ func (d *decoder) dynamic(b *hclsyntax.Block, ctx *hcl.EvalContext) []source {
 	}
 	if list.IsNull() || !list.IsKnown() || !list.CanIterateElements() {
 		if list.IsKnown() {
-			d.report.fault(each.Expr.Range(), "", "for_each must be a list, a set or a map")
+			d.report.Fault(each.Expr.Range(), "", "for_each must be a list, a set or a map")
 		}
 		return nil
 	}
 	iterator := b.Labels[0]
 	if a := b.Body.Attributes["iterator"]; a != nil {
 		if iterator = hcl.ExprAsKeyword(a.Expr); iterator == "" {
-			d.report.fault(a.Expr.Range(), "", "iterator must be a name")
+			d.report.Fault(a.Expr.Range(), "", "iterator must be a name")
 			return nil
 		}
 	}
@@ -77,8 +80,8 @@ func (d *decoder) dynamic(b *hclsyntax.Block, ctx *hcl.EvalContext) []source {
 func (d *decoder) elements(b, content *hclsyntax.Block, list cty.Value, iterator string, ctx *hcl.EvalContext) []source {
 	var out []source
 	for it := list.ElementIterator(); it.Next(); {
-		if d.budget.blocks--; d.budget.blocks < 0 {
-			d.report.fault(b.TypeRange, "", "the file has more than %d blocks", MaxBlocks)
+		if d.budget.Blocks--; d.budget.Blocks < 0 {
+			d.report.Fault(b.TypeRange, "", "the file has more than %d blocks", function.MaxBlocks)
 			return out
 		}
 		key, value := it.Element()
@@ -105,13 +108,13 @@ func (d *decoder) dynamicLabels(expr hclsyntax.Expression, ctx *hcl.EvalContext)
 	}
 	texts, err := convert.Convert(v, cty.List(cty.String))
 	if err != nil || texts.IsNull() || !texts.IsWhollyKnown() {
-		d.report.fault(expr.Range(), "", "labels must be a list of texts")
+		d.report.Fault(expr.Range(), "", "labels must be a list of texts")
 		return nil
 	}
 	var out []label
 	for _, t := range texts.AsValueSlice() {
 		if t.IsNull() {
-			d.report.fault(expr.Range(), "", "a label must not be null")
+			d.report.Fault(expr.Range(), "", "a label must not be null")
 			continue
 		}
 		out = append(out, label{t.AsString(), expr.Range()})

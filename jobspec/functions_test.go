@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -21,7 +23,7 @@ func TestEveryFunctionIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := functions(Input{}, newBudget())
+	have := function.Table(function.Files{}, function.NewBudget())
 	names := strings.Fields(string(data))
 	for _, name := range names {
 		if _, ok := have[name]; !ok {
@@ -34,7 +36,7 @@ func TestEveryFunctionIsThere(t *testing.T) {
 }
 
 // eval evaluates an expression as a job's name.
-func eval(t *testing.T, in Input, expr string) (string, Diagnostics) {
+func eval(t *testing.T, in Input, expr string) (string, diagnose.Diagnostics) {
 	t.Helper()
 	in.Source = []byte("job \"j\" {\n  name = " + expr + "\n}\n")
 	job, diags := Parse(in)

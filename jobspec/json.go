@@ -7,22 +7,23 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/steppe-run/steppe/jobspec/diagnose"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // ParseJSON reads a job in the API's JSON, bare or as {"Job": {…}}. The job is
 // as written: without defaults, not validated. It is nil if there are errors.
-func ParseJSON(filename string, src []byte) (*structs.Job, Diagnostics) {
+func ParseJSON(filename string, src []byte) (*structs.Job, diagnose.Diagnostics) {
 	if filename == "" {
 		filename = "job.json"
 	}
-	fail := func(offset int64, summary, suggestion string) (*structs.Job, Diagnostics) {
-		d := Diagnostic{Severity: SeverityError, Summary: summary, Suggestion: suggestion, File: filename}
-		d.locate(src, offset)
-		return nil, Diagnostics{d}
+	fail := func(offset int64, summary, suggestion string) (*structs.Job, diagnose.Diagnostics) {
+		d := diagnose.Diagnostic{Severity: diagnose.SeverityError, Summary: summary, Suggestion: suggestion, File: filename}
+		locate(&d, src, offset)
+		return nil, diagnose.Diagnostics{d}
 	}
-	if len(src) > MaxInputBytes {
-		return fail(0, fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), MaxInputBytes), "")
+	if len(src) > diagnose.MaxInputBytes {
+		return fail(0, fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), diagnose.MaxInputBytes), "")
 	}
 	var wrapped struct{ Job json.RawMessage }
 	if err := json.Unmarshal(src, &wrapped); err != nil {
@@ -65,11 +66,11 @@ func jsonFault(err error) string {
 		}
 		return fmt.Sprintf("%s must not be a %s", where, kind.Value)
 	}
-	return lowerFirst(strings.TrimPrefix(err.Error(), "json: "))
+	return diagnose.LowerFirst(strings.TrimPrefix(err.Error(), "json: "))
 }
 
 // locate sets line and column of an offset; 0 is nowhere.
-func (d *Diagnostic) locate(src []byte, offset int64) {
+func locate(d *diagnose.Diagnostic, src []byte, offset int64) {
 	if offset <= 0 || offset > int64(len(src)) {
 		return
 	}

@@ -6,6 +6,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 )
 
 // late makes text of what can't be known yet: every ${…} of a template that
@@ -13,8 +16,8 @@ import (
 // for the scheduler and the node to fill in. It also puts expressions that can
 // multiply under the budget.
 type late struct {
-	report *report
-	budget *budget
+	report *diagnose.Report
+	budget *function.Budget
 	src    []byte
 	known  map[string]bool
 	scopes []map[string]struct{} // names of the loops around
@@ -45,10 +48,10 @@ func (l *late) body(body *hclsyntax.Body) {
 func (l *late) expression(expr hclsyntax.Expression) {
 	_ = hclsyntax.Walk(expr, l) // l finds no errors
 	// The library doesn't see through what counts, so note the names before.
-	l.report.uses[expr] = hclsyntax.Variables(expr)
+	l.report.Uses[expr] = hclsyntax.Variables(expr)
 	_ = hclsyntax.VisitAll(expr, func(n hclsyntax.Node) hcl.Diagnostics {
 		if call, ok := n.(*hclsyntax.FunctionCallExpr); ok && takesExpressions(call.Name) {
-			l.report.lenient[expr] = true
+			l.report.Lenient[expr] = true
 		}
 		return nil
 	})
@@ -57,18 +60,18 @@ func (l *late) expression(expr hclsyntax.Expression) {
 
 // count puts under the budget what can multiply.
 func (l *late) count(node hclsyntax.Node) hcl.Diagnostics {
-	if c, ok := node.(*counted); ok {
+	if c, ok := node.(*function.Counted); ok {
 		node = c.Expression
 	}
 	switch n := node.(type) {
 	case *hclsyntax.TemplateExpr:
 		for i, part := range n.Parts {
 			if _, literal := part.(*hclsyntax.LiteralValueExpr); !literal {
-				n.Parts[i] = &counted{Expression: part, budget: l.budget}
+				n.Parts[i] = &function.Counted{Expression: part, Budget: l.budget}
 			}
 		}
 	case *hclsyntax.ForExpr:
-		n.ValExpr = &counted{Expression: n.ValExpr, budget: l.budget, step: true}
+		n.ValExpr = &function.Counted{Expression: n.ValExpr, Budget: l.budget, Step: true}
 	}
 	return nil
 }
@@ -144,13 +147,13 @@ func (l *late) warnOfTypo(root string, t hcl.Traversal) {
 		return
 	}
 	for _, known := range []string{"var", "local"} {
-		if editDistance(root, known, 2) < 2 || root == "variable" && known == "var" {
-			d := Diagnostic{Severity: SeverityWarning, Suggestion: didYouMean(root, []string{known})}
+		if diagnose.EditDistance(root, known, 2) < 2 || root == "variable" && known == "var" {
+			d := diagnose.Diagnostic{Severity: diagnose.SeverityWarning, Suggestion: diagnose.DidYouMean(root, []string{known})}
 			if root == "variable" {
 				d.Suggestion = `Did you mean "var"?`
 			}
 			d.Summary = "${" + root + "…} is kept as text: there is no variable of this name here"
-			l.report.place(t.SourceRange(), d)
+			l.report.Place(t.SourceRange(), d)
 		}
 	}
 }
@@ -169,7 +172,7 @@ func (l *late) literal(expr hclsyntax.Expression) hclsyntax.Expression {
 	r := expr.Range()
 	before := strings.TrimRight(string(l.src[max(0, r.Start.Byte-200):r.Start.Byte]), " \t\r\n~")
 	if !strings.HasSuffix(before, "${") {
-		l.report.fault(r, "Use only variables, locals and functions in %{ … }.",
+		l.report.Fault(r, "Use only variables, locals and functions in %{ … }.",
 			"a template directive can't depend on what is known only where the task runs")
 	}
 	return &hclsyntax.LiteralValueExpr{

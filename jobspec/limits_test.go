@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
 )
 
 // within a job, so that expressions are evaluated
@@ -32,10 +34,10 @@ func hostile() map[string]string {
 		bomb += fmt.Sprintf("%c: &%c [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]\n", c, c, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1, c-1)
 	}
 	return map[string]string{
-		"too large":      many(MaxInputBytes+1, "x"),
-		"attributes":     many(MaxInputBytes/4, "a=1\n"),
+		"too large":      many(diagnose.MaxInputBytes+1, "x"),
+		"attributes":     many(diagnose.MaxInputBytes/4, "a=1\n"),
 		"blocks":         many(200_000, "a {}\n"),
-		"one long text":  inJob("name = \"" + many(MaxInputBytes-100, "x") + "\""),
+		"one long text":  inJob("name = \"" + many(diagnose.MaxInputBytes-100, "x") + "\""),
 		"lines":          inJob("name = <<E\n" + many(500_000, "lorem ipsum dolor\n") + "E\n"),
 		"dollars":        inJob("name = \"" + many(100_000, "$$") + "\""),
 		"brackets":       inJob("name = " + many(100_000, "[")),
@@ -46,7 +48,7 @@ func hostile() map[string]string {
 		"interpolations": inJob("name = \"" + many(40_000, "${1}") + "\""),
 		"nested blocks":  many(5000, "a {\n"),
 		"quotes":         inJob("name = " + many(100_000, "\"a\n")),
-		"not text":       many(MaxInputBytes/2, "\xff\x00"),
+		"not text":       many(diagnose.MaxInputBytes/2, "\xff\x00"),
 		"duplicates":     inJob(many(30_000, "a=1\n")),
 		"loops":          inJob("name = join(\"\", [for a in range(1000): join(\"\", [for b in range(1000): join(\"\", [for c in range(1000): \"x\"])])])"),
 		"doubling":       doubling + "}\n" + inJob("name = local.l59"),

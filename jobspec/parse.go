@@ -4,6 +4,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/jobspec/function"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -39,31 +41,31 @@ type Input struct {
 
 // Parse reads a job file. The job is as written: without defaults, not
 // validated. It is nil if there are errors.
-func Parse(in Input) (*structs.Job, Diagnostics) {
+func Parse(in Input) (*structs.Job, diagnose.Diagnostics) {
 	if in.Filename == "" {
 		in.Filename = "job.hcl"
 	}
-	r := newReport()
-	r.sources[in.Filename] = string(in.Source)
-	tokens, ok := r.checkLimits(in.Filename, in.Source)
+	r := diagnose.NewReport()
+	r.Sources[in.Filename] = string(in.Source)
+	tokens, ok := r.CheckLimits(in.Filename, in.Source)
 	if !ok {
-		return nil, r.finish()
+		return nil, r.Finish()
 	}
 	text, names := unquote(in.Source, tokens)
 	file, diags := hclsyntax.ParseConfig(text, in.Filename, hcl.InitialPos)
 	if file == nil {
-		r.library(diags)
-		return nil, r.finish()
+		r.Library(diags)
+		return nil, r.Finish()
 	}
 	body := file.Body.(*hclsyntax.Body)
-	r.bodies[in.Filename] = body
+	r.Bodies[in.Filename] = body
 	restore(body, names)
-	if r.syntax(diags) {
+	if syntax(r, diags) {
 		// What follows a broken line is guesswork; so would be its faults.
-		return nil, r.finish()
+		return nil, r.Finish()
 	}
 	job := build(in, body, r)
-	out := r.finish()
+	out := r.Finish()
 	if out.HasErrors() {
 		return nil, out
 	}
@@ -72,18 +74,18 @@ func Parse(in Input) (*structs.Job, Diagnostics) {
 
 // syntax tells what the parser found, and reports whether the file's structure
 // is in doubt.
-func (r *report) syntax(diags hcl.Diagnostics) (doubtful bool) {
+func syntax(r *diagnose.Report, diags hcl.Diagnostics) (doubtful bool) {
 	for _, d := range diags {
 		switch {
 		case d.Severity != hcl.DiagError:
-			r.library(hcl.Diagnostics{d})
+			r.Library(hcl.Diagnostics{d})
 		case d.Summary == "Attribute redefined" && d.Subject != nil:
-			r.fault(*d.Subject, "Remove one.", "%s is set twice in this block", textAt(r.sources, *d.Subject))
+			r.Fault(*d.Subject, "Remove one.", "%s is set twice in this block", textAt(r.Sources, *d.Subject))
 		case d.Summary == "Invalid multi-line string" && d.Subject != nil:
-			r.fault(*d.Subject, `Add ", or write <<EOT for a text of several lines.`, "this text has no closing quote")
+			r.Fault(*d.Subject, `Add ", or write <<EOT for a text of several lines.`, "this text has no closing quote")
 			return true // all that follows is the rest of the text
 		default:
-			r.library(hcl.Diagnostics{d})
+			r.Library(hcl.Diagnostics{d})
 			doubtful = true
 		}
 	}
@@ -96,8 +98,8 @@ func textAt(sources map[string]string, at hcl.Range) string {
 }
 
 // build evaluates a syntactically sound file.
-func build(in Input, body *hclsyntax.Body, r *report) *structs.Job {
-	b := newBudget()
+func build(in Input, body *hclsyntax.Body, r *diagnose.Report) *structs.Job {
+	b := function.NewBudget()
 	prepare := func(src []byte, known ...string) *late {
 		names := map[string]bool{}
 		for _, k := range known {
@@ -107,7 +109,7 @@ func build(in Input, body *hclsyntax.Body, r *report) *structs.Job {
 	}
 	prepare(in.Source, "var", "local").body(body)
 	vars := &inputs{
-		report: r, functions: functions(in, b),
+		report: r, functions: function.Table(function.Files{Allow: in.AllowFS, Base: in.BaseDir}, b),
 		prepare: func(src []byte) *late { return prepare(src) },
 		vars:    map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{},
 	}

@@ -87,7 +87,7 @@ func (s *shorthand) block(src source) bool {
 	switch src.word {
 	case "vault":
 		if s.vault != nil {
-			s.decoder.report.fault(src.at, "Merge the two.", "vault is already there")
+			s.decoder.report.Fault(src.at, "Merge the two.", "vault is already there")
 		}
 		s.vault = &structs.Vault{}
 		s.decoder.block(src, reflect.ValueOf(s.vault).Elem(), nil)

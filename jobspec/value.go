@@ -59,7 +59,7 @@ func (d *decoder) assign(into reflect.Value, v cty.Value, at hcl.Range, word str
 
 // wrong tells that a value is of the wrong type.
 func (d *decoder) wrong(at hcl.Range, word, want string, got cty.Value) bool {
-	d.report.fault(at, "", "%s must be %s, is %s", word, want, describe(got))
+	d.report.Fault(at, "", "%s must be %s, is %s", word, want, describe(got))
 	return false
 }
 
@@ -89,7 +89,7 @@ func (d *decoder) duration(into reflect.Value, v cty.Value, at hcl.Range, word s
 	const want = `a duration such as "30s" or "1h"`
 	if v.Type() == cty.Number {
 		if v.AsBigFloat().Sign() != 0 {
-			d.report.fault(at, fmt.Sprintf("Write %q.", v.AsBigFloat().Text('f', -1)+"s"), "%s must be %s, is %s", word, want, describe(v))
+			d.report.Fault(at, fmt.Sprintf("Write %q.", v.AsBigFloat().Text('f', -1)+"s"), "%s must be %s, is %s", word, want, describe(v))
 			return false
 		}
 		into.SetInt(0)
@@ -119,10 +119,10 @@ func (d *decoder) number(into reflect.Value, v cty.Value, at hcl.Range, word str
 	i, _ := f.Int(nil)
 	if i.Cmp(low) < 0 || i.Cmp(high) > 0 {
 		if into.Type().Bits() > 32 {
-			d.report.fault(at, "", "%s is out of all proportion: %s", word, describe(v))
+			d.report.Fault(at, "", "%s is out of all proportion: %s", word, describe(v))
 			return false
 		}
-		d.report.fault(at, "", "%s must be from %s to %s, is %s", word, low, high, f.Text('f', -1))
+		d.report.Fault(at, "", "%s must be from %s to %s, is %s", word, low, high, f.Text('f', -1))
 		return false
 	}
 	if into.CanInt() {
@@ -152,7 +152,7 @@ func (d *decoder) list(into reflect.Value, v cty.Value, at hcl.Range, word strin
 		if t == cty.String {
 			hint = fmt.Sprintf("Write [%q].", v.AsString())
 		}
-		d.report.fault(at, hint, "%s must be a list, is %s", word, describe(v))
+		d.report.Fault(at, hint, "%s must be a list, is %s", word, describe(v))
 		return false
 	}
 	out := reflect.MakeSlice(into.Type(), 0, v.LengthInt())
@@ -160,7 +160,7 @@ func (d *decoder) list(into reflect.Value, v cty.Value, at hcl.Range, word strin
 	for i, e := range v.AsValueSlice() {
 		elem := reflect.New(into.Type().Elem()).Elem()
 		if e.IsNull() {
-			d.report.fault(at, "", "entry %d of %s must not be null", i+1, word)
+			d.report.Fault(at, "", "entry %d of %s must not be null", i+1, word)
 			ok = false
 			continue
 		}
@@ -206,7 +206,7 @@ func (d *decoder) freeForm(src source) map[string]any {
 		}
 		list, isList := out[inner.word].([]any)
 		if _, isAttribute := src.body.Attributes[inner.word]; isAttribute || out[inner.word] != nil && !isList {
-			d.report.fault(inner.at, "Use one of the two forms.", "%s is already there as an attribute", inner.word)
+			d.report.Fault(inner.at, "Use one of the two forms.", "%s is already there as an attribute", inner.word)
 			continue
 		}
 		out[inner.word] = append(list, value)

@@ -12,6 +12,8 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	"github.com/zclconf/go-cty/cty/function"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
 )
 
 // variable is an input of a job file.
@@ -26,7 +28,7 @@ type variable struct {
 
 // inputs are the variables of a job file and what they are worth.
 type inputs struct {
-	report    *report
+	report    *diagnose.Report
 	functions map[string]function.Function
 	// prepare puts the expressions of another text under the same rules.
 	prepare func(src []byte) *late
@@ -45,7 +47,7 @@ func (in *inputs) declare(body *hclsyntax.Body) {
 		case "locals":
 			for _, a := range inOrder(b.Body.Attributes) {
 				if first := in.locals[a.Name]; first != nil {
-					in.report.fault(a.NameRange, "Remove or rename one.", "local %q is already set on line %d", a.Name, first.NameRange.Start.Line)
+					in.report.Fault(a.NameRange, "Remove or rename one.", "local %q is already set on line %d", a.Name, first.NameRange.Start.Line)
 					continue
 				}
 				in.locals[a.Name] = a
@@ -57,13 +59,13 @@ func (in *inputs) declare(body *hclsyntax.Body) {
 
 func (in *inputs) noBlocks(b *hclsyntax.Block) {
 	for _, inner := range b.Body.Blocks {
-		in.report.fault(inner.TypeRange, "", "%s can't hold a block: write %s = …", b.Type, inner.Type)
+		in.report.Fault(inner.TypeRange, "", "%s can't hold a block: write %s = …", b.Type, inner.Type)
 	}
 }
 
 func (in *inputs) add(v *variable) {
 	if first := in.vars[v.name]; first != nil {
-		in.report.fault(v.at, "Remove or rename one.", "variable %q is already declared on line %d", v.name, first.at.Start.Line)
+		in.report.Fault(v.at, "Remove or rename one.", "variable %q is already declared on line %d", v.name, first.at.Start.Line)
 		return
 	}
 	in.vars[v.name] = v
@@ -82,7 +84,7 @@ func (in *inputs) declareShort(b *hclsyntax.Block) {
 
 func (in *inputs) declareVariable(b *hclsyntax.Block) {
 	if len(b.Labels) != 1 {
-		in.report.fault(b.TypeRange, `Write variable "name" { … }.`, "a variable needs a name")
+		in.report.Fault(b.TypeRange, `Write variable "name" { … }.`, "a variable needs a name")
 		return
 	}
 	v := &variable{name: b.Labels[0], typ: cty.DynamicPseudoType, at: b.LabelRanges[0]}
@@ -91,16 +93,16 @@ func (in *inputs) declareVariable(b *hclsyntax.Block) {
 		switch a.Name {
 		case "type":
 			typ, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
-			in.report.library(diags)
+			in.report.Library(diags)
 			v.typ, v.defaults = typ, defaults
 		case "default", "description", "sensitive", "nullable":
 		default:
-			in.report.fault(a.NameRange, didYouMean(a.Name, known), "a variable has no attribute %q", a.Name)
+			in.report.Fault(a.NameRange, diagnose.DidYouMean(a.Name, known), "a variable has no attribute %q", a.Name)
 		}
 	}
 	for _, inner := range b.Body.Blocks {
 		if inner.Type != "validation" {
-			in.report.fault(inner.TypeRange, didYouMean(inner.Type, known), "a variable has no block %q", inner.Type)
+			in.report.Fault(inner.TypeRange, diagnose.DidYouMean(inner.Type, known), "a variable has no block %q", inner.Type)
 			continue
 		}
 		v.validations = append(v.validations, inner)
@@ -128,10 +130,10 @@ func (in *inputs) assign(v *variable, value cty.Value, at hcl.Range, source stri
 	v.value = cty.DynamicVal // wrong, and told
 	text := "variable %q must be a %s: %s"
 	if at.Filename == "" {
-		in.report.whole(source, "", text, v.name, typeexpr.TypeString(v.typ), err)
+		in.report.Whole(source, "", text, v.name, typeexpr.TypeString(v.typ), err)
 		return
 	}
-	in.report.fault(at, "", text, v.name, typeexpr.TypeString(v.typ), err)
+	in.report.Fault(at, "", text, v.name, typeexpr.TypeString(v.typ), err)
 }
 
 // assignText gives a variable a value that was written on a command line or in
@@ -141,20 +143,20 @@ func (in *inputs) assignText(v *variable, text, source string) {
 		in.assign(v, cty.StringVal(text), hcl.Range{}, source)
 		return
 	}
-	in.report.sources[source] = text
-	if _, ok := in.report.checkLimits(source, []byte(text)); !ok {
+	in.report.Sources[source] = text
+	if _, ok := in.report.CheckLimits(source, []byte(text)); !ok {
 		v.value = cty.DynamicVal
 		return
 	}
 	expr, diags := hclsyntax.ParseExpression([]byte(text), source, hcl.InitialPos)
-	in.report.library(diags)
+	in.report.Library(diags)
 	if diags.HasErrors() {
 		v.value = cty.DynamicVal
 		return
 	}
 	in.prepare([]byte(text)).expression(expr)
 	value, diags := expr.Value(nil)
-	in.report.library(firstOfEach(diags))
+	in.report.Library(firstOfEach(diags))
 	in.assign(v, value, expr.Range(), source)
 }
 
@@ -185,8 +187,8 @@ func (in *inputs) give(input Input) {
 }
 
 func (in *inputs) giveFile(f File, strict bool) {
-	in.report.sources[f.Name] = string(f.Source)
-	if _, ok := in.report.checkLimits(f.Name, f.Source); !ok {
+	in.report.Sources[f.Name] = string(f.Source)
+	if _, ok := in.report.CheckLimits(f.Name, f.Source); !ok {
 		return
 	}
 	var file *hcl.File
@@ -196,7 +198,7 @@ func (in *inputs) giveFile(f File, strict bool) {
 	} else {
 		file, diags = hclsyntax.ParseConfig(f.Source, f.Name, hcl.InitialPos)
 	}
-	in.report.library(diags)
+	in.report.Library(diags)
 	if file == nil {
 		return
 	}
@@ -204,7 +206,7 @@ func (in *inputs) giveFile(f File, strict bool) {
 		in.prepare(f.Source).body(body)
 	}
 	attrs, diags := file.Body.JustAttributes()
-	in.report.library(diags)
+	in.report.Library(diags)
 	for _, name := range sortedNames(attrs) {
 		a := attrs[name]
 		v := in.vars[name]
@@ -213,25 +215,25 @@ func (in *inputs) giveFile(f File, strict bool) {
 			continue
 		}
 		value, diags := a.Expr.Value(nil)
-		in.report.library(firstOfEach(diags))
+		in.report.Library(firstOfEach(diags))
 		in.assign(v, value, a.Expr.Range(), f.Name)
 	}
 }
 
 func (in *inputs) undeclared(name string, at hcl.Range, source string, strict bool) {
-	d := Diagnostic{
-		Severity: SeverityWarning, File: source,
+	d := diagnose.Diagnostic{
+		Severity: diagnose.SeverityWarning, File: source,
 		Summary:    "the job file declares no variable \"" + name + "\"",
-		Suggestion: didYouMean(name, in.names()),
+		Suggestion: diagnose.DidYouMean(name, in.names()),
 	}
 	if strict {
-		d.Severity = SeverityError
+		d.Severity = diagnose.SeverityError
 	}
 	if at.Filename != "" {
-		in.report.place(at, d)
+		in.report.Place(at, d)
 		return
 	}
-	in.report.add(d)
+	in.report.Add(d)
 }
 
 func (in *inputs) names() []string {
@@ -249,7 +251,7 @@ func (in *inputs) context() *hcl.EvalContext {
 	for _, name := range in.names() {
 		v := in.vars[name]
 		if v.value == cty.NilVal {
-			in.report.fault(v.at, "Give it by -var "+name+"=…, a -var-file or the environment variable NOMAD_VAR_"+name+", or give it a default.",
+			in.report.Fault(v.at, "Give it by -var "+name+"=…, a -var-file or the environment variable NOMAD_VAR_"+name+", or give it a default.",
 				"variable %q has no value", name)
 			v.value = cty.DynamicVal
 		}
@@ -276,26 +278,26 @@ func (in *inputs) validate(v *variable) {
 	for _, b := range v.validations {
 		condition, message := b.Body.Attributes["condition"], b.Body.Attributes["error_message"]
 		if condition == nil || message == nil {
-			in.report.fault(b.TypeRange, "", "a validation needs condition and error_message")
+			in.report.Fault(b.TypeRange, "", "a validation needs condition and error_message")
 			continue
 		}
 		ok, diags := condition.Expr.Value(ctx)
-		in.report.library(diags)
+		in.report.Library(diags)
 		if diags.HasErrors() || !ok.IsKnown() {
 			continue
 		}
 		ok, err := convert.Convert(ok, cty.Bool)
 		if err != nil || ok.IsNull() {
-			in.report.fault(condition.Expr.Range(), "", "the condition must be true or false")
+			in.report.Fault(condition.Expr.Range(), "", "the condition must be true or false")
 			continue
 		}
 		if ok.True() {
 			continue
 		}
 		text, diags := message.Expr.Value(ctx)
-		in.report.library(diags)
+		in.report.Library(diags)
 		if !diags.HasErrors() && text.Type() == cty.String && text.IsKnown() && !text.IsNull() {
-			in.report.fault(v.at, text.AsString(), "the value of variable %q is not allowed", v.name)
+			in.report.Fault(v.at, text.AsString(), "the value of variable %q is not allowed", v.name)
 		}
 	}
 }
@@ -315,12 +317,12 @@ func (r *resolver) local(name string) {
 	}
 	if i := slices.Index(r.path, name); i >= 0 {
 		chain := append(slices.Clone(r.path[i:]), name)
-		r.inputs.report.fault(a.NameRange, "", "local %q depends on itself: %s", name, strings.Join(chain, " → "))
+		r.inputs.report.Fault(a.NameRange, "", "local %q depends on itself: %s", name, strings.Join(chain, " → "))
 		r.values[name] = cty.DynamicVal
 		return
 	}
 	r.path = append(r.path, name)
-	for _, t := range r.inputs.report.uses[a.Expr] {
+	for _, t := range r.inputs.report.Uses[a.Expr] {
 		if step, ok := secondStep(t); ok && t.RootName() == "local" {
 			r.local(step)
 		}

@@ -1,4 +1,10 @@
-package jobspec
+// Package function holds what expressions of a job file may call, and the
+// budget that keeps any expression, however hostile, from taking more than
+// moments.
+//
+// It must not know jobs, nor where the text comes from: it is told whether
+// files may be read. Begin reading at Table, then Budget.
+package function
 
 import (
 	"fmt"
@@ -13,16 +19,16 @@ import (
 	"github.com/zclconf/go-cty/cty/function/stdlib"
 )
 
-// functions returns what expressions of a job file may call, each under the
+// Table returns what expressions of a job file may call, each under the
 // budget.
-func functions(in Input, b *budget) map[string]function.Function {
+func Table(f Files, b *Budget) map[string]function.Function {
 	out := map[string]function.Function{}
 	for _, set := range []map[string]function.Function{
 		numericFunctions(), textFunctions(), collectionFunctions(),
-		encodingFunctions(), cryptoFunctions(), networkFunctions(), fileFunctions(in),
+		encodingFunctions(), cryptoFunctions(), networkFunctions(), fileFunctions(f),
 	} {
-		for name, f := range set {
-			out[name] = b.guard(name, f)
+		for name, call := range set {
+			out[name] = b.guard(name, call)
 		}
 	}
 	// These take expressions, not values.
@@ -110,7 +116,7 @@ func textFunc(f func(string) (string, error)) function.Function {
 
 // guard puts a function under the budget: what it is given and what it makes
 // of it is charged, and what would multiply is refused beforehand.
-func (b *budget) guard(name string, f function.Function) function.Function {
+func (b *Budget) guard(name string, f function.Function) function.Function {
 	return function.New(&function.Spec{
 		Description: f.Description(),
 		Params:      f.Params(),
@@ -126,13 +132,13 @@ func (b *budget) guard(name string, f function.Function) function.Function {
 			if err != nil {
 				return v, err
 			}
-			b.bytes -= deepSize(v, b.bytes)
+			b.bytes -= DeepSize(v, b.bytes)
 			return v, b.left()
 		},
 	})
 }
 
-func (b *budget) left() error {
+func (b *Budget) left() error {
 	if b.bytes < 0 {
 		return fmt.Errorf("the expressions of the file produce too much data")
 	}
@@ -142,10 +148,10 @@ func (b *budget) left() error {
 	return nil
 }
 
-func (b *budget) charge(name string, args []cty.Value) error {
+func (b *Budget) charge(name string, args []cty.Value) error {
 	b.steps--
 	for _, a := range args {
-		b.bytes -= deepSize(a, b.bytes)
+		b.bytes -= DeepSize(a, b.bytes)
 	}
 	if err := b.left(); err != nil {
 		return err
@@ -237,10 +243,10 @@ func knownText(args []cty.Value, i int) (string, bool) {
 	return v.AsString(), true
 }
 
-// deepSize is about how many bytes a value has, all its parts together. It
+// DeepSize is about how many bytes a value has, all its parts together. It
 // stops counting beyond limit: values may share parts and be far larger than
 // the memory they take.
-func deepSize(v cty.Value, limit int) int {
+func DeepSize(v cty.Value, limit int) int {
 	v, _ = v.Unmark()
 	size := valueSize(v)
 	if size > limit || v.IsNull() || !v.IsKnown() || !v.CanIterateElements() {
@@ -248,7 +254,7 @@ func deepSize(v cty.Value, limit int) int {
 	}
 	for it := v.ElementIterator(); it.Next(); {
 		_, e := it.Element()
-		if size += deepSize(e, limit-size); size > limit {
+		if size += DeepSize(e, limit-size); size > limit {
 			return size
 		}
 	}

@@ -1,4 +1,4 @@
-package jobspec
+package function
 
 import (
 	"crypto/rand"

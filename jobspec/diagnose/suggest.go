@@ -1,4 +1,4 @@
-package jobspec
+package diagnose
 
 import (
 	"fmt"
@@ -6,28 +6,29 @@ import (
 	"strings"
 )
 
-// didYouMean suggests the closest of the known words, or nothing.
-func didYouMean(word string, known []string) string {
-	if best := closest(word, known); best != "" {
+// DidYouMean suggests the closest of the known words, or nothing.
+func DidYouMean(word string, known []string) string {
+	if best := Closest(word, known); best != "" {
 		return fmt.Sprintf("Did you mean %q?", best)
 	}
 	return ""
 }
 
-func closest(word string, known []string) string {
+// Closest returns the known word that is nearest to one, or nothing.
+func Closest(word string, known []string) string {
 	best, distance := "", min(len(word)/3, 3)+1 // how far off still counts
 	known = slices.Sorted(slices.Values(known))
 	for _, k := range known {
-		if d := editDistance(strings.ToLower(word), k, distance); d < distance {
+		if d := EditDistance(strings.ToLower(word), k, distance); d < distance {
 			best, distance = k, d
 		}
 	}
 	return best
 }
 
-// editDistance counts the letters to insert, delete, change or swap between
+// EditDistance counts the letters to insert, delete, change or swap between
 // neighbours. It gives up at limit.
-func editDistance(a, b string, limit int) int {
+func EditDistance(a, b string, limit int) int {
 	if abs(len(a)-len(b)) >= limit || len(a) > 64 || len(b) > 64 {
 		return limit
 	}

@@ -1,4 +1,10 @@
-package jobspec
+// Package diagnose tells what is wrong with a text: file, line, column, the
+// offending line, the blocks around it and what was probably meant. It refuses
+// texts that are too large for the parser.
+//
+// It must not know jobs, only HCL's syntax. Begin reading at Diagnostic, then
+// Report.
+package diagnose
 
 import (
 	"cmp"

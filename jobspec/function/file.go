@@ -1,4 +1,4 @@
-package jobspec
+package function
 
 import (
 	"encoding/base64"
@@ -22,13 +22,17 @@ import (
 var errNoFS = errors.New("files can't be read here: parse the job where the files are, with the command line")
 
 // maxFileBytes bounds a file that is read into a job.
-const maxFileBytes = MaxInputBytes
+const maxFileBytes = 10 << 20
 
-// files reads files for a job file.
-type files struct{ in Input }
+// Files reads files for a job file.
+type Files struct {
+	// Allow permits it; it is off where the text comes from somebody else.
+	Allow bool
+	// Base is what paths are relative to; the current directory if empty.
+	Base string
+}
 
-func fileFunctions(in Input) map[string]function.Function {
-	f := files{in}
+func fileFunctions(f Files) map[string]function.Function {
 	return map[string]function.Function{
 		"abspath":    textFunc(f.reading(func(p string) (string, error) { return filepath.Abs(p) })),
 		"basename":   textFunc(func(p string) (string, error) { return filepath.Base(p), nil }),
@@ -42,22 +46,22 @@ func fileFunctions(in Input) map[string]function.Function {
 }
 
 // reading refuses where the file system is out of bounds.
-func (f files) reading(do func(string) (string, error)) func(string) (string, error) {
-	if f.in.AllowFS {
+func (f Files) reading(do func(string) (string, error)) func(string) (string, error) {
+	if f.Allow {
 		return do
 	}
 	return func(string) (string, error) { return "", errNoFS }
 }
 
-func (f files) resolve(name string) (string, error) {
+func (f Files) resolve(name string) (string, error) {
 	name, err := homedir.Expand(name)
 	if err != nil || filepath.IsAbs(name) {
 		return name, err
 	}
-	return filepath.Join(f.in.BaseDir, name), nil
+	return filepath.Join(f.Base, name), nil
 }
 
-func (f files) read(name string) ([]byte, error) {
+func (f Files) read(name string) ([]byte, error) {
 	name, err := f.resolve(name)
 	if err != nil {
 		return nil, err
@@ -84,7 +88,7 @@ func (f files) read(name string) ([]byte, error) {
 	return data, nil
 }
 
-func (f files) text(name string) (string, error) {
+func (f Files) text(name string) (string, error) {
 	data, err := f.read(name)
 	if err != nil {
 		return "", err
@@ -95,17 +99,17 @@ func (f files) text(name string) (string, error) {
 	return string(data), nil
 }
 
-func (f files) base64(name string) (string, error) {
+func (f Files) base64(name string) (string, error) {
 	data, err := f.read(name)
 	return base64.StdEncoding.EncodeToString(data), err
 }
 
-func (f files) existsFunc() function.Function {
+func (f Files) existsFunc() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "path", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.Bool),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			if !f.in.AllowFS {
+			if !f.Allow {
 				return cty.NilVal, errNoFS
 			}
 			name, err := f.resolve(args[0].AsString())
@@ -127,12 +131,12 @@ func (f files) existsFunc() function.Function {
 // maxVisited bounds a search for files.
 const maxVisited = 100_000
 
-func (f files) setFunc() function.Function {
+func (f Files) setFunc() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "pattern", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.Set(cty.String)),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			if !f.in.AllowFS {
+			if !f.Allow {
 				return cty.NilVal, errNoFS
 			}
 			names, err := f.matching(args[0].AsString(), args[1].AsString())
@@ -151,7 +155,7 @@ func (f files) setFunc() function.Function {
 	})
 }
 
-func (f files) matching(dir, pattern string) ([]string, error) {
+func (f Files) matching(dir, pattern string) ([]string, error) {
 	root, err := f.resolve(dir)
 	if err != nil {
 		return nil, err
