@@ -14,7 +14,7 @@ import (
 	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/testx"
-	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -22,7 +22,7 @@ import (
 // realServer is a region of one server with its API on a real socket.
 func realServer(t *testing.T) (*server.Server, string) {
 	t.Helper()
-	identity, err := link.DevCA(filepath.Join(t.TempDir(), "ca"), "global", link.RoleServer)
+	identity, err := certs.DevCA(filepath.Join(t.TempDir(), "ca"), "global", certs.RoleServer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 func TestRequestsAreForwarded(t *testing.T) {
-	a := newAuthority(t, CAOptions{})
-	server := a.tls(CertOptions{Name: "server"}, RoleServer)
-	client := a.tls(CertOptions{Name: "client"}, RoleClient)
+	a := newAuthority(t, certs.CAOptions{})
+	server := a.tls(certs.CertOptions{Name: "server"}, certs.RoleServer)
+	client := a.tls(certs.CertOptions{Name: "client"}, certs.RoleClient)
 	mux, in := serveMux(t, server, ALPNHTTP)
 	web := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -35,7 +36,7 @@ func TestRequestsAreForwarded(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for _, id := range []*TLS{server, client} {
+	for _, id := range []*certs.TLS{server, client} {
 		tr := HTTPTransport(mux.Addr().String(), id)
 		for range 2 {
 			resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Post("http://somewhere/v1/jobs?x=1", "text/plain", strings.NewReader("job"))

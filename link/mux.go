@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 
 // Mux is one TCP port whose connections are told apart by ALPN.
 type Mux struct {
-	tls    *TLS
+	tls    *certs.TLS
 	log    *slog.Logger
 	socket net.Listener
 	crowd  *crowd
@@ -37,7 +38,7 @@ type Mux struct {
 }
 
 // Listen binds addr. Connections are accepted once Run runs.
-func Listen(addr string, t *TLS, log *slog.Logger) (*Mux, error) {
+func Listen(addr string, t *certs.TLS, log *slog.Logger) (*Mux, error) {
 	socket, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
@@ -72,7 +73,7 @@ func (m *Mux) Listener(alpn string) net.Listener {
 // listeners. Connections that were delivered belong to whom they went to.
 func (m *Mux) Run(ctx context.Context) error {
 	group := loop.New(ctx)
-	config := m.tls.ServerConfig(m.uses()...)
+	config := m.tls.ServerConfig(roleFor, m.uses()...)
 	group.Go("accept connections", func(ctx context.Context) error { return m.accept(ctx, group, config) })
 	group.Go("close port", func(ctx context.Context) error {
 		<-ctx.Done()
@@ -159,7 +160,7 @@ func (m *Mux) greet(ctx context.Context, conn *tls.Conn) {
 }
 
 // Dial connects to a server of the region for one use.
-func Dial(ctx context.Context, addr string, t *TLS, alpn string) (net.Conn, error) {
+func Dial(ctx context.Context, addr string, t *certs.TLS, alpn string) (net.Conn, error) {
 	dialer := &tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: 10 * time.Second, KeepAlive: keepAlive},
 		Config:    t.ClientConfig(alpn),
@@ -177,12 +178,20 @@ type secured struct{ *tls.Conn }
 
 // PeerRole tells what the other side of a connection that came through a Mux
 // may be.
-func (t *TLS) PeerRole(conn net.Conn) (Role, error) {
+func PeerRole(t *certs.TLS, conn net.Conn) (certs.Role, error) {
 	c, ok := conn.(secured)
-	if !ok || len(c.ConnectionState().PeerCertificates) == 0 {
+	if !ok {
 		return "", errors.New("the connection shows no certificate")
 	}
-	return roleOf(c.ConnectionState().PeerCertificates[0], t.region)
+	return t.PeerRole(c.ConnectionState())
+}
+
+// roleFor is what a caller must be for a use.
+func roleFor(alpn string) certs.Role {
+	if alpn == ALPNRaft {
+		return certs.RoleServer
+	}
+	return certs.RoleClient
 }
 
 // listener delivers connections that were accepted elsewhere.

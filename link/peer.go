@@ -10,6 +10,8 @@ import (
 	"github.com/hashicorp/yamux"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 // Peer is one connection of ALPNSession: either side may open streams on it.
@@ -17,12 +19,12 @@ import (
 type Peer struct {
 	streams *yamux.Session
 	conn    net.Conn
-	role    Role
+	role    certs.Role
 }
 
 // AcceptPeer makes the server's end from a connection that a Mux delivered.
-func AcceptPeer(conn net.Conn, t *TLS) (*Peer, error) {
-	role, err := t.PeerRole(conn)
+func AcceptPeer(conn net.Conn, t *certs.TLS) (*Peer, error) {
+	role, err := PeerRole(t, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +36,7 @@ func AcceptPeer(conn net.Conn, t *TLS) (*Peer, error) {
 }
 
 // DialPeer connects to the session port of a server.
-func DialPeer(ctx context.Context, addr string, t *TLS) (*Peer, error) {
+func DialPeer(ctx context.Context, addr string, t *certs.TLS) (*Peer, error) {
 	conn, err := Dial(ctx, addr, t, ALPNSession)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func DialPeer(ctx context.Context, addr string, t *TLS) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin session with %s: %w", addr, err)
 	}
-	return &Peer{streams: streams, conn: conn, role: RoleServer}, nil
+	return &Peer{streams: streams, conn: conn, role: certs.RoleServer}, nil
 }
 
 // peerConfig notices within some ten seconds that the other machine is gone.
@@ -58,7 +60,7 @@ func peerConfig() *yamux.Config {
 }
 
 // Role is what the other side's certificate entitles it to be.
-func (p *Peer) Role() Role { return p.role }
+func (p *Peer) Role() certs.Role { return p.role }
 
 // RemoteAddr is the other side's address.
 func (p *Peer) RemoteAddr() string { return p.conn.RemoteAddr().String() }

@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -24,7 +25,7 @@ type SessionConfig struct {
 	// Servers are the addresses (host:port) to begin with; servers send newer
 	// lists later.
 	Servers []string
-	TLS     *TLS
+	TLS     *certs.TLS
 	// Handler answers what servers ask of this node; SetHandler can set it
 	// later.
 	Handler http.Handler
@@ -36,7 +37,7 @@ type SessionConfig struct {
 // another one when that is lost. Its methods wait for a connection as long as
 // their context allows.
 type Session struct {
-	tls   *TLS
+	tls   *certs.TLS
 	clock clock.Clock
 	log   *slog.Logger
 	jobs  *jobCache

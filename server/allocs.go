@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -22,7 +23,7 @@ func (s *Server) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs
 	if job == nil {
 		job = a.Job
 	}
-	eval := newEval(job, structs.TriggerAllocStop, now)
+	eval := evals.New(job, structs.TriggerAllocStop, now)
 	yes := true
 	transition := structs.DesiredTransition{Migrate: &yes}
 	if req.Reschedule {
@@ -82,12 +83,12 @@ func (s *Server) commitUpdates(ctx context.Context, updates []*structs.AllocUpda
 		}
 		c.Updates = append(c.Updates, judged(snap, a, u, now))
 		if trigger := consequence(snap, a, u); trigger != "" && wanted[a.JobNamespacedID()] == nil {
-			e := newEval(snap.Job(a.Namespace, a.JobID), trigger, now)
+			e := evals.New(snap.Job(a.Namespace, a.JobID), trigger, now)
 			e.NodeID = a.NodeID
 			wanted[a.JobNamespacedID()] = e
 		}
 	}
-	c.Evals = sorted(wanted)
+	c.Evals = evals.Sorted(wanted)
 	result, err := s.propose(ctx, c)
 	if err != nil {
 		return 0, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -39,7 +40,7 @@ func BenchmarkSmallJobs(b *testing.B) {
 	for i := range b.N {
 		job := testJob(fmt.Sprint("job", i), "batch", 1)
 		job.Canonicalize()
-		commit(&command.RegisterJob{Job: job, Eval: newEval(job, structs.TriggerJobRegister, time.Now()), Now: time.Now().UnixNano()})
+		commit(&command.RegisterJob{Job: job, Eval: evals.New(job, structs.TriggerJobRegister, time.Now()), Now: time.Now().UnixNano()})
 	}
 	g := loop.New(b.Context())
 	g.Go("leader", s.serveTerm)

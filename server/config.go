@@ -7,7 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
-	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 // Config is what a server must be told. The zero value of an optional field
@@ -45,7 +45,7 @@ type Config struct {
 	HTTPAdvertiseAddr string
 
 	// TLS is the server's identity.
-	TLS *link.TLS
+	TLS *certs.TLS
 	// EncryptKey encrypts gossip: empty, or 16 or 32 bytes.
 	EncryptKey []byte
 

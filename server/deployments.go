@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/server/deployer"
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -125,7 +126,7 @@ func (s *Server) deploymentEval(snap *state.Snapshot, d *structs.Deployment) *st
 	if job == nil {
 		return nil
 	}
-	e := newEval(job, structs.TriggerDeploymentWatcher, s.cfg.Clock.Now())
+	e := evals.New(job, structs.TriggerDeploymentWatcher, s.cfg.Clock.Now())
 	e.DeploymentID = d.ID
 	return e
 }

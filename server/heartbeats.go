@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -30,7 +31,7 @@ func (s *Server) Heartbeat(ctx context.Context, nodeID string) (time.Duration, e
 				Status: structs.NodeStatusReady,
 				Event:  nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
 			}},
-			Evals: nodeEvals(snap, nodeID, returnTrigger(node), now),
+			Evals: evals.OfNode(snap, nodeID, returnTrigger(node), now),
 			Now:   now.UnixNano(),
 		})
 		if err != nil {
@@ -92,12 +93,12 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 			Status: status,
 			Event:  nodeEvent(structs.NodeEventCluster, "Node missed its heartbeat", now),
 		})
-		collectEvals(snap, wanted, id, structs.TriggerNodeUpdate, now)
+		evals.Collect(snap, wanted, id, structs.TriggerNodeUpdate, now)
 	}
 	if len(c.Nodes) == 0 {
 		return nil
 	}
-	c.Evals = sorted(wanted)
+	c.Evals = evals.Sorted(wanted)
 	_, err := t.s.propose(ctx, c)
 	return err
 }
@@ -115,4 +116,8 @@ func silentStatus(snap *state.Snapshot, nodeID string) string {
 		}
 	}
 	return structs.NodeStatusDown
+}
+
+func nodeEvent(subsystem, message string, now time.Time) *structs.NodeEvent {
+	return &structs.NodeEvent{Message: message, Subsystem: subsystem, Timestamp: now}
 }

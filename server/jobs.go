@@ -3,6 +3,9 @@ package server
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/server/admission"
+	"github.com/steppe-run/steppe/server/evals"
+	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -10,7 +13,7 @@ import (
 
 // RegisterJob stores a job and has it evaluated.
 func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
-	job, warnings, err := s.admit(req.Job, req.Namespace)
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +27,7 @@ func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterReques
 	now := s.cfg.Clock.Now()
 	submitted := now.UnixNano()
 	job.SubmitTime = &submitted
-	eval := newEval(job, structs.TriggerJobRegister, now)
+	eval := evals.New(job, structs.TriggerJobRegister, now)
 	if req.EvalPriority > 0 {
 		eval.Priority = req.EvalPriority
 	}
@@ -63,15 +66,44 @@ func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest)
 	if req.Job == nil {
 		return nil, structs.NewError(structs.KindInvalid, "Job must be specified")
 	}
-	job, warnings, err := s.check(req.Job, req.Namespace)
+	job, warnings, err := admission.Check(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
 	resp := &structs.JobValidateResponse{DriverConfigValidated: true}
-	if unbuilt := notBuilt(job); unbuilt != nil {
+	if unbuilt := admission.NotBuilt(job); unbuilt != nil {
 		warnings = append(warnings, unbuilt.Error())
 	}
 	resp.Warnings = structs.WarningText(warnings)
 	if err != nil {
 		resp.Error = err.Error()
-		resp.ValidationErrors = messages(err)
+		resp.ValidationErrors = admission.Faults(err)
+	}
+	return resp, nil
+}
+
+// PlanJob tells what registering a job would do; nothing is stored.
+func (s *Server) PlanJob(_ context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	snap := s.store.Snapshot()
+	old := snap.Job(job.GetNamespace(), job.GetID())
+	proposed := rehearse.Succeed(old, job, snap.Index()+1)
+	decision, err := rehearse.Job(snap, proposed, evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
+	if err != nil {
+		return nil, err
+	}
+	resp := &structs.JobPlanResponse{
+		Annotations:    decision.Annotations,
+		FailedTGAllocs: decision.Eval.FailedTGAllocs,
+		CreatedEvals:   decision.FollowUps,
+		Warnings:       structs.WarningText(warnings),
+	}
+	if old != nil {
+		resp.JobModifyIndex = old.GetJobModifyIndex()
+	}
+	if req.Diff {
+		resp.Diff = old.Diff(job, true)
+		structs.Annotate(resp.Diff, decision.Annotations)
 	}
 	return resp, nil
 }
@@ -95,7 +127,7 @@ func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (
 		Now:             now.UnixNano(),
 	}
 	if !job.IsPeriodic() && !job.IsParameterized() {
-		c.Eval = newEval(job, structs.TriggerJobDeregister, now)
+		c.Eval = evals.New(job, structs.TriggerJobDeregister, now)
 		if req.EvalPriority > 0 {
 			c.Eval.Priority = req.EvalPriority
 		}
@@ -126,7 +158,7 @@ func (s *Server) EvaluateJob(ctx context.Context, req *structs.JobEvaluateReques
 		return nil, structs.NewError(structs.KindRefused, "can't evaluate parameterized job: its dispatches are evaluated")
 	}
 	now := s.cfg.Clock.Now()
-	eval := newEval(job, structs.TriggerJobRegister, now)
+	eval := evals.New(job, structs.TriggerJobRegister, now)
 	c := &command.TransitionAllocs{Evals: []*structs.Evaluation{eval}, Now: now.UnixNano()}
 	if req.EvalOptions.ForceReschedule {
 		yes := true
@@ -177,7 +209,7 @@ func (s *Server) RevertJob(ctx context.Context, req *structs.JobRevertRequest) (
 		Submission:     snap.JobSubmission(req.Namespace, req.JobID, req.JobVersion),
 		EnforceIndex:   true,
 		JobModifyIndex: current.GetJobModifyIndex(),
-		Eval:           newEval(job, structs.TriggerJobRegister, now),
+		Eval:           evals.New(job, structs.TriggerJobRegister, now),
 		Now:            submitted,
 	})
 }

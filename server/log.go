@@ -138,3 +138,22 @@ func (p raftFuture) Wait(ctx context.Context) (any, error) {
 	_, result, err := p.f.Wait(ctx)
 	return outcome(result, err)
 }
+
+// indexOf returns the index of any of the store's results.
+func indexOf(result any) uint64 {
+	switch r := result.(type) {
+	case *state.Applied:
+		return r.Index
+	case *state.NodeResult:
+		return r.Index
+	case *state.JobResult:
+		return r.Index
+	case *state.DeploymentResult:
+		return r.Index
+	case *state.PlanResult:
+		return r.Index
+	case *state.SweepResult:
+		return r.Index
+	}
+	panic(fmt.Sprintf("result %T has no index", result)) // a new kind of result must be added above
+}

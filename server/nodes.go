@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -25,7 +26,7 @@ func (s *Server) RegisterNode(ctx context.Context, node *structs.Node) (uint64, 
 	n.StatusUpdatedAt = now.Unix()
 	c := &command.RegisterNode{Node: n, CreatePool: true, Now: now.UnixNano()}
 	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
-		c.Evals = nodeEvals(snap, n.ID, returnTrigger(old), now)
+		c.Evals = evals.OfNode(snap, n.ID, returnTrigger(old), now)
 	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
@@ -74,15 +75,15 @@ func (s *Server) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateRe
 	}
 	now := s.cfg.Clock.Now()
 	resp := &NodeUpdateResponse{NodeModifyIndex: node.ModifyIndex}
-	evals := nodeEvals(snap, nodeID, structs.TriggerNodeUpdate, now)
-	if len(evals) == 0 {
+	due := evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now)
+	if len(due) == 0 {
 		return resp, nil
 	}
-	result, err := commit[*state.Applied](ctx, s, &command.UpsertEvals{Evals: evals, Now: now.UnixNano()})
+	result, err := commit[*state.Applied](ctx, s, &command.UpsertEvals{Evals: due, Now: now.UnixNano()})
 	if err != nil {
 		return nil, err
 	}
-	resp.EvalIDs, resp.EvalCreateIndex, resp.LastIndex = evalIDs(evals), result.Index, result.Index
+	resp.EvalIDs, resp.EvalCreateIndex, resp.LastIndex = evals.IDs(due), result.Index, result.Index
 	return resp, nil
 }
 
@@ -108,7 +109,7 @@ func (s *Server) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdate
 		Now:         now.UnixNano(),
 	}
 	if req.Eligibility == structs.NodeEligible && node.SchedulingEligibility != structs.NodeEligible {
-		c.Evals = nodeEvals(snap, req.NodeID, structs.TriggerNodeUpdate, now)
+		c.Evals = evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
 	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
@@ -116,8 +117,8 @@ func (s *Server) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdate
 	}
 	return &structs.NodeEligibilityUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         evalIDs(c.Evals),
-		EvalCreateIndex: createIndex(c.Evals, result.Index),
+		EvalIDs:         evals.IDs(c.Evals),
+		EvalCreateIndex: evals.CreateIndex(c.Evals, result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -148,15 +149,15 @@ func (s *Server) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainRequ
 	default:
 		c.Event = nodeEvent(structs.NodeEventDrain, "Node drain strategy set", now)
 	}
-	c.Evals = nodeEvals(snap, req.NodeID, structs.TriggerNodeUpdate, now)
+	c.Evals = evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return nil, err
 	}
 	return &structs.NodeDrainUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         evalIDs(c.Evals),
-		EvalCreateIndex: createIndex(c.Evals, result.Index),
+		EvalIDs:         evals.IDs(c.Evals),
+		EvalCreateIndex: evals.CreateIndex(c.Evals, result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -185,7 +186,7 @@ func (s *Server) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePur
 	now := s.cfg.Clock.Now()
 	c := &command.DeleteNodes{
 		NodeIDs: []string{nodeID},
-		Evals:   nodeEvals(snap, nodeID, structs.TriggerNodeUpdate, now),
+		Evals:   evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
 		Now:     now.UnixNano(),
 	}
 	result, err := s.propose(ctx, c)
@@ -194,6 +195,6 @@ func (s *Server) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePur
 	}
 	index := indexOf(result)
 	return &structs.NodePurgeResponse{
-		EvalIDs: evalIDs(c.Evals), EvalCreateIndex: createIndex(c.Evals, index), NodeModifyIndex: index,
+		EvalIDs: evals.IDs(c.Evals), EvalCreateIndex: evals.CreateIndex(c.Evals, index), NodeModifyIndex: index,
 	}, nil
 }

@@ -12,14 +12,15 @@ import (
 	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // pump tells the leader's rooms what each applied entry changed.
-func (t *term) pump(ctx context.Context, sub *state.Subscription) error {
+func (t *term) pump(ctx context.Context, sub *feed.Subscription) error {
 	for {
 		change, err := sub.Next(ctx)
-		var lagged *state.LaggedError
+		var lagged *feed.LaggedError
 		if errors.As(err, &lagged) {
 			if sub, err = t.resync(); err == nil {
 				continue
@@ -36,7 +37,7 @@ func (t *term) pump(ctx context.Context, sub *state.Subscription) error {
 }
 
 // resync reads from the state what the feed dropped before it was read.
-func (t *term) resync() (*state.Subscription, error) {
+func (t *term) resync() (*feed.Subscription, error) {
 	snap := t.s.store.Snapshot()
 	t.s.log.Warn("the feed of changes was too fast to follow; reading the state instead", logx.KeyIndex, snap.Index())
 	sub, err := t.s.store.Subscribe(snap.Index())
@@ -54,17 +55,17 @@ func (t *term) resync() (*state.Subscription, error) {
 	return sub, nil
 }
 
-func (t *term) absorb(ev *state.Event, index uint64) {
+func (t *term) absorb(ev *feed.Event, index uint64) {
 	switch ev.Table() {
-	case state.TableEvals:
+	case feed.TableEvals:
 		t.absorbEval(ev)
-	case state.TableNodes:
+	case feed.TableNodes:
 		t.absorbNode(ev, index)
-	case state.TableAllocs:
+	case feed.TableAllocs:
 		t.absorbAlloc(ev, index)
-	case state.TableDeployments:
+	case feed.TableDeployments:
 		t.deploys.note(ev.Key(), false)
-	case state.TableNodePools:
+	case feed.TableNodePools:
 		t.blocked.WakeAll(index) // a pool may have rules of its own
 	}
 }
@@ -76,7 +77,7 @@ func (t *term) reconfigured(cfg *structs.SchedulerConfiguration, index uint64) {
 	t.broker.Enqueue(t.blocked.Woken()...)
 }
 
-func (t *term) absorbEval(ev *state.Event) {
+func (t *term) absorbEval(ev *feed.Event) {
 	e, ok := ev.New().(*structs.Evaluation)
 	if !ok {
 		if old, ok := ev.Old().(*structs.Evaluation); ok {
@@ -99,7 +100,7 @@ func (t *term) absorbEval(ev *state.Event) {
 	}
 }
 
-func (t *term) absorbNode(ev *state.Event, index uint64) {
+func (t *term) absorbNode(ev *feed.Event, index uint64) {
 	n, ok := ev.New().(*structs.Node)
 	if !ok {
 		t.heartbeats.Forget(ev.Key())
@@ -118,7 +119,7 @@ func (t *term) absorbNode(ev *state.Event, index uint64) {
 // absorbAlloc looks at an allocation that changed: it may have made room, be
 // what a deployment or a drain waits for. It reads columns, since there may be
 // a hundred thousand of them.
-func (t *term) absorbAlloc(ev *state.Event, index uint64) {
+func (t *term) absorbAlloc(ev *feed.Event, index uint64) {
 	old, fresh := ev.OldAlloc(), ev.NewAlloc()
 	ended := !fresh.Valid() || fresh.Row().Terminal()
 	if ended && old.Valid() && !old.Row().Terminal() {

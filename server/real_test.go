@@ -10,7 +10,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
-	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -45,7 +45,7 @@ func (r *real) stop() {
 
 func realConfig(t *testing.T, name, ca string, expect int) Config {
 	t.Helper()
-	identity, err := link.DevCA(ca, "global", link.RoleServer)
+	identity, err := certs.DevCA(ca, "global", certs.RoleServer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -58,7 +59,7 @@ func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.Scalin
 		job.SubmitTime = &submitted
 		c.Job = job
 		c.Submission = snap.JobSubmission(req.Namespace, jobID, current.GetVersion())
-		c.Eval = newEval(job, structs.TriggerJobScaling, now)
+		c.Eval = evals.New(job, structs.TriggerJobScaling, now)
 		event.EvalID = &c.Eval.ID
 	}
 	return s.register(ctx, c)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/server/identity"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/server/session"
@@ -58,7 +59,7 @@ type Server struct {
 // Run runs, and Run must be called for it to be closed.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	id, err := serverID(cfg.DataDir)
+	id, err := identity.Of(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}

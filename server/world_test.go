@@ -15,6 +15,7 @@ import (
 	"github.com/steppe-run/steppe/server/placer"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -152,7 +153,7 @@ func (n *fakeNode) run(ctx context.Context) error {
 	const tick = 500 * time.Millisecond
 	next := time.Now()
 	for {
-		changed := n.w.s.store.Changed(state.TableAllocs)
+		changed := n.w.s.store.Changed(feed.TableAllocs)
 		n.mu.Lock()
 		if !n.silent {
 			if !time.Now().Before(next) {
@@ -261,7 +262,7 @@ func (w *world) until(limit time.Duration, what string, cond func(snap *state.Sn
 	w.t.Helper()
 	began := time.Now()
 	for {
-		changed := w.s.store.Changed(state.TableAllocs, state.TableEvals, state.TableDeployments, state.TableNodes, state.TableJobs)
+		changed := w.s.store.Changed(feed.TableAllocs, feed.TableEvals, feed.TableDeployments, feed.TableNodes, feed.TableJobs)
 		if cond(w.s.store.Snapshot()) {
 			return time.Since(began)
 		}

@@ -6,31 +6,32 @@ import (
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // changeRow changes an allocation on behalf of the servers: its node will see
 // it. Everything that follows is counted.
-func (tx *txn) changeRow(v alloc.View, kind eventKind, change func(*alloc.Row)) alloc.View {
+func (tx *txn) changeRow(v alloc.View, kind feed.Kind, change func(*alloc.Row)) alloc.View {
 	return tx.setRow(v, kind, func(r *alloc.Row) {
-		r.ServerModify = tx.index
+		r.ServerModify = tx.Index
 		change(r)
 	})
 }
 
 // setRow changes an allocation and counts everything that follows.
-func (tx *txn) setRow(v alloc.View, kind eventKind, change func(*alloc.Row)) alloc.View {
-	v = tx.allocs.Get(v.Ref()) // as it is now: this entry may have changed it before
+func (tx *txn) setRow(v alloc.View, kind feed.Kind, change func(*alloc.Row)) alloc.View {
+	v = tx.Allocs.Get(v.Ref()) // as it is now: this entry may have changed it before
 	row := *v.Row()
 	ended := row.Client.Terminal()
 	change(&row)
 	ended = !ended && row.Client.Terminal()
-	row.Modify = tx.index
+	row.Modify = tx.Index
 	if tx.now != 0 {
 		row.ModifyTime = tx.now
 	}
 	tx.countAlloc(v, -1)
-	next := tx.allocs.Set(v.Ref(), row)
+	next := tx.Allocs.Set(v.Ref(), row)
 	tx.countAlloc(next, 1)
 	if ended {
 		tx.dropServicesOf(next.ID())
@@ -57,19 +58,19 @@ func (tx *txn) updateAllocs(c *command.UpdateAllocs) (any, error) {
 		if u == nil {
 			continue
 		}
-		if v := tx.allocs.Find(u.ID); v.Valid() {
+		if v := tx.Allocs.Find(u.ID); v.Valid() {
 			tx.updateAlloc(v, u)
 		}
 	}
 	tx.storeEvals(c.Evals)
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 // updateAlloc stores what a client reports about one allocation.
 func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 	before := v.Row().Healthy()
 	var health *structs.AllocDeploymentStatus
-	next := tx.setRow(v, allocUpdated, func(r *alloc.Row) {
+	next := tx.setRow(v, feed.AllocUpdated, func(r *alloc.Row) {
 		r.Client = nextStatus(r.Client, u.ClientStatus)
 		p := r.Report()
 		if u.ClientDescription != "" {
@@ -82,7 +83,7 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 			p.Network = u.NetworkStatus
 		}
 		if s := u.DeploymentStatus; s.HasHealth() && (before == nil || *before != *s.Healthy) {
-			health = &structs.AllocDeploymentStatus{Healthy: s.Healthy, Timestamp: s.Timestamp, ModifyIndex: tx.index}
+			health = &structs.AllocDeploymentStatus{Healthy: s.Healthy, Timestamp: s.Timestamp, ModifyIndex: tx.Index}
 			if health.Timestamp.IsZero() {
 				health.Timestamp = time.Unix(0, tx.now).UTC()
 			}
@@ -109,18 +110,18 @@ func nextStatus(now alloc.Client, reported string) alloc.Client {
 func (tx *txn) transitionAllocs(c *command.TransitionAllocs) (any, error) {
 	tx.now = c.Now
 	for _, t := range c.Transitions {
-		v := tx.allocs.Find(t.AllocID)
+		v := tx.Allocs.Find(t.AllocID)
 		if !v.Valid() {
 			continue
 		}
-		tx.changeRow(v, allocDesired, func(r *alloc.Row) {
+		tx.changeRow(v, feed.AllocDesired, func(r *alloc.Row) {
 			d := r.Decision()
 			mergeTransition(&d.Transition, t.Transition)
 			r.Decided = d
 		})
 	}
 	tx.storeEvals(c.Evals)
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 // mergeTransition takes over what is set.

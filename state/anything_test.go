@@ -125,7 +125,7 @@ func TestAnythingThatDecodesIsAppliedOrRefused(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %T was encoded and can't be decoded: %v", n, c, err)
 		}
-		next := begin(tx, tx.index+1)
+		next := begin(tx, tx.Index+1)
 		_, err = next.perform(decoded)
 		var panicked *PanicError
 		switch {
@@ -133,7 +133,7 @@ func TestAnythingThatDecodesIsAppliedOrRefused(t *testing.T) {
 			t.Fatalf("round %d: %T: %v", n, c, panicked)
 		case err == nil:
 			applied++
-			tx = &next.tables
+			tx = &next.Tables
 			sane(t, n, &Snapshot{tx})
 		}
 	}

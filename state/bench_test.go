@@ -22,6 +22,7 @@ type bulk struct {
 
 func newBulk(t testing.TB, nodes int) *bulk {
 	b := &bulk{world: newWorld(t), seed: ids.NewSeed()}
+	b.store = New(Options{FeedSize: 16}) // what the feed keeps doesn't grow with the allocations
 	for range nodes {
 		n := testNode(ids.New())
 		n.NodeResources.Cpu.CpuShares, n.NodeResources.Memory.MemoryMB, n.NodeResources.Disk.DiskMB = 1<<30, 1<<30, 1<<30
@@ -100,7 +101,6 @@ func TestFiguresOfAPlacement(t *testing.T) {
 			const total, slice = 50_000, 1000
 			w := newBulk(t, 1000)
 			w.ports = c.ports
-			w.store.feed.size = 16 // what the feed keeps doesn't grow with the allocations
 			before := heap()
 			bytes := 0
 			for range total / slice {

@@ -7,13 +7,15 @@ import (
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // storeDeployment stores a deployment, which it takes over.
-func (tx *txn) storeDeployment(kind eventKind, d *structs.Deployment) {
-	existing := tx.deployment(d.ID)
-	d.ModifyIndex = tx.index
+func (tx *txn) storeDeployment(kind feed.Kind, d *structs.Deployment) {
+	existing := tx.Deployment(d.ID)
+	d.ModifyIndex = tx.Index
 	if tx.now != 0 {
 		d.ModifyTime = tx.now
 	}
@@ -22,14 +24,14 @@ func (tx *txn) storeDeployment(kind eventKind, d *structs.Deployment) {
 		old = existing
 		tx.unlistDeployment(existing)
 	}
-	tx.deployments.Set(item[structs.Deployment]{b: d.ID, v: d})
-	tx.deploymentsByJob.Set(item[structs.Deployment]{a: d.Namespace, b: d.JobID, n: d.CreateIndex, c: d.ID, v: d})
+	tx.Deployments.Set(tables.Item[structs.Deployment]{B: d.ID, V: d})
+	tx.DeploymentsByJob.Set(tables.Item[structs.Deployment]{A: d.Namespace, B: d.JobID, N: d.CreateIndex, C: d.ID, V: d})
 	tx.countDeployment(d, 1)
 	tx.emit(kind, old, d)
 }
 
 func (tx *txn) unlistDeployment(d *structs.Deployment) {
-	tx.deploymentsByJob.Delete(item[structs.Deployment]{a: d.Namespace, b: d.JobID, n: d.CreateIndex, c: d.ID})
+	tx.DeploymentsByJob.Delete(tables.Item[structs.Deployment]{A: d.Namespace, B: d.JobID, N: d.CreateIndex, C: d.ID})
 	tx.countDeployment(d, -1)
 }
 
@@ -42,27 +44,27 @@ func (tx *txn) countDeployment(d *structs.Deployment, n int) {
 
 // createDeployment stores the deployment that a plan brings.
 func (tx *txn) createDeployment(d *structs.Deployment) {
-	if d == nil || d.ID == "" || tx.deployment(d.ID) != nil {
+	if d == nil || d.ID == "" || tx.Deployment(d.ID) != nil {
 		return
 	}
 	next := *d
 	next.TaskGroups = cloneGroups(d.TaskGroups)
-	next.CreateIndex = tx.index
+	next.CreateIndex = tx.Index
 	if next.CreateTime == 0 {
 		next.CreateTime = tx.now
 	}
-	tx.storeDeployment(deploymentPlanned, &next)
+	tx.storeDeployment(feed.DeploymentPlanned, &next)
 }
 
 func (tx *txn) removeDeployment(d *structs.Deployment) {
-	tx.deployments.Delete(item[structs.Deployment]{b: d.ID})
+	tx.Deployments.Delete(tables.Item[structs.Deployment]{B: d.ID})
 	tx.unlistDeployment(d)
-	tx.emit(deploymentRemoved, d, nil)
+	tx.emit(feed.DeploymentRemoved, d, nil)
 }
 
 // cancelDeployments ends the deployments of a job that are under way.
 func (tx *txn) cancelDeployments(key structs.NamespacedID, why string) {
-	for _, d := range slices.Collect(tx.deploymentsByJob.under(key.Namespace, key.ID)) {
+	for _, d := range slices.Collect(tx.DeploymentsByJob.Under(key.Namespace, key.ID)) {
 		if d.Active() {
 			tx.setDeploymentStatus(d, structs.DeploymentStatusCancelled, why)
 		}
@@ -72,7 +74,7 @@ func (tx *txn) cancelDeployments(key structs.NamespacedID, why string) {
 func (tx *txn) setDeploymentStatus(d *structs.Deployment, status, description string) {
 	next := *d
 	next.Status, next.StatusDescription = status, description
-	tx.storeDeployment(deploymentUpdate, &next)
+	tx.storeDeployment(feed.DeploymentUpdate, &next)
 }
 
 func cloneGroups(groups map[string]*structs.DeploymentState) map[string]*structs.DeploymentState {
@@ -91,8 +93,8 @@ func cloneGroups(groups map[string]*structs.DeploymentState) map[string]*structs
 
 // changeDeploymentGroup changes the counters of a group of a deployment that
 // is under way.
-func (tx *txn) changeDeploymentGroup(kind eventKind, id, group string, change func(*structs.DeploymentState)) {
-	d := tx.deployment(id)
+func (tx *txn) changeDeploymentGroup(kind feed.Kind, id, group string, change func(*structs.DeploymentState)) {
+	d := tx.Deployment(id)
 	if id == "" || !d.Active() || d.TaskGroups[group] == nil {
 		return
 	}
@@ -107,7 +109,7 @@ func (tx *txn) changeDeploymentGroup(kind eventKind, id, group string, change fu
 // countPlaced counts allocations that were placed or updated in place for a
 // deployment.
 func (tx *txn) countPlaced(id, group string, n int, canaries []string) {
-	tx.changeDeploymentGroup(deploymentPlanned, id, group, func(g *structs.DeploymentState) {
+	tx.changeDeploymentGroup(feed.DeploymentPlanned, id, group, func(g *structs.DeploymentState) {
 		g.PlacedAllocs += n
 		g.PlacedCanaries = slices.Concat(g.PlacedCanaries, canaries)
 		if g.ProgressDeadline > 0 && g.RequireProgressBy.IsZero() {
@@ -130,7 +132,7 @@ func (tx *txn) countHealth(v alloc.View, before, after *bool, at time.Time) {
 		return
 	}
 	s := v.Shared()
-	tx.changeDeploymentGroup(deploymentAllocHealth, s.DeploymentID, s.Group, func(g *structs.DeploymentState) {
+	tx.changeDeploymentGroup(feed.DeploymentAllocHealth, s.DeploymentID, s.Group, func(g *structs.DeploymentState) {
 		if before != nil {
 			*healthCount(g, *before)--
 		}
@@ -150,7 +152,7 @@ func healthCount(g *structs.DeploymentState, healthy bool) *int {
 
 func (tx *txn) updateDeployment(c *command.UpdateDeployment) (any, error) {
 	tx.now = c.Now
-	d := tx.deployment(c.Update.DeploymentID)
+	d := tx.Deployment(c.Update.DeploymentID)
 	if d == nil {
 		return nil, structs.ErrDeploymentNotFound
 	}
@@ -169,7 +171,7 @@ func (tx *txn) updateDeployment(c *command.UpdateDeployment) (any, error) {
 	key := structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}
 	if c.MarkStable {
 		// A job that was purged and registered again counts its versions anew.
-		if j := tx.job(key); j != nil && (d.JobCreateIndex == 0 || j.GetCreateIndex() == d.JobCreateIndex) {
+		if j := tx.Job(key); j != nil && (d.JobCreateIndex == 0 || j.GetCreateIndex() == d.JobCreateIndex) {
 			tx.setStable(key, d.JobVersion, true)
 		}
 	}
@@ -192,8 +194,8 @@ func terminalError(status string) error {
 // revert registers the version that a failed deployment returns to, if any,
 // and stores the evaluation that follows.
 func (tx *txn) revert(key structs.NamespacedID, spec *structs.Job, eval *structs.Evaluation) *DeploymentResult {
-	result := &DeploymentResult{Index: tx.index}
-	current := tx.job(key)
+	result := &DeploymentResult{Index: tx.Index}
+	current := tx.Job(key)
 	if spec != nil && current != nil && spec.NamespacedID() == key {
 		stored, changed := tx.upsertJob(key, spec)
 		if changed {
@@ -211,7 +213,7 @@ func (tx *txn) revert(key structs.NamespacedID, spec *structs.Job, eval *structs
 
 func (tx *txn) promoteDeployment(c *command.PromoteDeployment) (any, error) {
 	tx.now = c.Now
-	d := tx.deployment(c.DeploymentID)
+	d := tx.Deployment(c.DeploymentID)
 	switch {
 	case d == nil:
 		return nil, structs.ErrDeploymentNotFound
@@ -239,22 +241,22 @@ func (tx *txn) promoteDeployment(c *command.PromoteDeployment) (any, error) {
 	if c.StatusDescription != "" {
 		next.StatusDescription = c.StatusDescription
 	}
-	tx.storeDeployment(deploymentPromotion, &next)
+	tx.storeDeployment(feed.DeploymentPromotion, &next)
 	for _, id := range promoted {
-		if v := tx.allocs.Find(id); v.Valid() && v.Row().Canary {
-			tx.changeRow(v, allocUpdated, func(r *alloc.Row) { r.Canary = false })
+		if v := tx.Allocs.Find(id); v.Valid() && v.Row().Canary {
+			tx.changeRow(v, feed.AllocUpdated, func(r *alloc.Row) { r.Canary = false })
 		}
 	}
-	if j := tx.job(structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}); j != nil {
+	if j := tx.Job(structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}); j != nil {
 		tx.upsertEvalOf(j, c.Eval)
 	}
-	return &DeploymentResult{Index: tx.index}, nil
+	return &DeploymentResult{Index: tx.Index}, nil
 }
 
 func (tx *txn) healthyCanaries(g *structs.DeploymentState) int {
 	n := 0
 	for _, id := range g.PlacedCanaries {
-		if v := tx.allocs.Find(id); v.Valid() && !v.Row().Terminal() && structs.Value(v.Row().Healthy()) {
+		if v := tx.Allocs.Find(id); v.Valid() && !v.Row().Terminal() && structs.Value(v.Row().Healthy()) {
 			n++
 		}
 	}
@@ -263,7 +265,7 @@ func (tx *txn) healthyCanaries(g *structs.DeploymentState) int {
 
 func (tx *txn) setAllocHealth(c *command.SetAllocHealth) (any, error) {
 	tx.now = c.Now
-	d := tx.deployment(c.DeploymentID)
+	d := tx.Deployment(c.DeploymentID)
 	switch {
 	case d == nil:
 		return nil, structs.ErrDeploymentNotFound
@@ -271,7 +273,7 @@ func (tx *txn) setAllocHealth(c *command.SetAllocHealth) (any, error) {
 		return nil, structs.ErrDeploymentTerminalHealth
 	}
 	for _, id := range slices.Concat(c.Healthy, c.Unhealthy) {
-		v := tx.allocs.Find(id)
+		v := tx.Allocs.Find(id)
 		if !v.Valid() || v.Shared().DeploymentID != d.ID {
 			return nil, structs.NewError(structs.KindNotFound, "allocation %q is not part of deployment %q", id, d.ID)
 		}
@@ -282,7 +284,7 @@ func (tx *txn) setAllocHealth(c *command.SetAllocHealth) (any, error) {
 	tx.setHealth(c.Healthy, true)
 	tx.setHealth(c.Unhealthy, false)
 	if u := c.Update; u != nil {
-		tx.setDeploymentStatus(tx.deployment(d.ID), u.Status, u.StatusDescription)
+		tx.setDeploymentStatus(tx.Deployment(d.ID), u.Status, u.StatusDescription)
 	}
 	return tx.revert(structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}, c.Job, c.Eval), nil
 }
@@ -290,14 +292,14 @@ func (tx *txn) setAllocHealth(c *command.SetAllocHealth) (any, error) {
 func (tx *txn) setHealth(allocIDs []string, healthy bool) {
 	at := time.Unix(0, tx.now).UTC()
 	for _, id := range allocIDs {
-		v := tx.allocs.Find(id)
+		v := tx.Allocs.Find(id)
 		before := v.Row().Healthy()
 		if before != nil && *before == healthy {
 			continue
 		}
-		v = tx.changeRow(v, allocUpdated, func(r *alloc.Row) {
+		v = tx.changeRow(v, feed.AllocUpdated, func(r *alloc.Row) {
 			p := r.Report()
-			p.Health = &structs.AllocDeploymentStatus{Healthy: &healthy, Timestamp: at, ModifyIndex: tx.index}
+			p.Health = &structs.AllocDeploymentStatus{Healthy: &healthy, Timestamp: at, ModifyIndex: tx.Index}
 			r.Reported = p
 		})
 		tx.countHealth(v, before, &healthy, at)
@@ -306,7 +308,7 @@ func (tx *txn) setHealth(allocIDs []string, healthy bool) {
 
 func (tx *txn) applyDeploymentUpdates(updates []structs.DeploymentStatusUpdate) {
 	for _, u := range updates {
-		if d := tx.deployment(u.DeploymentID); d.Active() && (d.Status != u.Status || d.StatusDescription != u.StatusDescription) {
+		if d := tx.Deployment(u.DeploymentID); d.Active() && (d.Status != u.Status || d.StatusDescription != u.StatusDescription) {
 			tx.setDeploymentStatus(d, u.Status, u.StatusDescription)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -17,16 +18,16 @@ func compareIDs(a, b structs.NamespacedID) int {
 
 // statsOf returns the counts of a job, to be changed. The job's status will be
 // derived anew.
-func (tx *txn) statsOf(key structs.NamespacedID) *jobStats {
+func (tx *txn) statsOf(key structs.NamespacedID) *tables.JobStats {
 	if s := tx.pendingStats[key]; s != nil {
 		return s
 	}
-	var s jobStats
-	if stored := tx.stats.get(key.Namespace, key.ID, 0); stored != nil {
+	var s tables.JobStats
+	if stored := tx.Stats.Find(key.Namespace, key.ID, 0); stored != nil {
 		s = *stored
 	}
 	if tx.pendingStats == nil {
-		tx.pendingStats = map[structs.NamespacedID]*jobStats{}
+		tx.pendingStats = map[structs.NamespacedID]*tables.JobStats{}
 	}
 	tx.pendingStats[key] = &s
 	return &s
@@ -38,7 +39,7 @@ func (tx *txn) summaryOf(key structs.NamespacedID) *structs.JobSummary {
 	if s := tx.pendingSummaries[key]; s != nil {
 		return s
 	}
-	stored := tx.summaries.get(key.Namespace, key.ID, 0)
+	stored := tx.Summaries.Find(key.Namespace, key.ID, 0)
 	if stored == nil {
 		return nil
 	}
@@ -103,12 +104,12 @@ func statusCount(g *structs.TaskGroupSummary, status alloc.Client) *int {
 func (tx *txn) deriveJobs() {
 	for _, key := range sortedIDs(tx.pendingStats) {
 		s := tx.pendingStats[key]
-		if *s == (jobStats{}) {
-			tx.stats.Delete(item[jobStats]{a: key.Namespace, b: key.ID})
+		if *s == (tables.JobStats{}) {
+			tx.Stats.Delete(tables.Item[tables.JobStats]{A: key.Namespace, B: key.ID})
 		} else {
-			tx.stats.Set(item[jobStats]{a: key.Namespace, b: key.ID, v: s})
+			tx.Stats.Set(tables.Item[tables.JobStats]{A: key.Namespace, B: key.ID, V: s})
 		}
-		if j := tx.job(key); j != nil {
+		if j := tx.Job(key); j != nil {
 			tx.setJobStatus(key, j, deriveStatus(j, s, tx.evalsSwept[key]))
 		}
 	}
@@ -116,7 +117,7 @@ func (tx *txn) deriveJobs() {
 
 // deriveStatus is the status rule of jobs. swept says that evaluations of the
 // job were just removed: without any left it is done, not new.
-func deriveStatus(j *structs.Job, s *jobStats, swept bool) string {
+func deriveStatus(j *structs.Job, s *tables.JobStats, swept bool) string {
 	switch {
 	case j.GetType() == structs.JobTypeSystem || j.IsParameterized() || j.IsPeriodic():
 		if j.Stopped() {
@@ -138,7 +139,7 @@ func (tx *txn) setJobStatus(key structs.NamespacedID, j *structs.Job, status str
 	if before == status {
 		return
 	}
-	next, index := *j, tx.index // not &tx.index: it would keep all tables alive
+	next, index := *j, tx.Index // not &tx.Index: it would keep all tables alive
 	next.Status, next.ModifyIndex = &status, &index
 	tx.storeJob(key, &next)
 	tx.countChild(j, before, -1)

@@ -2,13 +2,15 @@ package state
 
 import (
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
 func (tx *txn) upsertEvals(c *command.UpsertEvals) (any, error) {
 	tx.now = c.Now
 	tx.storeEvals(c.Evals)
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) storeEvals(evals []*structs.Evaluation) {
@@ -35,8 +37,8 @@ func (tx *txn) upsertEval(e *structs.Evaluation) {
 	if e.ID == "" {
 		return
 	}
-	existing := tx.eval(e.ID)
-	e.CreateIndex, e.ModifyIndex = tx.index, tx.index
+	existing := tx.Eval(e.ID)
+	e.CreateIndex, e.ModifyIndex = tx.Index, tx.Index
 	if existing != nil {
 		e.CreateIndex, e.CreateTime = existing.CreateIndex, existing.CreateTime
 		tx.unlistEval(existing)
@@ -47,20 +49,20 @@ func (tx *txn) upsertEval(e *structs.Evaluation) {
 	if tx.now != 0 {
 		e.ModifyTime = tx.now
 	}
-	tx.evals.Set(item[structs.Evaluation]{b: e.ID, v: e})
-	tx.evalsByJob.Set(item[structs.Evaluation]{a: e.Namespace, b: e.JobID, n: e.CreateIndex, c: e.ID, v: e})
+	tx.Evals.Set(tables.Item[structs.Evaluation]{B: e.ID, V: e})
+	tx.EvalsByJob.Set(tables.Item[structs.Evaluation]{A: e.Namespace, B: e.JobID, N: e.CreateIndex, C: e.ID, V: e})
 	tx.countEval(e, 1)
 	tx.countQueued(e)
 	var old any
 	if existing != nil {
 		old = existing
 	}
-	tx.emit(evalUpdated, old, e)
+	tx.emit(feed.EvalUpdated, old, e)
 }
 
 // unlistEval takes an evaluation off the index and the counts of its job.
 func (tx *txn) unlistEval(e *structs.Evaluation) {
-	tx.evalsByJob.Delete(item[structs.Evaluation]{a: e.Namespace, b: e.JobID, n: e.CreateIndex, c: e.ID})
+	tx.EvalsByJob.Delete(tables.Item[structs.Evaluation]{A: e.Namespace, B: e.JobID, N: e.CreateIndex, C: e.ID})
 	tx.countEval(e, -1)
 }
 
@@ -90,11 +92,11 @@ func (tx *txn) countQueued(e *structs.Evaluation) {
 }
 
 func (tx *txn) removeEval(e *structs.Evaluation) {
-	tx.evals.Delete(item[structs.Evaluation]{b: e.ID})
+	tx.Evals.Delete(tables.Item[structs.Evaluation]{B: e.ID})
 	tx.unlistEval(e)
 	if tx.evalsSwept == nil {
 		tx.evalsSwept = map[structs.NamespacedID]bool{}
 	}
 	tx.evalsSwept[e.JobNamespacedID()] = true
-	tx.emit(evalRemoved, e, nil)
+	tx.emit(feed.EvalRemoved, e, nil)
 }

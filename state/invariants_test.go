@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -45,7 +47,7 @@ func checkNodes(s *Snapshot, wrong func(string, ...any)) {
 		if kept := s.NodeUsage(id); kept != sum {
 			wrong("usage of node %s is kept as %+v and is %+v", id, kept, sum)
 		}
-		if u := s.t.allocs.Use(id); u.Live != len(slices.Collect(keep(s.AllocsByNode(id), func(a *structs.Allocation) bool { return !a.TerminalStatus() }))) {
+		if u := s.t.Allocs.Use(id); u.Live != len(slices.Collect(keep(s.AllocsByNode(id), func(a *structs.Allocation) bool { return !a.TerminalStatus() }))) {
 			wrong("node %s counts %d live allocations", id, u.Live)
 		}
 		n := s.Node(id)
@@ -59,11 +61,11 @@ func checkNodes(s *Snapshot, wrong func(string, ...any)) {
 }
 
 func checkJobs(s *Snapshot, swept map[string]structs.TaskGroupSummary, wrong func(string, ...any)) {
-	want := map[structs.NamespacedID]*jobStats{}
-	at := func(ns, id string) *jobStats {
+	want := map[structs.NamespacedID]*tables.JobStats{}
+	at := func(ns, id string) *tables.JobStats {
 		key := structs.NamespacedID{Namespace: ns, ID: id}
 		if want[key] == nil {
-			want[key] = &jobStats{}
+			want[key] = &tables.JobStats{}
 		}
 		return want[key]
 	}
@@ -94,13 +96,13 @@ func checkJobs(s *Snapshot, swept map[string]structs.TaskGroupSummary, wrong fun
 		}[a.ClientStatus]++
 		summaries[a.JobID] = counts
 	}
-	for i := range s.t.stats.All() {
-		if diff := cmp.Diff(at(i.a, i.b), i.v); diff != "" {
-			wrong("counts of job %s (-is +kept): %s", i.b, diff)
+	for i := range s.t.Stats.All() {
+		if diff := cmp.Diff(at(i.A, i.B), i.V); diff != "" {
+			wrong("counts of job %s (-is +kept): %s", i.B, diff)
 		}
 	}
 	for key, stats := range want {
-		if s.t.stats.get(key.Namespace, key.ID, 0) == nil && *stats != (jobStats{}) {
+		if s.t.Stats.Find(key.Namespace, key.ID, 0) == nil && *stats != (tables.JobStats{}) {
 			wrong("counts of job %s are not kept: %+v", key.ID, stats)
 		}
 	}
@@ -176,10 +178,10 @@ func checkLists(s *Snapshot, wrong func(string, ...any)) {
 			wrong("service %s is not in all lists", r.ID)
 		}
 	}
-	if s.t.services.Len() != s.t.servicesByName.Len() || s.t.services.Len() != s.t.servicesByAlloc.Len() || s.t.services.Len() != s.t.servicesByNode.Len() {
+	if s.t.Services.Len() != s.t.ServicesByName.Len() || s.t.Services.Len() != s.t.ServicesByAlloc.Len() || s.t.Services.Len() != s.t.ServicesByNode.Len() {
 		wrong("lists of services have different lengths")
 	}
-	if s.t.evals.Len() != s.t.evalsByJob.Len() || s.t.deployments.Len() != s.t.deploymentsByJob.Len() {
+	if s.t.Evals.Len() != s.t.EvalsByJob.Len() || s.t.Deployments.Len() != s.t.DeploymentsByJob.Len() {
 		wrong("lists of evaluations or deployments have different lengths")
 	}
 }
@@ -197,15 +199,15 @@ func restored(s *Snapshot) (*Store, error) {
 // replica follows a store by its feed alone.
 type replica map[string]any
 
-func (r replica) follow(c *Change) error {
+func (r replica) follow(c *feed.Change) error {
 	for i := range c.Events {
 		e := &c.Events[i]
 		key := e.Topic() + "/" + e.Namespace() + "/" + e.Key()
 		old, ok := r[key]
-		if (e.Old() != nil) != ok && (e.Table() != TableAllocs || e.New() == nil) {
+		if (e.Old() != nil) != ok && (e.Table() != feed.TableAllocs || e.New() == nil) {
 			return fmt.Errorf("change %d, event %d: %s has an old object: %v, known before: %v", c.Index, i, key, e.Old() != nil, ok)
 		}
-		if diff := cmp.Diff(old, e.Old()); ok && e.Table() != TableAllocs && e.Table() != TableJobs && diff != "" {
+		if diff := cmp.Diff(old, e.Old()); ok && e.Table() != feed.TableAllocs && e.Table() != feed.TableJobs && diff != "" {
 			return fmt.Errorf("change %d, event %d: old %s: %s", c.Index, i, key, diff)
 		}
 		if e.New() == nil {

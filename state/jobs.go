@@ -1,32 +1,14 @@
 package state
 
 import (
-	"iter"
 	"slices"
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
-
-func (t *tables) jobVersions(key structs.NamespacedID) []*structs.Job {
-	versions := slices.Collect(t.versions.under(key.Namespace, key.ID))
-	slices.Reverse(versions)
-	return versions
-}
-
-func (t *tables) childrenOf(parent structs.NamespacedID) iter.Seq[*structs.Job] {
-	return func(yield func(*structs.Job) bool) {
-		for i := range t.children.From(item[structs.Job]{a: parent.Namespace, b: parent.ID}) {
-			if i.a != parent.Namespace || i.b != parent.ID {
-				return
-			}
-			if j := t.jobs.get(i.a, i.c, 0); j != nil && !yield(j) {
-				return
-			}
-		}
-	}
-}
 
 func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 	if c.Job == nil || c.Job.GetID() == "" {
@@ -34,7 +16,7 @@ func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 	}
 	tx.now = c.Now
 	key := c.Job.NamespacedID()
-	existing := tx.job(key)
+	existing := tx.Job(key)
 	if c.EnforceIndex && modifyIndex(existing) != c.JobModifyIndex {
 		return nil, &structs.EnforceIndexError{Want: c.JobModifyIndex, Have: modifyIndex(existing)}
 	}
@@ -42,7 +24,7 @@ func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 		return nil, err
 	}
 	if twin := tx.dispatched(c.Job); twin != nil {
-		return &JobResult{Index: tx.index, JobModifyIndex: twin.GetJobModifyIndex(), Version: twin.GetVersion(), Existing: twin.GetID()}, nil
+		return &JobResult{Index: tx.Index, JobModifyIndex: twin.GetJobModifyIndex(), Version: twin.GetVersion(), Existing: twin.GetID()}, nil
 	}
 	job := c.Job
 	if c.PreserveCounts && !existing.Stopped() {
@@ -55,7 +37,7 @@ func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 	}
 	tx.recordScaling(key, c)
 	tx.upsertEvalOf(stored, c.Eval)
-	return jobResult(tx.index, stored, changed), nil
+	return jobResult(tx.Index, stored, changed), nil
 }
 
 func jobResult(index uint64, j *structs.Job, changed bool) *JobResult {
@@ -64,10 +46,10 @@ func jobResult(index uint64, j *structs.Job, changed bool) *JobResult {
 
 // mayHold refuses a job whose namespace or node pool is not there.
 func (tx *txn) mayHold(j *structs.Job) error {
-	if tx.namespaces.get("", j.GetNamespace(), 0) == nil {
+	if tx.Namespaces.Find("", j.GetNamespace(), 0) == nil {
 		return structs.NewError(structs.KindInvalid, "job %q is in nonexistent namespace %q", j.GetID(), j.GetNamespace())
 	}
-	if tx.pools.get("", j.GetNodePool(), 0) == nil {
+	if tx.Pools.Find("", j.GetNodePool(), 0) == nil {
 		return structs.NewError(structs.KindInvalid, "job %q is in nonexistent node pool %q", j.GetID(), j.GetNodePool())
 	}
 	return nil
@@ -79,7 +61,7 @@ func (tx *txn) dispatched(j *structs.Job) *structs.Job {
 	if token == "" || j.GetParentID() == "" {
 		return nil
 	}
-	for child := range tx.childrenOf(structs.NamespacedID{Namespace: j.GetNamespace(), ID: j.GetParentID()}) {
+	for child := range tx.ChildrenOf(structs.NamespacedID{Namespace: j.GetNamespace(), ID: j.GetParentID()}) {
 		if structs.Value(child.DispatchIdempotencyToken) == token && child.GetID() != j.GetID() {
 			return child
 		}
@@ -107,7 +89,7 @@ func withCounts(j, existing *structs.Job) *structs.Job {
 // upsertJob stores a specification as a new version, unless it is what is
 // stored already.
 func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *structs.Job, changed bool) {
-	existing := tx.job(key)
+	existing := tx.Job(key)
 	next := *spec
 	next.TaskGroups = present(spec.TaskGroups)
 	if next.Stop == nil {
@@ -116,11 +98,11 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 	if existing != nil && !structs.SpecChanged(existing, &next) && existing.Stopped() == next.Stopped() {
 		return existing, false
 	}
-	version, created, status, stable := uint64(0), tx.index, structs.JobStatusPending, false
+	version, created, status, stable := uint64(0), tx.Index, structs.JobStatusPending, false
 	if existing != nil {
 		version, created, status = existing.GetVersion()+1, existing.GetCreateIndex(), existing.GetStatus()
 	}
-	index := tx.index
+	index := tx.Index
 	next.Namespace, next.Version, next.Status, next.Stable = &key.Namespace, &version, &status, &stable
 	next.CreateIndex, next.ModifyIndex, next.JobModifyIndex = &created, &index, &index
 	next.VersionTag = nil
@@ -135,41 +117,41 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 		tx.countChild(&next, status, 1)
 	}
 	if parent := next.GetParentID(); parent != "" {
-		tx.children.Set(item[structs.Job]{a: key.Namespace, b: parent, c: key.ID})
+		tx.Children.Set(tables.Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
 	}
 	tx.statsOf(key) // the status rule looks at the specification too
 	var old any
 	if existing != nil {
 		old = existing
 	}
-	tx.emit(jobRegistered, old, &next)
+	tx.emit(feed.JobRegistered, old, &next)
 	return &next, true
 }
 
 // storeJob stores a job's current version.
 func (tx *txn) storeJob(key structs.NamespacedID, j *structs.Job) {
-	tx.jobs.Set(item[structs.Job]{a: key.Namespace, b: key.ID, v: j})
+	tx.Jobs.Set(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, V: j})
 	tx.storeVersion(key, j)
-	tx.touch(TableJobs)
+	tx.touch(feed.TableJobs)
 }
 
 func (tx *txn) storeVersion(key structs.NamespacedID, j *structs.Job) {
-	tx.versions.Set(item[structs.Job]{a: key.Namespace, b: key.ID, n: j.GetVersion(), v: j})
-	tx.touch(TableJobVersions)
+	tx.Versions.Set(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion(), V: j})
+	tx.touch(feed.TableJobVersions)
 }
 
 // pruneVersions keeps the newest versions, the newest stable one and those
 // that carry a tag.
 func (tx *txn) pruneVersions(key structs.NamespacedID) {
 	stableKept := false
-	for i, j := range tx.jobVersions(key) {
+	for i, j := range tx.JobVersions(key) {
 		stable := j.IsStable() && !stableKept
 		stableKept = stableKept || stable
 		if i < structs.JobTrackedVersions || stable || j.VersionTag != nil {
 			continue
 		}
-		tx.versions.Delete(item[structs.Job]{a: key.Namespace, b: key.ID, n: j.GetVersion()})
-		tx.submissions.Delete(item[structs.JobSubmission]{a: key.Namespace, b: key.ID, n: j.GetVersion()})
+		tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+		tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
 	}
 }
 
@@ -178,7 +160,7 @@ func (tx *txn) summarize(key structs.NamespacedID, j *structs.Job) {
 	s := tx.summaryOf(key)
 	if s == nil {
 		s = &structs.JobSummary{
-			JobID: key.ID, Namespace: key.Namespace, CreateIndex: tx.index,
+			JobID: key.ID, Namespace: key.Namespace, CreateIndex: tx.Index,
 			Summary: map[string]structs.TaskGroupSummary{}, Children: &structs.JobChildrenSummary{},
 		}
 		tx.setSummary(key, s)
@@ -194,16 +176,16 @@ func (tx *txn) storeSubmission(key structs.NamespacedID, version uint64, sub *st
 	if sub == nil {
 		return
 	}
-	tx.submissions.Set(item[structs.JobSubmission]{a: key.Namespace, b: key.ID, n: version, v: sub})
-	tx.touch(TableJobSubmissions)
+	tx.Submissions.Set(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: version, V: sub})
+	tx.touch(feed.TableJobSubmissions)
 }
 
 func (tx *txn) recordScaling(key structs.NamespacedID, c *command.RegisterJob) {
 	if len(c.Scaling) == 0 {
 		return
 	}
-	log := &scalingLog{Namespace: key.Namespace, JobID: key.ID, Groups: map[string][]*structs.ScalingEvent{}}
-	if old := tx.scaling.get(key.Namespace, key.ID, 0); old != nil {
+	log := &tables.ScalingLog{Namespace: key.Namespace, JobID: key.ID, Groups: map[string][]*structs.ScalingEvent{}}
+	if old := tx.Scaling.Find(key.Namespace, key.ID, 0); old != nil {
 		for group, events := range old.Groups {
 			log.Groups[group] = events
 		}
@@ -213,18 +195,18 @@ func (tx *txn) recordScaling(key structs.NamespacedID, c *command.RegisterJob) {
 			continue
 		}
 		event := *e
-		event.CreateIndex = tx.index
+		event.CreateIndex = tx.Index
 		events := append([]*structs.ScalingEvent{&event}, log.Groups[group]...)
-		log.Groups[group] = events[:min(len(events), maxScalingEvents)]
+		log.Groups[group] = events[:min(len(events), tables.MaxScalingEvents)]
 	}
-	tx.scaling.Set(item[scalingLog]{a: key.Namespace, b: key.ID, v: log})
-	tx.touch(TableScalingEvents)
+	tx.Scaling.Set(tables.Item[tables.ScalingLog]{A: key.Namespace, B: key.ID, V: log})
+	tx.touch(feed.TableScalingEvents)
 }
 
 func (tx *txn) deregisterJob(c *command.DeregisterJob) (any, error) {
 	tx.now = c.Now
 	key := structs.NamespacedID{Namespace: c.Namespace, ID: c.JobID}
-	job := tx.job(key)
+	job := tx.Job(key)
 	if job == nil {
 		return nil, structs.ErrJobNotFound
 	}
@@ -236,47 +218,46 @@ func (tx *txn) deregisterJob(c *command.DeregisterJob) (any, error) {
 		tx.removeJob(key, job)
 		if c.Eval != nil {
 			e := *c.Eval
-			e.JobModifyIndex = tx.index
+			e.JobModifyIndex = tx.Index
 			tx.upsertEval(&e)
 		}
-		return &JobResult{Index: tx.index, JobModifyIndex: tx.index, Version: job.GetVersion(), Changed: true}, nil
+		return &JobResult{Index: tx.Index, JobModifyIndex: tx.Index, Version: job.GetVersion(), Changed: true}, nil
 	}
 	changed := !job.Stopped()
 	if changed {
 		stopped, stop := *job, true
 		stopped.Stop = &stop
 		job, _ = tx.upsertJob(key, &stopped)
-		last := &tx.events[len(tx.events)-1]
-		last.kind = jobDeregistered
+		tx.events[len(tx.events)-1].Rename(feed.JobDeregistered)
 	}
 	tx.upsertEvalOf(job, c.Eval)
-	return jobResult(tx.index, job, changed), nil
+	return jobResult(tx.Index, job, changed), nil
 }
 
 // removeJob removes a job and what belongs to it alone.
 func (tx *txn) removeJob(key structs.NamespacedID, job *structs.Job) {
-	for _, j := range tx.jobVersions(key) {
-		tx.versions.Delete(item[structs.Job]{a: key.Namespace, b: key.ID, n: j.GetVersion()})
-		tx.submissions.Delete(item[structs.JobSubmission]{a: key.Namespace, b: key.ID, n: j.GetVersion()})
+	for _, j := range tx.JobVersions(key) {
+		tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+		tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
 	}
-	tx.jobs.Delete(item[structs.Job]{a: key.Namespace, b: key.ID})
-	tx.summaries.Delete(item[structs.JobSummary]{a: key.Namespace, b: key.ID})
+	tx.Jobs.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID})
+	tx.Summaries.Delete(tables.Item[structs.JobSummary]{A: key.Namespace, B: key.ID})
 	delete(tx.pendingSummaries, key)
-	tx.scaling.Delete(item[scalingLog]{a: key.Namespace, b: key.ID})
+	tx.Scaling.Delete(tables.Item[tables.ScalingLog]{A: key.Namespace, B: key.ID})
 	if parent := job.GetParentID(); parent != "" {
-		tx.children.Delete(item[structs.Job]{a: key.Namespace, b: parent, c: key.ID})
+		tx.Children.Delete(tables.Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
 	}
 	tx.countChild(job, job.GetStatus(), -1)
-	for _, t := range []Table{TableJobs, TableJobVersions, TableJobSubmissions, TableJobSummaries, TableScalingEvents} {
+	for _, t := range []feed.Table{feed.TableJobs, feed.TableJobVersions, feed.TableJobSubmissions, feed.TableJobSummaries, feed.TableScalingEvents} {
 		tx.touch(t)
 	}
-	tx.emit(jobDeregistered, job, nil)
+	tx.emit(feed.JobDeregistered, job, nil)
 }
 
 func (tx *txn) skipShutdownDelay(key structs.NamespacedID) {
 	yes := true
-	for _, v := range liveViews(tx.allocs.ByJob(key.Namespace, key.ID)) {
-		tx.changeRow(v, allocDesired, func(r *alloc.Row) {
+	for _, v := range liveViews(tx.Allocs.ByJob(key.Namespace, key.ID)) {
+		tx.changeRow(v, feed.AllocDesired, func(r *alloc.Row) {
 			d := r.Decision()
 			d.Transition.NoShutdownDelay = &yes
 			r.Decided = d
@@ -291,7 +272,7 @@ func (tx *txn) markJobStable(c *command.MarkJobStable) (any, error) {
 	if j == nil {
 		return nil, structs.ErrJobVersionsNotFound
 	}
-	return jobResult(tx.index, j, true), nil
+	return jobResult(tx.Index, j, true), nil
 }
 
 func (tx *txn) setStable(key structs.NamespacedID, version uint64, stable bool) *structs.Job {
@@ -300,14 +281,14 @@ func (tx *txn) setStable(key structs.NamespacedID, version uint64, stable bool) 
 
 // changeVersion changes a version of a job, not its specification.
 func (tx *txn) changeVersion(key structs.NamespacedID, version uint64, change func(*structs.Job)) *structs.Job {
-	j := tx.versions.get(key.Namespace, key.ID, version)
+	j := tx.Versions.Find(key.Namespace, key.ID, version)
 	if j == nil {
 		return nil
 	}
-	next, index := *j, tx.index
+	next, index := *j, tx.Index
 	change(&next)
 	next.ModifyIndex = &index
-	if current := tx.job(key); current != nil && current.GetVersion() == version {
+	if current := tx.Job(key); current != nil && current.GetVersion() == version {
 		tx.storeJob(key, &next)
 	} else {
 		tx.storeVersion(key, &next)
@@ -317,11 +298,11 @@ func (tx *txn) changeVersion(key structs.NamespacedID, version uint64, change fu
 
 func (tx *txn) tagJobVersion(c *command.TagJobVersion) (any, error) {
 	key := structs.NamespacedID{Namespace: c.Namespace, ID: c.JobID}
-	if tx.job(key) == nil {
+	if tx.Job(key) == nil {
 		return nil, structs.ErrJobNotFound
 	}
 	var tagged *structs.Job
-	for j := range tx.versions.under(key.Namespace, key.ID) {
+	for j := range tx.Versions.Under(key.Namespace, key.ID) {
 		if j.VersionTag != nil && j.VersionTag.Name == c.Name {
 			tagged = j
 		}
@@ -339,7 +320,7 @@ func (tx *txn) tagJobVersion(c *command.TagJobVersion) (any, error) {
 	if j == nil {
 		return nil, structs.ErrJobVersionsNotFound
 	}
-	return jobResult(tx.index, j, true), nil
+	return jobResult(tx.Index, j, true), nil
 }
 
 func tagNamed(tag *structs.JobVersionTag, name string) *structs.JobVersionTag {

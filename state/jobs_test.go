@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -43,7 +44,7 @@ func TestAJobGoesFromPendingToDead(t *testing.T) {
 }
 
 func TestJobStatusRule(t *testing.T) {
-	live, none := &jobStats{Evals: 1, LiveEvals: 1}, &jobStats{}
+	live, none := &tables.JobStats{Evals: 1, LiveEvals: 1}, &tables.JobStats{}
 	periodic := testJob("p", 1)
 	periodic.Periodic = &structs.PeriodicConfig{Enabled: ptr(true), Spec: ptr("@daily")}
 	stoppedPeriodic := *periodic
@@ -54,21 +55,21 @@ func TestJobStatusRule(t *testing.T) {
 	stopped.Stop = ptr(true)
 	for name, c := range map[string]struct {
 		job   *structs.Job
-		stats *jobStats
+		stats *tables.JobStats
 		swept bool
 		want  string
 	}{
 		"new":                      {testJob("x", 1), none, false, "pending"},
 		"waiting":                  {testJob("x", 1), live, false, "pending"},
-		"deploying":                {testJob("x", 1), &jobStats{LiveDeployments: 1}, false, "running"},
-		"allocated":                {testJob("x", 1), &jobStats{LiveAllocs: 1, LiveEvals: 1, Evals: 1}, false, "running"},
-		"evaluated, nothing left":  {testJob("x", 1), &jobStats{Evals: 2}, false, "dead"},
+		"deploying":                {testJob("x", 1), &tables.JobStats{LiveDeployments: 1}, false, "running"},
+		"allocated":                {testJob("x", 1), &tables.JobStats{LiveAllocs: 1, LiveEvals: 1, Evals: 1}, false, "running"},
+		"evaluated, nothing left":  {testJob("x", 1), &tables.JobStats{Evals: 2}, false, "dead"},
 		"evaluations just swept":   {testJob("x", 1), none, true, "dead"},
 		"stopped":                  {stopped, none, false, "dead"},
-		"stopped, still allocated": {stopped, &jobStats{LiveAllocs: 1}, false, "running"},
+		"stopped, still allocated": {stopped, &tables.JobStats{LiveAllocs: 1}, false, "running"},
 		"periodic":                 {periodic, none, false, "running"},
-		"periodic stopped":         {&stoppedPeriodic, &jobStats{LiveEvals: 1}, false, "dead"},
-		"system":                   {system, &jobStats{Evals: 1}, false, "running"},
+		"periodic stopped":         {&stoppedPeriodic, &tables.JobStats{LiveEvals: 1}, false, "dead"},
+		"system":                   {system, &tables.JobStats{Evals: 1}, false, "running"},
 	} {
 		if got := deriveStatus(c.job, c.stats, c.swept); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -204,7 +205,7 @@ func TestScalingIsRemembered(t *testing.T) {
 		w.must(&command.RegisterJob{Job: testJob("web", n), Scaling: map[string]*structs.ScalingEvent{"web": {Count: ptr(int64(n)), Message: "more"}}})
 	}
 	events := w.snap().ScalingEvents("default", "web")["web"]
-	equal(t, "events kept", len(events), maxScalingEvents)
+	equal(t, "events kept", len(events), tables.MaxScalingEvents)
 	equal(t, "newest first", []any{*events[0].Count, events[0].CreateIndex}, []any{int64(24), w.index})
 }
 

@@ -5,16 +5,18 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
-func (tx *txn) storeNode(kind eventKind, n *structs.Node) {
+func (tx *txn) storeNode(kind feed.Kind, n *structs.Node) {
 	var old any
-	if existing := tx.node(n.ID); existing != nil {
+	if existing := tx.Node(n.ID); existing != nil {
 		old = existing
 	}
-	n.ModifyIndex = tx.index
-	tx.nodes.Set(item[structs.Node]{b: n.ID, v: n})
+	n.ModifyIndex = tx.Index
+	tx.Nodes.Set(tables.Item[structs.Node]{B: n.ID, V: n})
 	tx.emit(kind, old, n)
 }
 
@@ -24,7 +26,7 @@ func (tx *txn) addNodeEvent(n *structs.Node, e *structs.NodeEvent) {
 		return
 	}
 	event := *e
-	event.CreateIndex = tx.index
+	event.CreateIndex = tx.Index
 	if event.Timestamp.IsZero() {
 		event.Timestamp = time.Unix(0, tx.now).UTC()
 	}
@@ -37,7 +39,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 		return nil, structs.NewError(structs.KindInvalid, "a registration needs a node with an ID")
 	}
 	tx.now = c.Now
-	existing := tx.node(c.Node.ID)
+	existing := tx.Node(c.Node.ID)
 	if existing != nil && existing.SecretID != "" && existing.SecretID != c.Node.SecretID {
 		return nil, structs.NewError(structs.KindForbidden, "node secret ID does not match: node %s is registered by another agent", c.Node.ID)
 	}
@@ -51,7 +53,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 	if n.Status == "" {
 		n.Status = structs.NodeStatusInit
 	}
-	n.CreateIndex, n.Drain, n.DrainStrategy, n.Events, n.LastDrain = tx.index, false, nil, nil, nil
+	n.CreateIndex, n.Drain, n.DrainStrategy, n.Events, n.LastDrain = tx.Index, false, nil, nil, nil
 	n.StatusUpdatedAt = tx.now / int64(time.Second)
 	if existing == nil {
 		if n.SchedulingEligibility == "" {
@@ -69,9 +71,9 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 			tx.addNodeEvent(&n, clusterEvent("Node re-registered"))
 		}
 	}
-	tx.storeNode(nodeRegistration, &n)
+	tx.storeNode(feed.NodeRegistration, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.index, Created: existing == nil}, nil
+	return &NodeResult{Index: tx.Index, Created: existing == nil}, nil
 }
 
 func clusterEvent(message string) *structs.NodeEvent {
@@ -83,7 +85,7 @@ func (tx *txn) joinPool(name string, create bool) error {
 	switch {
 	case name == structs.NodePoolAll:
 		return structs.NewError(structs.KindInvalid, "node pool %q holds every node already: a node can't ask for it", name)
-	case tx.pools.get("", name, 0) != nil:
+	case tx.Pools.Find("", name, 0) != nil:
 		return nil
 	case !create:
 		return structs.NewError(structs.KindInvalid, "node pool %q does not exist", name)
@@ -95,7 +97,7 @@ func (tx *txn) joinPool(name string, create bool) error {
 func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 	tx.now = c.Now
 	for _, s := range c.Nodes {
-		existing := tx.node(s.NodeID)
+		existing := tx.Node(s.NodeID)
 		if existing == nil {
 			if len(c.Nodes) == 1 {
 				return nil, structs.ErrNodeNotFound
@@ -106,15 +108,15 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 		n.Status, n.StatusDescription = s.Status, s.Description
 		n.StatusUpdatedAt = tx.now / int64(time.Second)
 		tx.addNodeEvent(&n, s.Event)
-		tx.storeNode(nodeEvent, &n)
+		tx.storeNode(feed.NodeEvent, &n)
 	}
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.index}, nil
+	return &NodeResult{Index: tx.Index}, nil
 }
 
 func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
 	tx.now = c.Now
-	existing := tx.node(c.NodeID)
+	existing := tx.Node(c.NodeID)
 	switch {
 	case existing == nil:
 		return nil, structs.ErrNodeNotFound
@@ -126,14 +128,14 @@ func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
 	n := *existing
 	n.SchedulingEligibility = c.Eligibility
 	tx.addNodeEvent(&n, c.Event)
-	tx.storeNode(nodeEligibility, &n)
+	tx.storeNode(feed.NodeEligibility, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.index}, nil
+	return &NodeResult{Index: tx.Index}, nil
 }
 
 func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
 	tx.now = c.Now
-	existing := tx.node(c.NodeID)
+	existing := tx.Node(c.NodeID)
 	if existing == nil {
 		return nil, structs.ErrNodeNotFound
 	}
@@ -147,9 +149,9 @@ func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
 		n.SchedulingEligibility = structs.NodeEligible
 	}
 	tx.addNodeEvent(&n, c.Event)
-	tx.storeNode(nodeDrain, &n)
+	tx.storeNode(feed.NodeDrain, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.index}, nil
+	return &NodeResult{Index: tx.Index}, nil
 }
 
 // drained returns what is known of a node's drain after the command.
@@ -183,23 +185,23 @@ func (tx *txn) drained(existing *structs.Node, c *command.SetNodeDrain) *structs
 func (tx *txn) deleteNodes(c *command.DeleteNodes) (any, error) {
 	tx.now = c.Now
 	for _, id := range c.NodeIDs {
-		if tx.node(id) == nil {
+		if tx.Node(id) == nil {
 			return nil, structs.ErrNodeNotFound
 		}
 	}
 	for _, id := range c.NodeIDs {
-		if n := tx.node(id); n != nil {
+		if n := tx.Node(id); n != nil {
 			tx.removeNode(n)
 		}
 	}
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.index}, nil
+	return &NodeResult{Index: tx.Index}, nil
 }
 
 func (tx *txn) removeNode(n *structs.Node) {
-	tx.nodes.Delete(item[structs.Node]{b: n.ID})
-	for _, r := range slices.Collect(tx.servicesByNode.under("", n.ID)) {
+	tx.Nodes.Delete(tables.Item[structs.Node]{B: n.ID})
+	for _, r := range slices.Collect(tx.ServicesByNode.Under("", n.ID)) {
 		tx.removeService(r)
 	}
-	tx.emit(nodeDeregistration, n, nil)
+	tx.emit(feed.NodeDeregistration, n, nil)
 }

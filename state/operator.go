@@ -2,11 +2,13 @@ package state
 
 import (
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
 func (tx *txn) setSchedulerConfig(c *command.SetSchedulerConfig) (any, error) {
-	have := tx.schedulerConfig.ModifyIndex
+	have := tx.SchedulerConfig.ModifyIndex
 	if c.CAS && have != c.CASIndex {
 		return nil, &ConflictError{What: "scheduler configuration", Want: c.CASIndex, Have: have}
 	}
@@ -14,26 +16,26 @@ func (tx *txn) setSchedulerConfig(c *command.SetSchedulerConfig) (any, error) {
 		return nil, structs.NewError(structs.KindInvalid, "a scheduler configuration is needed")
 	}
 	next := *c.Config
-	next.CreateIndex, next.ModifyIndex = tx.schedulerConfig.CreateIndex, tx.index
+	next.CreateIndex, next.ModifyIndex = tx.SchedulerConfig.CreateIndex, tx.Index
 	if next.CreateIndex == 0 {
-		next.CreateIndex = tx.index
+		next.CreateIndex = tx.Index
 	}
 	if next.SchedulerAlgorithm == "" {
 		next.SchedulerAlgorithm = structs.SchedulerBinPack
 	}
-	tx.schedulerConfig = &next
-	tx.touch(TableSchedulerConfig)
-	return &Applied{tx.index}, nil
+	tx.SchedulerConfig = &next
+	tx.touch(feed.TableSchedulerConfig)
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) storePool(p *structs.NodePool) {
 	var old any
-	p.CreateIndex, p.ModifyIndex = tx.index, tx.index
-	if existing := tx.pools.get("", p.Name, 0); existing != nil {
+	p.CreateIndex, p.ModifyIndex = tx.Index, tx.Index
+	if existing := tx.Pools.Find("", p.Name, 0); existing != nil {
 		old, p.CreateIndex = existing, existing.CreateIndex
 	}
-	tx.pools.Set(item[structs.NodePool]{b: p.Name, v: p})
-	tx.emit(poolUpserted, old, p)
+	tx.Pools.Set(tables.Item[structs.NodePool]{B: p.Name, V: p})
+	tx.emit(feed.PoolUpserted, old, p)
 }
 
 func (tx *txn) upsertNodePools(c *command.UpsertNodePools) (any, error) {
@@ -44,32 +46,32 @@ func (tx *txn) upsertNodePools(c *command.UpsertNodePools) (any, error) {
 		next := *p
 		tx.storePool(&next)
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) deleteNodePools(c *command.DeleteNodePools) (any, error) {
 	for _, name := range c.Names {
-		p := tx.pools.get("", name, 0)
+		p := tx.Pools.Find("", name, 0)
 		switch {
 		case name == structs.NodePoolAll || name == structs.NodePoolDefault:
 			return nil, structs.NewError(structs.KindRefused, "deleting node pool %q is not allowed", name)
 		case p == nil:
 			return nil, structs.ErrNodePoolNotFound
 		}
-		for n := range tx.nodes.values() {
+		for n := range tx.Nodes.Values() {
 			if n.NodePool == name {
 				return nil, structs.NewError(structs.KindRefused, "node pool %q has nodes, %s among them: purge or move them first", name, n.ID)
 			}
 		}
-		for j := range tx.jobs.values() {
+		for j := range tx.Jobs.Values() {
 			if j.GetNodePool() == name && j.GetStatus() != structs.JobStatusDead {
 				return nil, structs.NewError(structs.KindRefused, "node pool %q has jobs, %s among them: stop them first", name, j.GetID())
 			}
 		}
-		tx.pools.Delete(item[structs.NodePool]{b: name})
-		tx.emit(poolDeleted, p, nil)
+		tx.Pools.Delete(tables.Item[structs.NodePool]{B: name})
+		tx.emit(feed.PoolDeleted, p, nil)
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) upsertNamespaces(c *command.UpsertNamespaces) (any, error) {
@@ -78,14 +80,14 @@ func (tx *txn) upsertNamespaces(c *command.UpsertNamespaces) (any, error) {
 			return nil, structs.NewError(structs.KindInvalid, "invalid namespace name %q", n.Name)
 		}
 		next := *n
-		next.CreateIndex, next.ModifyIndex = tx.index, tx.index
-		if existing := tx.namespaces.get("", n.Name, 0); existing != nil {
+		next.CreateIndex, next.ModifyIndex = tx.Index, tx.Index
+		if existing := tx.Namespaces.Find("", n.Name, 0); existing != nil {
 			next.CreateIndex = existing.CreateIndex
 		}
-		tx.namespaces.Set(item[structs.Namespace]{b: n.Name, v: &next})
-		tx.touch(TableNamespaces)
+		tx.Namespaces.Set(tables.Item[structs.Namespace]{B: n.Name, V: &next})
+		tx.touch(feed.TableNamespaces)
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) deleteNamespaces(c *command.DeleteNamespaces) (any, error) {
@@ -93,16 +95,16 @@ func (tx *txn) deleteNamespaces(c *command.DeleteNamespaces) (any, error) {
 		switch {
 		case name == structs.DefaultNamespace:
 			return nil, structs.NewError(structs.KindRefused, "default namespace can not be deleted")
-		case tx.namespaces.get("", name, 0) == nil:
+		case tx.Namespaces.Find("", name, 0) == nil:
 			return nil, structs.ErrNamespaceNotFound
 		}
-		for j := range tx.jobs.prefixed(name, "") {
+		for j := range tx.Jobs.Prefixed(name, "") {
 			if j.GetStatus() != structs.JobStatusDead {
 				return nil, structs.NewError(structs.KindRefused, "namespace %q has non-terminal jobs, %q among them: stop them first", name, j.GetID())
 			}
 		}
-		tx.namespaces.Delete(item[structs.Namespace]{b: name})
-		tx.touch(TableNamespaces)
+		tx.Namespaces.Delete(tables.Item[structs.Namespace]{B: name})
+		tx.touch(feed.TableNamespaces)
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -27,7 +28,7 @@ func (p *planned) updateInPlace() {
 	moved := map[[2]string]int{}       // by deployment and group
 	for i := range p.InPlace {
 		u := &p.InPlace[i]
-		v := p.tx.allocs.Find(u.AllocID)
+		v := p.tx.Allocs.Find(u.AllocID)
 		if !p.mine(v) || v.Row().Terminal() || p.trial.Refused(v.Row().Node.ID) != "" {
 			continue
 		}
@@ -43,7 +44,7 @@ func (p *planned) updateInPlace() {
 			shared[k] = next
 		}
 		fresh := u.DeploymentID != from.DeploymentID
-		p.tx.changeRow(v, allocPlanned, func(r *alloc.Row) {
+		p.tx.changeRow(v, feed.AllocPlanned, func(r *alloc.Row) {
 			r.Over = next
 			d := r.Decision()
 			d.Description = structs.DescAllocInPlace
@@ -80,19 +81,19 @@ func (p *planned) place(g *structs.PlacementGroup, j *structs.Job) {
 		Namespace: p.key.Namespace, JobID: p.key.ID, Group: g.TaskGroup,
 		EvalID: p.EvalID, DeploymentID: g.DeploymentID, Job: j,
 		Resources: g.Resources, Metrics: g.Metrics, Ask: askOf(g.Resources),
-		CreateIndex: tx.index, CreateTime: tx.now,
+		CreateIndex: tx.Index, CreateTime: tx.now,
 	}
 	var canaries []string
 	placed, first := 0, g.FirstRow
 	for slice := range slices.Chunk(g.Rows, alloc.MaxRows) {
-		views, ok := tx.allocs.Add(ids.Seed(g.Seed), first, shared, p.rows(slice))
+		views, ok := tx.Allocs.Add(ids.Seed(g.Seed), first, shared, p.rows(slice))
 		first += uint32(len(slice))
 		if !ok {
 			continue // an ID is taken: the same plan twice
 		}
 		placed += len(views)
 		for _, v := range views {
-			tx.emitAlloc(allocPlanned, v)
+			tx.emitAlloc(feed.AllocPlanned, v)
 			if r := v.Row(); r.Canary {
 				canaries = append(canaries, v.ID())
 			}
@@ -116,7 +117,7 @@ func (p *planned) rows(placements []structs.Placement) []alloc.Row {
 		}
 		rows[i] = alloc.Row{
 			Node: p.target(r.NodeID).ref, NameIndex: r.NameIndex, Canary: r.Canary,
-			Modify: p.tx.index, ServerModify: p.tx.index, ModifyTime: p.tx.now,
+			Modify: p.tx.Index, ServerModify: p.tx.Index, ModifyTime: p.tx.now,
 		}
 		if len(r.Ports) > 0 || len(r.Devices) > 0 || r.PreviousAllocation != "" || r.Reschedule != nil || r.Metrics != nil {
 			rows[i].Placed = &alloc.Placed{
@@ -134,11 +135,11 @@ func (p *planned) linkPrevious(v alloc.View) {
 	if placed == nil || placed.Previous == "" {
 		return
 	}
-	previous := p.tx.allocs.Find(placed.Previous)
+	previous := p.tx.Allocs.Find(placed.Previous)
 	if !p.mine(previous) {
 		return
 	}
-	p.tx.setRow(previous, allocPlanned, func(r *alloc.Row) {
+	p.tx.setRow(previous, feed.AllocPlanned, func(r *alloc.Row) {
 		d := r.Decision()
 		d.Next = v.ID()
 		r.Decided = d
@@ -152,11 +153,11 @@ func (p *planned) creditPreemptions() {
 		if s.PreemptedBy == "" {
 			continue
 		}
-		v := p.tx.allocs.Find(s.PreemptedBy)
+		v := p.tx.Allocs.Find(s.PreemptedBy)
 		if !p.mine(v) {
 			continue
 		}
-		p.tx.setRow(v, allocPlanned, func(r *alloc.Row) {
+		p.tx.setRow(v, feed.AllocPlanned, func(r *alloc.Row) {
 			d := r.Decision()
 			d.Preempted = slices.Concat(d.Preempted, []string{s.AllocID})
 			r.Decided = d

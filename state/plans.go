@@ -6,12 +6,13 @@ import (
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
 func (tx *txn) applyPlans(c *command.ApplyPlans) (any, error) {
 	tx.now = c.Now
-	result := &PlanResult{Index: tx.index, Rejected: map[string]string{}, Refused: map[string][]RefusedNode{}}
+	result := &PlanResult{Index: tx.Index, Rejected: map[string]string{}, Refused: map[string][]RefusedNode{}}
 	for _, p := range c.Plans {
 		if p == nil {
 			continue
@@ -87,13 +88,13 @@ func (tx *txn) applyPlan(plan *structs.Plan) (refused []RefusedNode, rejected st
 // outdated says why a plan as a whole can't be applied any more, and finds the
 // versions that it runs.
 func (p *planned) outdated() string {
-	eval := p.tx.eval(p.EvalID)
+	eval := p.tx.Eval(p.EvalID)
 	if eval != nil && eval.Terminal() {
 		return fmt.Sprintf("evaluation is already %s", eval.Status)
 	}
-	job := p.tx.job(p.key)
+	job := p.tx.Job(p.key)
 	if job != nil {
-		p.inPlace = p.tx.versions.get(p.key.Namespace, p.key.ID, p.JobVersion)
+		p.inPlace = p.tx.Versions.Find(p.key.Namespace, p.key.ID, p.JobVersion)
 	}
 	if len(p.Groups) == 0 && len(p.InPlace) == 0 && p.Deployment == nil {
 		return ""
@@ -110,7 +111,7 @@ func (p *planned) outdated() string {
 	}
 	for i := range p.Groups {
 		version := structs.ValueOr(p.Groups[i].JobVersion, p.JobVersion)
-		j := p.tx.versions.get(p.key.Namespace, p.key.ID, version)
+		j := p.tx.Versions.Find(p.key.Namespace, p.key.ID, version)
 		if j == nil {
 			return fmt.Sprintf("version %d of the job is gone", version)
 		}
@@ -128,11 +129,11 @@ func (p *planned) mine(v alloc.View) bool {
 }
 
 func (p *planned) stop(s *structs.AllocStop) {
-	v := p.tx.allocs.Find(s.AllocID)
+	v := p.tx.Allocs.Find(s.AllocID)
 	if !p.mine(v) && (!v.Valid() || s.PreemptedBy == "") {
 		return
 	}
-	p.tx.changeRow(v, allocPlanned, func(r *alloc.Row) {
+	p.tx.changeRow(v, feed.AllocPlanned, func(r *alloc.Row) {
 		d := r.Decision()
 		d.Description = s.DesiredDescription
 		if s.FollowupEvalID != "" {
@@ -154,11 +155,11 @@ func (p *planned) stop(s *structs.AllocStop) {
 
 // mark notes things on an allocation that stays wanted.
 func (p *planned) mark(m *structs.AllocMark) {
-	v := p.tx.allocs.Find(m.AllocID)
+	v := p.tx.Allocs.Find(m.AllocID)
 	if !p.mine(v) {
 		return
 	}
-	p.tx.changeRow(v, allocPlanned, func(r *alloc.Row) {
+	p.tx.changeRow(v, feed.AllocPlanned, func(r *alloc.Row) {
 		d := r.Decision()
 		if m.DesiredDescription != "" {
 			d.Description = m.DesiredDescription
@@ -177,9 +178,9 @@ func (p *planned) mark(m *structs.AllocMark) {
 func (p *planned) target(id string) *target {
 	t := p.nodes[id]
 	if t == nil {
-		t = &target{node: p.tx.node(id)}
+		t = &target{node: p.tx.Node(id)}
 		if t.node != nil {
-			t.ref = p.tx.allocs.NodeRef(id, t.node.Name)
+			t.ref = p.tx.Allocs.NodeRef(id, t.node.Name)
 		}
 		p.nodes[id] = t
 	}
@@ -188,10 +189,10 @@ func (p *planned) target(id string) *target {
 
 // try asks of all nodes whether they can take what the plan puts on them.
 func (p *planned) try() {
-	p.trial = p.tx.allocs.Trial()
+	p.trial = p.tx.Allocs.Trial()
 	for i := range p.InPlace {
 		u := &p.InPlace[i]
-		v := p.tx.allocs.Find(u.AllocID)
+		v := p.tx.Allocs.Find(u.AllocID)
 		if !p.mine(v) || v.Row().Terminal() {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -112,7 +113,7 @@ type history struct {
 	swept  map[string]structs.TaskGroupSummary
 	nodes  []string
 	twin   *Store
-	sub    *Subscription
+	sub    *feed.Subscription
 	told   replica
 }
 

@@ -1,9 +1,6 @@
 package state
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // JobResult is what RegisterJob, DeregisterJob, MarkJobStable and TagJobVersion
 // return.
@@ -70,19 +67,4 @@ type ConflictError struct {
 // Error implements error.
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("%s changed meanwhile (expected index %d, it is %d): read it again and retry", e.What, e.Want, e.Have)
-}
-
-// ErrBadSnapshot is returned by Restore for anything that Persist didn't write.
-var ErrBadSnapshot = errors.New("snapshot is damaged or not a snapshot")
-
-// LaggedError ends a subscription that fell behind: events were dropped.
-type LaggedError struct {
-	// ResumeFrom is the store's index at that moment: take a snapshot at least
-	// as new, then subscribe from the snapshot's index.
-	ResumeFrom uint64
-}
-
-// Error implements error.
-func (e *LaggedError) Error() string {
-	return fmt.Sprintf("fell behind the feed of changes: take a snapshot and resume from index %d", e.ResumeFrom)
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -12,53 +14,53 @@ func (tx *txn) upsertServices(c *command.UpsertServices) (any, error) {
 		if r == nil || r.ID == "" {
 			continue
 		}
-		if v := tx.allocs.Find(r.AllocID); r.AllocID != "" && (!v.Valid() || v.Row().Client.Terminal()) {
+		if v := tx.Allocs.Find(r.AllocID); r.AllocID != "" && (!v.Valid() || v.Row().Client.Terminal()) {
 			continue // it came too late: the allocation has ended
 		}
 		next := *r
-		next.CreateIndex, next.ModifyIndex = tx.index, tx.index
+		next.CreateIndex, next.ModifyIndex = tx.Index, tx.Index
 		var old any
-		if existing := tx.services.get(r.Namespace, r.ID, 0); existing != nil {
+		if existing := tx.Services.Find(r.Namespace, r.ID, 0); existing != nil {
 			next.CreateIndex = existing.CreateIndex
 			tx.unlistService(existing)
 			old = existing
 		}
-		tx.services.Set(item[structs.ServiceRegistration]{a: next.Namespace, b: next.ID, v: &next})
-		tx.servicesByName.Set(item[structs.ServiceRegistration]{a: next.Namespace, b: next.ServiceName, c: next.ID, v: &next})
-		tx.servicesByAlloc.Set(item[structs.ServiceRegistration]{b: next.AllocID, c: next.Namespace + "/" + next.ID, v: &next})
-		tx.servicesByNode.Set(item[structs.ServiceRegistration]{b: next.NodeID, c: next.Namespace + "/" + next.ID, v: &next})
-		tx.emit(serviceRegistration, old, &next)
+		tx.Services.Set(tables.Item[structs.ServiceRegistration]{A: next.Namespace, B: next.ID, V: &next})
+		tx.ServicesByName.Set(tables.Item[structs.ServiceRegistration]{A: next.Namespace, B: next.ServiceName, C: next.ID, V: &next})
+		tx.ServicesByAlloc.Set(tables.Item[structs.ServiceRegistration]{B: next.AllocID, C: next.Namespace + "/" + next.ID, V: &next})
+		tx.ServicesByNode.Set(tables.Item[structs.ServiceRegistration]{B: next.NodeID, C: next.Namespace + "/" + next.ID, V: &next})
+		tx.emit(feed.ServiceRegistration, old, &next)
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }
 
 func (tx *txn) unlistService(r *structs.ServiceRegistration) {
-	tx.servicesByName.Delete(item[structs.ServiceRegistration]{a: r.Namespace, b: r.ServiceName, c: r.ID})
-	tx.servicesByAlloc.Delete(item[structs.ServiceRegistration]{b: r.AllocID, c: r.Namespace + "/" + r.ID})
-	tx.servicesByNode.Delete(item[structs.ServiceRegistration]{b: r.NodeID, c: r.Namespace + "/" + r.ID})
+	tx.ServicesByName.Delete(tables.Item[structs.ServiceRegistration]{A: r.Namespace, B: r.ServiceName, C: r.ID})
+	tx.ServicesByAlloc.Delete(tables.Item[structs.ServiceRegistration]{B: r.AllocID, C: r.Namespace + "/" + r.ID})
+	tx.ServicesByNode.Delete(tables.Item[structs.ServiceRegistration]{B: r.NodeID, C: r.Namespace + "/" + r.ID})
 }
 
 func (tx *txn) removeService(r *structs.ServiceRegistration) {
-	tx.services.Delete(item[structs.ServiceRegistration]{a: r.Namespace, b: r.ID})
+	tx.Services.Delete(tables.Item[structs.ServiceRegistration]{A: r.Namespace, B: r.ID})
 	tx.unlistService(r)
-	tx.emit(serviceDeregistration, r, nil)
+	tx.emit(feed.ServiceDeregistration, r, nil)
 }
 
 // dropServicesOf removes the registrations of an allocation that has ended.
 func (tx *txn) dropServicesOf(allocID string) {
-	if tx.services.Len() == 0 {
+	if tx.Services.Len() == 0 {
 		return
 	}
-	for _, r := range slices.Collect(tx.servicesByAlloc.under("", allocID)) {
+	for _, r := range slices.Collect(tx.ServicesByAlloc.Under("", allocID)) {
 		tx.removeService(r)
 	}
 }
 
 func (tx *txn) deleteServices(c *command.DeleteServices) (any, error) {
 	for _, id := range c.IDs {
-		if r := tx.services.get(c.Namespace, id, 0); r != nil {
+		if r := tx.Services.Find(c.Namespace, id, 0); r != nil {
 			tx.removeService(r)
 		}
 	}
-	return &Applied{tx.index}, nil
+	return &Applied{tx.Index}, nil
 }

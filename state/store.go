@@ -1,3 +1,17 @@
+// Package state is the replicated store: what every server of a region knows.
+// Commands of the replicated log go in, one at a time and in order; typed
+// tables, snapshots of them and a feed of what changed come out.
+//
+// Everything that follows from a command is computed while it is applied: the
+// status of jobs, their summaries, the counters of deployments, what a node has
+// in use. So applying is deterministic: no clock, no random numbers, no
+// floating point, and no panic on anything that decodes.
+//
+// It must not know Raft, HTTP, the scheduler or who asks. Values that it
+// returns are shared and immutable: copy before changing one.
+//
+// Begin reading at Store (store.go), then package tables for what there is, txn.go
+// for how a command changes it, and package alloc for how allocations are kept.
 package state
 
 import (
@@ -9,6 +23,8 @@ import (
 	"sync/atomic"
 
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 )
 
 // Options bounds what a Store keeps in memory for its followers.
@@ -21,11 +37,11 @@ type Options struct {
 // Store holds the replicated state. One goroutine applies; any number reads.
 type Store struct {
 	current atomic.Pointer[Snapshot]
-	feed    *feed
+	feed    *feed.Feed
 
 	mu       sync.Mutex
-	watchers map[tableSet]chan struct{} // closed by the next change of one of the tables
-	applied  chan struct{}              // closed by the next entry; nil if nobody waits
+	watchers map[feed.TableSet]chan struct{} // closed by the next change of one of the tables
+	applied  chan struct{}                   // closed by the next entry; nil if nobody waits
 }
 
 // New returns an empty store: the built-in namespace and node pools, and the
@@ -34,8 +50,8 @@ func New(opts Options) *Store {
 	if opts.FeedSize <= 0 {
 		opts.FeedSize = 1024
 	}
-	s := &Store{feed: newFeed(opts.FeedSize), watchers: map[tableSet]chan struct{}{}}
-	s.current.Store(&Snapshot{newTables()})
+	s := &Store{feed: feed.New(opts.FeedSize), watchers: map[feed.TableSet]chan struct{}{}}
+	s.current.Store(&Snapshot{tables.New()})
 	return s
 }
 
@@ -65,16 +81,16 @@ func (s *Store) Apply(index uint64, c command.Command) any {
 func (s *Store) Skip(index uint64) { s.publish(begin(s.current.Load().t, index)) }
 
 func (s *Store) publish(tx *txn) {
-	var change *Change
+	var change *feed.Change
 	if len(tx.events) > 0 {
-		change = &Change{Index: tx.index, Time: tx.now, Events: tx.events}
+		change = &feed.Change{Index: tx.Index, Time: tx.now, Events: tx.events}
 	}
-	s.feed.publish(change, func() { s.current.Store(&Snapshot{&tx.tables}) })
+	s.feed.Publish(change, func() { s.current.Store(&Snapshot{&tx.Tables}) })
 	s.wake(tx.touched)
 }
 
 // wake closes the channels of those who wait for one of the tables.
-func (s *Store) wake(touched tableSet) {
+func (s *Store) wake(touched feed.TableSet) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.applied != nil {
@@ -118,8 +134,8 @@ func (s *Store) SnapshotAt(ctx context.Context, index uint64) (*Snapshot, error)
 // Changed returns a channel that is closed by the next entry that changes one
 // of the tables. For a blocking query: take the channel, then a snapshot, and
 // wait if the snapshot has nothing new.
-func (s *Store) Changed(tables ...Table) <-chan struct{} {
-	set := setOf(tables)
+func (s *Store) Changed(tables ...feed.Table) <-chan struct{} {
+	set := feed.SetOf(tables)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ch := s.watchers[set]
@@ -131,9 +147,9 @@ func (s *Store) Changed(tables ...Table) <-chan struct{} {
 }
 
 // Subscribe returns a feed of the changes after index from. If some of them
-// are no longer kept it returns a *LaggedError.
-func (s *Store) Subscribe(from uint64) (*Subscription, error) {
-	return s.feed.subscribe(from, s.Index())
+// are no longer kept it returns a *feed.LaggedError.
+func (s *Store) Subscribe(from uint64) (*feed.Subscription, error) {
+	return s.feed.Subscribe(from, s.Index())
 }
 
 // Persist writes the state as it is now; see Snapshot.Persist.
@@ -144,14 +160,14 @@ func (s *Store) Persist(w io.Writer) error { return s.Snapshot().Persist(w) }
 func (s *Store) Restore(r io.Reader) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.Join(ErrBadSnapshot, &PanicError{p})
+			err = errors.Join(tables.ErrBadSnapshot, &PanicError{p})
 		}
 	}()
-	t, err := restore(r)
+	t, err := tables.Restore(r)
 	if err != nil {
 		return err
 	}
-	s.feed.reset(t.index, func() { s.current.Store(&Snapshot{t}) })
-	s.wake(^tableSet(0))
+	s.feed.Reset(t.Index, func() { s.current.Store(&Snapshot{t}) })
+	s.wake(^feed.TableSet(0))
 	return nil
 }

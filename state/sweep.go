@@ -10,29 +10,29 @@ import (
 // it may have come to life again: that stays.
 func (tx *txn) sweep(c *command.Sweep) (any, error) {
 	tx.now = c.Now
-	result := &SweepResult{Index: tx.index}
+	result := &SweepResult{Index: tx.Index}
 	result.Allocs = tx.sweepAllocs(c.AllocIDs)
 	for _, id := range c.EvalIDs {
-		if e := tx.eval(id); e != nil && e.Terminal() && !tx.hasAllocs(id) {
+		if e := tx.Eval(id); e != nil && e.Terminal() && !tx.hasAllocs(id) {
 			tx.removeEval(e)
 			result.Evals++
 		}
 	}
 	for _, id := range c.DeploymentIDs {
-		if d := tx.deployment(id); d != nil && !d.Active() {
+		if d := tx.Deployment(id); d != nil && !d.Active() {
 			tx.removeDeployment(d)
 			result.Deployments++
 		}
 	}
 	for _, k := range c.Jobs {
 		key := structs.NamespacedID{Namespace: k.Namespace, ID: k.JobID}
-		if j := tx.job(key); j != nil && tx.finished(key, j) {
+		if j := tx.Job(key); j != nil && tx.finished(key, j) {
 			tx.removeJob(key, j)
 			result.Jobs++
 		}
 	}
 	for _, id := range c.NodeIDs {
-		if n := tx.node(id); n != nil && n.Status == structs.NodeStatusDown && len(liveViews(tx.allocs.ByNode(id))) == 0 {
+		if n := tx.Node(id); n != nil && n.Status == structs.NodeStatusDown && len(liveViews(tx.Allocs.ByNode(id))) == 0 {
 			tx.removeNode(n)
 			result.Nodes++
 		}
@@ -46,7 +46,7 @@ func (tx *txn) sweepAllocs(ids []string) int {
 	seen := map[alloc.Ref]bool{}
 	var refs []alloc.Ref
 	for _, id := range ids {
-		v := tx.allocs.Find(id)
+		v := tx.Allocs.Find(id)
 		if !v.Valid() || seen[v.Ref()] || !tx.ended(v.Row()) {
 			continue
 		}
@@ -55,7 +55,7 @@ func (tx *txn) sweepAllocs(ids []string) int {
 		tx.emitRemoved(v)
 		tx.dropServicesOf(v.ID())
 	}
-	tx.allocs.Remove(refs)
+	tx.Allocs.Remove(refs)
 	return len(refs)
 }
 
@@ -63,12 +63,12 @@ func (tx *txn) ended(r *alloc.Row) bool {
 	if r.Client.Terminal() {
 		return true
 	}
-	n := tx.node(r.Node.ID)
+	n := tx.Node(r.Node.ID)
 	return r.Terminal() && (n == nil || n.Status == structs.NodeStatusDown)
 }
 
 func (tx *txn) hasAllocs(evalID string) bool {
-	for range tx.allocs.ByEval(evalID) {
+	for range tx.Allocs.ByEval(evalID) {
 		return true
 	}
 	return false

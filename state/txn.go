@@ -7,6 +7,8 @@ import (
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/tables"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -14,23 +16,23 @@ import (
 // shares with the version before what it doesn't change; if the command is
 // refused it is forgotten.
 type txn struct {
-	tables
+	tables.Tables
 	before  *alloc.Table // allocations before the command
 	now     int64
-	touched tableSet
-	events  []Event
+	touched feed.TableSet
+	events  []feed.Event
 
 	// What follows from the changes is gathered and stored once, by finish.
-	pendingStats     map[structs.NamespacedID]*jobStats
+	pendingStats     map[structs.NamespacedID]*tables.JobStats
 	pendingSummaries map[structs.NamespacedID]*structs.JobSummary
 	evalsSwept       map[structs.NamespacedID]bool
 }
 
-func begin(t *tables, index uint64) *txn {
-	tx := &txn{tables: *t, before: t.allocs}
-	tx.share()
-	tx.allocs = t.allocs.Begin()
-	tx.index = index
+func begin(t *tables.Tables, index uint64) *txn {
+	tx := &txn{Tables: *t, before: t.Allocs}
+	tx.Share()
+	tx.Allocs = t.Allocs.Begin()
+	tx.Index = index
 	return tx
 }
 
@@ -111,41 +113,41 @@ func (tx *txn) dispatchNodes(c command.Command) (any, error) {
 
 // finish stores what follows from the changes and ends the transaction.
 func (tx *txn) finish() {
-	tx.allocs.Finish()
+	tx.Allocs.Finish()
 	tx.before = nil
 	tx.deriveJobs()
 	for _, key := range sortedIDs(tx.pendingSummaries) {
 		s := tx.pendingSummaries[key]
-		s.ModifyIndex = tx.index
-		tx.summaries.Set(item[structs.JobSummary]{a: key.Namespace, b: key.ID, v: s})
-		tx.touch(TableJobSummaries)
+		s.ModifyIndex = tx.Index
+		tx.Summaries.Set(tables.Item[structs.JobSummary]{A: key.Namespace, B: key.ID, V: s})
+		tx.touch(feed.TableJobSummaries)
 	}
-	for t := range numTables {
+	for t := range feed.NumTables {
 		if tx.touched&(1<<t) != 0 {
-			tx.modified[t] = tx.index
+			tx.Modified[t] = tx.Index
 		}
 	}
 }
 
-func (tx *txn) touch(t Table) { tx.touched |= 1 << t }
+func (tx *txn) touch(t feed.Table) { tx.touched |= 1 << t }
 
 // emit records what changed and marks its table as changed.
-func (tx *txn) emit(kind eventKind, old, changed any) {
-	tx.touch(eventNames[kind].table)
-	tx.events = append(tx.events, Event{kind: kind, old: old, new: changed})
+func (tx *txn) emit(kind feed.Kind, old, changed any) {
+	tx.touch(kind.Table())
+	tx.events = append(tx.events, feed.Of(kind, old, changed))
 }
 
 // emitAlloc records an allocation that was placed or changed. The event shows
 // it as it was before the entry and as it is after it, however often the entry
 // changes it.
-func (tx *txn) emitAlloc(kind eventKind, v alloc.View) {
+func (tx *txn) emitAlloc(kind feed.Kind, v alloc.View) {
 	b, row := v.Batch()
-	e := Event{kind: kind, row: row, new: b}
+	var before *alloc.Batch
 	if old := tx.before.Get(v.Ref()); old.Valid() {
-		e.old, _ = old.Batch()
+		before, _ = old.Batch()
 	}
-	tx.touch(TableAllocs)
-	tx.events = append(tx.events, e)
+	tx.touch(feed.TableAllocs)
+	tx.events = append(tx.events, feed.OfAlloc(kind, row, before, b))
 }
 
 // emitRemoved records an allocation that is about to be removed.
@@ -155,8 +157,8 @@ func (tx *txn) emitRemoved(v alloc.View) {
 		return
 	}
 	b, row := old.Batch()
-	tx.touch(TableAllocs)
-	tx.events = append(tx.events, Event{kind: allocRemoved, row: row, old: b})
+	tx.touch(feed.TableAllocs)
+	tx.events = append(tx.events, feed.OfAlloc(feed.AllocRemoved, row, b, nil))
 }
 
 // present returns what isn't nil: a decoded list may hold nothing in places.

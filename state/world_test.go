@@ -182,7 +182,7 @@ func (w *world) refusedAs(c command.Command, text string) {
 		w.t.Errorf("%T gave %v, want the refusal %q", c, err, text)
 	}
 	after := *w.snap().t
-	after.index = before.Index()
+	after.Index = before.Index()
 	if (&Snapshot{&after}).StateHash() != before.StateHash() {
 		w.t.Errorf("%T was refused (%v) and changed the state all the same", c, err)
 	}

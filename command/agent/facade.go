@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/client"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -103,7 +104,7 @@ func (n localNode) Handler() http.Handler   { return n.client.Handler() }
 // upstream sends requests to the server that the node's session is with.
 type upstream struct {
 	session *link.Session
-	tls     *link.TLS
+	tls     *certs.TLS
 
 	mu         sync.Mutex
 	addr       string

@@ -16,7 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/internal/logx"
-	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 // start configures and runs one agent until it is told to end.
@@ -61,9 +61,9 @@ func (a *assembly) prepare() error {
 	if err := probeFolder(a.settings.DataDir); err != nil {
 		return err
 	}
-	role := link.RoleClient
+	role := certs.RoleClient
 	if a.config.Server.Enabled {
-		role = link.RoleServer
+		role = certs.RoleServer
 	}
 	tls, err := a.identity(role)
 	if err != nil {
@@ -75,17 +75,17 @@ func (a *assembly) prepare() error {
 
 // identity is the agent's certificate: from files, or on loopback from the
 // certificate authority of the user.
-func (a *assembly) identity(role link.Role) (*link.TLS, error) {
-	files := link.Files{CA: a.config.TLS.CAFile, Cert: a.config.TLS.CertFile, Key: a.config.TLS.KeyFile}
+func (a *assembly) identity(role certs.Role) (*certs.TLS, error) {
+	files := certs.Files{CA: a.config.TLS.CAFile, Cert: a.config.TLS.CertFile, Key: a.config.TLS.KeyFile}
 	if files.Set() {
-		return link.LoadTLS(files, a.config.Region, role)
+		return certs.LoadTLS(files, a.config.Region, role)
 	}
 	addrs := []string{a.settings.HTTPAddr}
 	if a.config.Server.Enabled {
 		addrs = append(addrs, a.settings.RPCAddr, a.settings.SerfAddr)
 	}
 	for _, addr := range addrs {
-		if err := link.MayBind(addr, false); err != nil {
+		if err := certs.MayBind(addr, false); err != nil {
 			return nil, err
 		}
 	}
@@ -93,7 +93,7 @@ func (a *assembly) identity(role link.Role) (*link.TLS, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the home folder for the shared certificate authority: %w", err)
 	}
-	return link.DevCA(filepath.Join(home, ".steppe"), a.config.Region, role)
+	return certs.DevCA(filepath.Join(home, ".steppe"), a.config.Region, role)
 }
 
 // readAgain reads the configuration again and takes over what can change while

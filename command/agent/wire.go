@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/server"
 )
 
@@ -28,7 +29,7 @@ type assembly struct {
 	process  Process
 	logger   *slog.Logger
 	logs     *logFeed
-	tls      *link.TLS
+	tls      *certs.TLS
 	reload   func() error
 
 	listener net.Listener

@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -46,7 +47,7 @@ type Future interface {
 // Store is what the placer reads.
 type Store interface {
 	Snapshot() *state.Snapshot
-	Subscribe(from uint64) (*state.Subscription, error)
+	Subscribe(from uint64) (*feed.Subscription, error)
 }
 
 // Config is what a placer needs.

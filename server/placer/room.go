@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -15,7 +16,7 @@ import (
 type room struct {
 	store    Store
 	capacity *scheduler.Capacity
-	sub      *state.Subscription
+	sub      *feed.Subscription
 	// index is the last change that capacity has seen.
 	index uint64
 	held  []*structs.Plan
@@ -31,7 +32,7 @@ func (r *room) advance(ctx context.Context) (*state.Snapshot, error) {
 	}
 	for r.index < snap.Index() && r.sub.Waiting() {
 		change, err := r.sub.Next(ctx)
-		var lagged *state.LaggedError
+		var lagged *feed.LaggedError
 		switch {
 		case errors.As(err, &lagged):
 			snap = r.store.Snapshot()
@@ -70,18 +71,18 @@ func (r *room) rebuild(snap *state.Snapshot) error {
 	return nil
 }
 
-func (r *room) apply(c *state.Change) {
+func (r *room) apply(c *feed.Change) {
 	r.index = c.Index
 	for i := range c.Events {
 		ev := &c.Events[i]
 		switch ev.Table() {
-		case state.TableNodes:
+		case feed.TableNodes:
 			if n, ok := ev.New().(*structs.Node); ok {
 				r.capacity.UpsertNode(n)
 			} else {
 				r.capacity.RemoveNode(ev.Key())
 			}
-		case state.TableAllocs:
+		case feed.TableAllocs:
 			if a, ok := ev.New().(*structs.Allocation); ok {
 				r.capacity.SetAlloc(a)
 			} else {

@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +104,7 @@ func start(t *testing.T, id, dir, addr string, ca string, change func(*Config)) 
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	tls, err := link.DevCA(ca, "global", link.RoleServer)
+	tls, err := certs.DevCA(ca, "global", certs.RoleServer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -23,13 +24,13 @@ func (s *Server) check(ctx context.Context, method string) error {
 		return status.Error(codes.Unauthenticated, "the call came over no session")
 	}
 	if strings.HasPrefix(method, "/"+linkpb.PeerLink_ServiceDesc.ServiceName+"/") {
-		if h.peer.Role() != link.RoleServer {
+		if h.peer.Role() != certs.RoleServer {
 			return status.Error(codes.PermissionDenied, "only servers may call this")
 		}
 		return nil
 	}
 	caller := link.IncomingCaller(ctx)
-	if caller.Forwarded && h.peer.Role() != link.RoleServer {
+	if caller.Forwarded && h.peer.Role() != certs.RoleServer {
 		return status.Error(codes.PermissionDenied, "only servers pass calls on")
 	}
 	if err := s.knows(caller, method == linkpb.NodeLink_Register_FullMethodName); err != nil {

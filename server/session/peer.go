@@ -13,12 +13,13 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
 )
 
 // peers are this server's connections to other servers, made when needed.
 type peers struct {
-	tls *link.TLS
+	tls *certs.TLS
 
 	mu     sync.Mutex
 	byAddr map[string]*otherServer
@@ -34,7 +35,7 @@ type otherServer struct {
 	link linkpb.PeerLinkClient
 }
 
-func newPeers(t *link.TLS) *peers { return &peers{tls: t, byAddr: map[string]*otherServer{}} }
+func newPeers(t *certs.TLS) *peers { return &peers{tls: t, byAddr: map[string]*otherServer{}} }
 
 // get returns a connection to the server at addr.
 func (p *peers) get(ctx context.Context, addr string) (*otherServer, error) {

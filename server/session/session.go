@@ -21,8 +21,10 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -58,7 +60,7 @@ type Store interface {
 	Index() uint64
 	Snapshot() *state.Snapshot
 	SnapshotAt(ctx context.Context, index uint64) (*state.Snapshot, error)
-	Subscribe(from uint64) (*state.Subscription, error)
+	Subscribe(from uint64) (*feed.Subscription, error)
 }
 
 // Config is what the server's end needs.
@@ -67,7 +69,7 @@ type Config struct {
 	Cluster  Cluster
 	Store    Store
 	Listener net.Listener // of link.ALPNSession
-	TLS      *link.TLS
+	TLS      *certs.TLS
 	Clock    clock.Clock
 	Logger   *slog.Logger
 }
@@ -79,7 +81,7 @@ type Server struct {
 	log   *slog.Logger
 	held  *registry
 	peers *peers
-	feed  *feed
+	feed  *fanout
 	grpc  *grpc.Server
 	web   *http.Transport
 	group *loop.Group // of Run: it waits for tunnels as well
@@ -98,7 +100,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
-		held: newRegistry(), peers: newPeers(cfg.TLS), feed: newFeed(cfg.Store, cfg.Clock),
+		held: newRegistry(), peers: newPeers(cfg.TLS), feed: newFanout(cfg.Store, cfg.Clock),
 	}
 	s.web = s.newTransport()
 	s.grpc = grpc.NewServer(

@@ -10,13 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 func TestANodeHearsWhatConcernsIt(t *testing.T) {
@@ -266,7 +268,7 @@ func TestANodeSpeaksForItselfOnly(t *testing.T) {
 	_, err = thief.Heartbeat(t.Context())
 	refused("a heartbeat in another's name", err)
 
-	calls := r.dial(t, 0, link.RoleClient)
+	calls := r.dial(t, 0, certs.RoleClient)
 	me := link.Caller{NodeID: thief.node.ID, SecretID: thief.node.SecretID}
 	_, err = linkpb.NewNodeLinkClient(calls).GetJob(me.Outgoing(t.Context()), &linkpb.GetJobRequest{AllocId: placed[0], Ref: &linkpb.JobRef{}})
 	if err == nil {
@@ -297,7 +299,7 @@ func TestANodeSpeaksForItselfOnly(t *testing.T) {
 func TestHostileBytes(t *testing.T) {
 	r := newRegion(t, 1)
 	a := r.join(newNode(), 0)
-	calls := linkpb.NewNodeLinkClient(r.dial(t, 0, link.RoleClient))
+	calls := linkpb.NewNodeLinkClient(r.dial(t, 0, certs.RoleClient))
 	ctx := link.Caller{NodeID: a.node.ID, SecretID: a.node.SecretID}.Outgoing(t.Context())
 	for _, raw := range [][]byte{nil, {0xc1}, []byte("junk"), bytes.Repeat([]byte{0x91}, 10_000), {0xdd, 0xff, 0xff, 0xff, 0xff}, {0x91, 0xc0}} {
 		for name, call := range map[string]func() error{

@@ -17,6 +17,7 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -62,9 +63,9 @@ func newRegion(t testing.TB, servers int) *region {
 	return r
 }
 
-func (r *region) tls(role link.Role) *link.TLS {
+func (r *region) tls(role certs.Role) *certs.TLS {
 	r.t.Helper()
-	id, err := link.DevCA(r.ca, "global", role)
+	id, err := certs.DevCA(r.ca, "global", role)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -73,7 +74,7 @@ func (r *region) tls(role link.Role) *link.TLS {
 
 func (r *region) open() *box {
 	r.t.Helper()
-	id := r.tls(link.RoleServer)
+	id := r.tls(certs.RoleServer)
 	mux, err := link.Listen("127.0.0.1:0", id, logx.Discard())
 	if err != nil {
 		r.t.Fatal(err)
@@ -270,7 +271,7 @@ func (r *region) join(node *structs.Node, servers ...int) *agent {
 	for _, n := range servers {
 		addrs = append(addrs, r.servers[n].addr)
 	}
-	s, err := link.NewSession(link.SessionConfig{Servers: addrs, TLS: r.tls(link.RoleClient)})
+	s, err := link.NewSession(link.SessionConfig{Servers: addrs, TLS: r.tls(certs.RoleClient)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -375,7 +376,7 @@ func (a *agent) answer(w http.ResponseWriter, r *http.Request) {
 }
 
 // dial opens a bare session to a server.
-func (r *region) dial(t *testing.T, server int, role link.Role) *grpc.ClientConn {
+func (r *region) dial(t *testing.T, server int, role certs.Role) *grpc.ClientConn {
 	t.Helper()
 	peer, err := link.DialPeer(t.Context(), r.servers[server].addr, r.tls(role))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
-	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/link/certs"
 )
 
 // domainMark is replaced by the domain in default file names.
@@ -49,7 +49,7 @@ func caCreate(s term.Streams) *cli.Command {
 		},
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			domain := cmd.String("domain")
-			pair, err := link.CreateCA(link.CAOptions{
+			pair, err := certs.CreateCA(certs.CAOptions{
 				Domain: domain, AdditionalDomains: cmd.StringSlice("additional-domain"), NameConstraint: cmd.Bool("name-constraint"),
 				CommonName: cmd.String("common-name"), Country: cmd.String("country"), PostalCode: cmd.String("postal-code"),
 				Province: cmd.String("province"), Locality: cmd.String("locality"), StreetAddress: cmd.String("street-address"),
@@ -104,7 +104,7 @@ func createCert(cmd *cli.Command, s term.Streams) error {
 	if err != nil {
 		return err
 	}
-	options := link.CertOptions{Name: kind, Region: region, Domain: domain, DNSNames: cmd.StringSlice("additional-dnsname"), Days: cmd.Int("days")}
+	options := certs.CertOptions{Name: kind, Region: region, Domain: domain, DNSNames: cmd.StringSlice("additional-dnsname"), Days: cmd.Int("days")}
 	for _, text := range cmd.StringSlice("additional-ipaddress") {
 		ip := net.ParseIP(text)
 		if ip == nil {
@@ -112,7 +112,7 @@ func createCert(cmd *cli.Command, s term.Streams) error {
 		}
 		options.IPs = append(options.IPs, ip)
 	}
-	pair, err := link.CreateCert(ca, options)
+	pair, err := certs.CreateCert(ca, options)
 	if err != nil {
 		return term.Fail("Error creating certificate: %v", err)
 	}
@@ -125,7 +125,7 @@ func createCert(cmd *cli.Command, s term.Streams) error {
 }
 
 // save writes a pair; a file that exists is never overwritten.
-func save(certPath, keyPath string, pair link.PEMPair) error {
+func save(certPath, keyPath string, pair certs.PEMPair) error {
 	for _, f := range []struct {
 		path string
 		data []byte
@@ -146,16 +146,16 @@ func save(certPath, keyPath string, pair link.PEMPair) error {
 	return nil
 }
 
-func load(certPath, keyPath string) (link.PEMPair, error) {
+func load(certPath, keyPath string) (certs.PEMPair, error) {
 	cert, err := os.ReadFile(certPath)
 	if err != nil {
-		return link.PEMPair{}, term.Fail("Error reading CA: %v", err)
+		return certs.PEMPair{}, term.Fail("Error reading CA: %v", err)
 	}
 	key, err := os.ReadFile(keyPath)
 	if err != nil {
-		return link.PEMPair{}, term.Fail("Error reading CA key: %v", err)
+		return certs.PEMPair{}, term.Fail("Error reading CA key: %v", err)
 	}
-	return link.PEMPair{Cert: cert, Key: key}, nil
+	return certs.PEMPair{Cert: cert, Key: key}, nil
 }
 
 func info(s term.Streams, arg string) *cli.Command {

@@ -1,4 +1,12 @@
-package state
+// Package feed keeps the last changes of the state for those who follow it:
+// each applied entry is one Change, made of Events, read in order through a
+// Subscription that is resumed by index. It also names the tables that change.
+//
+// It must not know how a command changes the state, nor who listens. A reader
+// that is too slow is told from where to resume; it never holds up the writer.
+//
+// Begin reading at Feed, then Event.
+package feed
 
 import (
 	"context"
@@ -7,8 +15,8 @@ import (
 	"sync"
 )
 
-// feed keeps the last changes for those who follow the store.
-type feed struct {
+// Feed keeps the last changes for those who follow the store.
+type Feed struct {
 	mu    sync.Mutex
 	size  int
 	kept  []*Change // in order of index
@@ -18,12 +26,13 @@ type feed struct {
 	grown chan struct{} // closed by the next change
 }
 
-func newFeed(size int) *feed { return &feed{size: size, grown: make(chan struct{})} }
+// New returns a feed that keeps so many changes.
+func New(size int) *Feed { return &Feed{size: size, grown: make(chan struct{})} }
 
-// publish adds a change, if not nil. It has the new state shown at the same
+// Publish adds a change, if not nil. It has the new state shown at the same
 // moment: who has seen a snapshot finds its changes in the feed, and who has
 // seen a change finds it in the next snapshot.
-func (f *feed) publish(c *Change, show func()) {
+func (f *Feed) Publish(c *Change, show func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	show()
@@ -41,8 +50,8 @@ func (f *feed) publish(c *Change, show func()) {
 	f.grown = make(chan struct{})
 }
 
-// reset drops everything, after the store was restored at index.
-func (f *feed) reset(index uint64, show func()) {
+// Reset drops everything, after the store was restored at index.
+func (f *Feed) Reset(index uint64, show func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	show()
@@ -53,7 +62,8 @@ func (f *feed) reset(index uint64, show func()) {
 	f.grown = make(chan struct{})
 }
 
-func (f *feed) subscribe(from, now uint64) (*Subscription, error) {
+// Subscribe returns the changes after index from; now is the state's index.
+func (f *Feed) Subscribe(from, now uint64) (*Subscription, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if from < f.floor {
@@ -65,7 +75,7 @@ func (f *feed) subscribe(from, now uint64) (*Subscription, error) {
 // Subscription is one reader's place in the feed of changes. It holds no
 // resources: to end it, forget it. It is for one goroutine.
 type Subscription struct {
-	feed  *feed
+	feed  *Feed
 	at    uint64
 	epoch uint64
 }
@@ -107,4 +117,16 @@ func (s *Subscription) take() (*Change, <-chan struct{}, error) {
 	}
 	s.at = f.kept[i].Index
 	return f.kept[i], nil, nil
+}
+
+// LaggedError ends a subscription that fell behind: events were dropped.
+type LaggedError struct {
+	// ResumeFrom is the store's index at that moment: take a snapshot at least
+	// as new, then subscribe from the snapshot's index.
+	ResumeFrom uint64
+}
+
+// Error implements error.
+func (e *LaggedError) Error() string {
+	return fmt.Sprintf("fell behind the feed of changes: take a snapshot and resume from index %d", e.ResumeFrom)
 }

@@ -1,4 +1,4 @@
-package link
+package certs
 
 import (
 	"crypto/x509"

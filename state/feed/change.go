@@ -1,4 +1,4 @@
-package state
+package feed
 
 import (
 	"slices"
@@ -20,36 +20,38 @@ type Change struct {
 // Event is one object that changed. Allocations are made when asked for; the
 // cheap facts about them (Key, NodeID…) are had without.
 type Event struct {
-	kind     eventKind
+	kind     Kind
 	row      uint32 // of an allocation within its batch
 	old, new any    // *structs.X, or *alloc.Batch
 }
 
-type eventKind uint8
+// Kind says what happened to the object of an event.
+type Kind uint8
 
+// The kinds of events.
 const (
-	jobRegistered eventKind = iota
-	jobDeregistered
-	nodeRegistration
-	nodeDeregistration
-	nodeEligibility
-	nodeDrain
-	nodeEvent
-	poolUpserted
-	poolDeleted
-	deploymentUpdate
-	deploymentPromotion
-	deploymentAllocHealth
-	deploymentPlanned
-	allocPlanned
-	allocUpdated
-	allocDesired
-	allocRemoved
-	evalUpdated
-	evalRemoved
-	deploymentRemoved
-	serviceRegistration
-	serviceDeregistration
+	JobRegistered Kind = iota
+	JobDeregistered
+	NodeRegistration
+	NodeDeregistration
+	NodeEligibility
+	NodeDrain
+	NodeEvent
+	PoolUpserted
+	PoolDeleted
+	DeploymentUpdate
+	DeploymentPromotion
+	DeploymentAllocHealth
+	DeploymentPlanned
+	AllocPlanned
+	AllocUpdated
+	AllocDesired
+	AllocRemoved
+	EvalUpdated
+	EvalRemoved
+	DeploymentRemoved
+	ServiceRegistration
+	ServiceDeregistration
 )
 
 // eventNames says how the event stream names a kind. Kinds without a type are
@@ -58,29 +60,53 @@ var eventNames = [...]struct {
 	table       Table
 	topic, name string
 }{
-	jobRegistered:         {TableJobs, structs.TopicJob, structs.EventJobRegistered},
-	jobDeregistered:       {TableJobs, structs.TopicJob, structs.EventJobDeregistered},
-	nodeRegistration:      {TableNodes, structs.TopicNode, structs.EventNodeRegistration},
-	nodeDeregistration:    {TableNodes, structs.TopicNode, structs.EventNodeDeregistration},
-	nodeEligibility:       {TableNodes, structs.TopicNode, structs.EventNodeEligibility},
-	nodeDrain:             {TableNodes, structs.TopicNode, structs.EventNodeDrain},
-	nodeEvent:             {TableNodes, structs.TopicNode, structs.EventNodeEvent},
-	poolUpserted:          {TableNodePools, structs.TopicNodePool, structs.EventNodePoolUpserted},
-	poolDeleted:           {TableNodePools, structs.TopicNodePool, structs.EventNodePoolDeleted},
-	deploymentUpdate:      {TableDeployments, structs.TopicDeployment, structs.EventDeploymentUpdate},
-	deploymentPromotion:   {TableDeployments, structs.TopicDeployment, structs.EventDeploymentPromotion},
-	deploymentAllocHealth: {TableDeployments, structs.TopicDeployment, structs.EventDeploymentAllocHealth},
-	deploymentPlanned:     {TableDeployments, structs.TopicDeployment, structs.EventPlanResult},
-	allocPlanned:          {TableAllocs, structs.TopicAllocation, structs.EventPlanResult},
-	allocUpdated:          {TableAllocs, structs.TopicAllocation, structs.EventAllocationUpdated},
-	allocDesired:          {TableAllocs, structs.TopicAllocation, structs.EventAllocationUpdateDesiredStatus},
-	allocRemoved:          {TableAllocs, structs.TopicAllocation, ""},
-	evalUpdated:           {TableEvals, structs.TopicEvaluation, structs.EventEvaluationUpdated},
-	evalRemoved:           {TableEvals, structs.TopicEvaluation, ""},
-	deploymentRemoved:     {TableDeployments, structs.TopicDeployment, ""},
-	serviceRegistration:   {TableServices, structs.TopicService, structs.EventServiceRegistration},
-	serviceDeregistration: {TableServices, structs.TopicService, structs.EventServiceDeregistration},
+	JobRegistered:         {TableJobs, structs.TopicJob, structs.EventJobRegistered},
+	JobDeregistered:       {TableJobs, structs.TopicJob, structs.EventJobDeregistered},
+	NodeRegistration:      {TableNodes, structs.TopicNode, structs.EventNodeRegistration},
+	NodeDeregistration:    {TableNodes, structs.TopicNode, structs.EventNodeDeregistration},
+	NodeEligibility:       {TableNodes, structs.TopicNode, structs.EventNodeEligibility},
+	NodeDrain:             {TableNodes, structs.TopicNode, structs.EventNodeDrain},
+	NodeEvent:             {TableNodes, structs.TopicNode, structs.EventNodeEvent},
+	PoolUpserted:          {TableNodePools, structs.TopicNodePool, structs.EventNodePoolUpserted},
+	PoolDeleted:           {TableNodePools, structs.TopicNodePool, structs.EventNodePoolDeleted},
+	DeploymentUpdate:      {TableDeployments, structs.TopicDeployment, structs.EventDeploymentUpdate},
+	DeploymentPromotion:   {TableDeployments, structs.TopicDeployment, structs.EventDeploymentPromotion},
+	DeploymentAllocHealth: {TableDeployments, structs.TopicDeployment, structs.EventDeploymentAllocHealth},
+	DeploymentPlanned:     {TableDeployments, structs.TopicDeployment, structs.EventPlanResult},
+	AllocPlanned:          {TableAllocs, structs.TopicAllocation, structs.EventPlanResult},
+	AllocUpdated:          {TableAllocs, structs.TopicAllocation, structs.EventAllocationUpdated},
+	AllocDesired:          {TableAllocs, structs.TopicAllocation, structs.EventAllocationUpdateDesiredStatus},
+	AllocRemoved:          {TableAllocs, structs.TopicAllocation, ""},
+	EvalUpdated:           {TableEvals, structs.TopicEvaluation, structs.EventEvaluationUpdated},
+	EvalRemoved:           {TableEvals, structs.TopicEvaluation, ""},
+	DeploymentRemoved:     {TableDeployments, structs.TopicDeployment, ""},
+	ServiceRegistration:   {TableServices, structs.TopicService, structs.EventServiceRegistration},
+	ServiceDeregistration: {TableServices, structs.TopicService, structs.EventServiceDeregistration},
 }
+
+// Of returns the event of an object that changed from old to changed; either
+// may be nil.
+func Of(kind Kind, old, changed any) Event { return Event{kind: kind, old: old, new: changed} }
+
+// OfAlloc returns the event of an allocation: its row in the batch before and
+// in the batch after, of which either may be nil.
+func OfAlloc(kind Kind, row uint32, old, changed *alloc.Batch) Event {
+	e := Event{kind: kind, row: row}
+	if old != nil {
+		e.old = old
+	}
+	if changed != nil {
+		e.new = changed
+	}
+	return e
+}
+
+// Rename says that what happened is better named otherwise. Only who made the
+// event may call it, before it is published.
+func (e *Event) Rename(kind Kind) { e.kind = kind }
+
+// Table returns the kind's table.
+func (k Kind) Table() Table { return eventNames[k].table }
 
 // Table returns the table that holds the object.
 func (e *Event) Table() Table { return eventNames[e.kind].table }

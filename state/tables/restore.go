@@ -1,4 +1,4 @@
-package state
+package tables
 
 import (
 	"bufio"
@@ -6,34 +6,38 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// restore reads what persist wrote. Indexes and counts are made anew.
-func restore(r io.Reader) (*tables, error) {
-	b := &restoring{tables: newTables(), in: &sectionReader{r: bufio.NewReaderSize(r, 1<<16)}}
-	b.allocs = b.allocs.Begin()
-	b.pools, b.namespaces = newTable[structs.NodePool](), newTable[structs.Namespace]()
+// ErrBadSnapshot is returned by Restore for anything that Persist didn't write.
+var ErrBadSnapshot = errors.New("snapshot is damaged or not a snapshot")
+
+// Restore reads what Persist wrote. Indexes and counts are made anew.
+func Restore(r io.Reader) (*Tables, error) {
+	b := &restoring{Tables: New(), in: &sectionReader{r: bufio.NewReaderSize(r, 1<<16)}}
+	b.Allocs = b.Allocs.Begin()
+	b.Pools, b.Namespaces = newTable[structs.NodePool](), newTable[structs.Namespace]()
 	if err := b.read(); err != nil {
 		return nil, fmt.Errorf("restore state: %w", errors.Join(ErrBadSnapshot, err))
 	}
-	b.allocs.Finish()
+	b.Allocs.Finish()
 	for key, s := range b.counts {
-		b.stats.Set(item[jobStats]{a: key.Namespace, b: key.ID, v: s})
+		b.Stats.Set(Item[JobStats]{A: key.Namespace, B: key.ID, V: s})
 	}
-	return b.tables, nil
+	return b.Tables, nil
 }
 
 // restoring is a state while it is read.
 type restoring struct {
-	*tables
+	*Tables
 	in     *sectionReader
 	places []*structs.Job
-	counts map[structs.NamespacedID]*jobStats
+	counts map[structs.NamespacedID]*JobStats
 }
 
 func (b *restoring) read() error {
-	b.counts = map[structs.NamespacedID]*jobStats{}
+	b.counts = map[structs.NamespacedID]*JobStats{}
 	if err := b.in.magic(); err != nil {
 		return err
 	}
@@ -77,16 +81,16 @@ func (b *restoring) loader(kind byte) func([]byte) error {
 		return loading(b.loadJob)
 	case sectionSubmissions:
 		return loading(func(s *submissionImage) {
-			b.submissions.Set(item[structs.JobSubmission]{a: s.Namespace, b: s.JobID, n: s.Version, v: s.Submission})
+			b.Submissions.Set(Item[structs.JobSubmission]{A: s.Namespace, B: s.JobID, N: s.Version, V: s.Submission})
 		})
 	case sectionSummaries:
 		return loading(func(s *structs.JobSummary) {
-			b.summaries.Set(item[structs.JobSummary]{a: s.Namespace, b: s.JobID, v: s})
+			b.Summaries.Set(Item[structs.JobSummary]{A: s.Namespace, B: s.JobID, V: s})
 		})
 	case sectionScaling:
-		return loading(func(l *scalingLog) { b.scaling.Set(item[scalingLog]{a: l.Namespace, b: l.JobID, v: l}) })
+		return loading(func(l *ScalingLog) { b.Scaling.Set(Item[ScalingLog]{A: l.Namespace, B: l.JobID, V: l}) })
 	case sectionNodes:
-		return loading(func(n *structs.Node) { b.nodes.Set(item[structs.Node]{b: n.ID, v: n}) })
+		return loading(func(n *structs.Node) { b.Nodes.Set(Item[structs.Node]{B: n.ID, V: n}) })
 	case sectionEvals:
 		return loading(b.loadEval)
 	case sectionDeployments:
@@ -96,11 +100,11 @@ func (b *restoring) loader(kind byte) func([]byte) error {
 	case sectionAllocs:
 		return b.loadAllocs
 	case sectionPools:
-		return loading(func(p *structs.NodePool) { b.pools.Set(item[structs.NodePool]{b: p.Name, v: p}) })
+		return loading(func(p *structs.NodePool) { b.Pools.Set(Item[structs.NodePool]{B: p.Name, V: p}) })
 	case sectionNamespaces:
-		return loading(func(n *structs.Namespace) { b.namespaces.Set(item[structs.Namespace]{b: n.Name, v: n}) })
+		return loading(func(n *structs.Namespace) { b.Namespaces.Set(Item[structs.Namespace]{B: n.Name, V: n}) })
 	case sectionScheduler:
-		return loading(func(c *structs.SchedulerConfiguration) { b.schedulerConfig = c })
+		return loading(func(c *structs.SchedulerConfiguration) { b.SchedulerConfig = c })
 	}
 	return nil
 }
@@ -118,9 +122,9 @@ func loading[T any](store func(*T)) func([]byte) error {
 }
 
 func (b *restoring) loadMeta(m *metaImage) {
-	b.index = m.Index
-	for t := range numTables {
-		b.modified[t] = m.Modified[t.String()]
+	b.Index = m.Index
+	for t := range feed.NumTables {
+		b.Modified[t] = m.Modified[t.String()]
 	}
 }
 
@@ -131,26 +135,26 @@ func (b *restoring) loadJob(img *jobImage) {
 	}
 	key := j.NamespacedID()
 	b.places = append(b.places, j)
-	b.versions.Set(item[structs.Job]{a: key.Namespace, b: key.ID, n: j.GetVersion(), v: j})
+	b.Versions.Set(Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion(), V: j})
 	if !img.Current {
 		return
 	}
-	b.jobs.Set(item[structs.Job]{a: key.Namespace, b: key.ID, v: j})
+	b.Jobs.Set(Item[structs.Job]{A: key.Namespace, B: key.ID, V: j})
 	if parent := j.GetParentID(); parent != "" {
-		b.children.Set(item[structs.Job]{a: key.Namespace, b: parent, c: key.ID})
+		b.Children.Set(Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
 	}
 }
 
-func (b *restoring) count(key structs.NamespacedID) *jobStats {
+func (b *restoring) count(key structs.NamespacedID) *JobStats {
 	if b.counts[key] == nil {
-		b.counts[key] = &jobStats{}
+		b.counts[key] = &JobStats{}
 	}
 	return b.counts[key]
 }
 
 func (b *restoring) loadEval(e *structs.Evaluation) {
-	b.evals.Set(item[structs.Evaluation]{b: e.ID, v: e})
-	b.evalsByJob.Set(item[structs.Evaluation]{a: e.Namespace, b: e.JobID, n: e.CreateIndex, c: e.ID, v: e})
+	b.Evals.Set(Item[structs.Evaluation]{B: e.ID, V: e})
+	b.EvalsByJob.Set(Item[structs.Evaluation]{A: e.Namespace, B: e.JobID, N: e.CreateIndex, C: e.ID, V: e})
 	s := b.count(e.JobNamespacedID())
 	s.Evals++
 	if !e.Terminal() {
@@ -159,18 +163,18 @@ func (b *restoring) loadEval(e *structs.Evaluation) {
 }
 
 func (b *restoring) loadDeployment(d *structs.Deployment) {
-	b.deployments.Set(item[structs.Deployment]{b: d.ID, v: d})
-	b.deploymentsByJob.Set(item[structs.Deployment]{a: d.Namespace, b: d.JobID, n: d.CreateIndex, c: d.ID, v: d})
+	b.Deployments.Set(Item[structs.Deployment]{B: d.ID, V: d})
+	b.DeploymentsByJob.Set(Item[structs.Deployment]{A: d.Namespace, B: d.JobID, N: d.CreateIndex, C: d.ID, V: d})
 	if d.Active() {
 		b.count(structs.NamespacedID{Namespace: d.Namespace, ID: d.JobID}).LiveDeployments++
 	}
 }
 
 func (b *restoring) loadService(r *structs.ServiceRegistration) {
-	b.services.Set(item[structs.ServiceRegistration]{a: r.Namespace, b: r.ID, v: r})
-	b.servicesByName.Set(item[structs.ServiceRegistration]{a: r.Namespace, b: r.ServiceName, c: r.ID, v: r})
-	b.servicesByAlloc.Set(item[structs.ServiceRegistration]{b: r.AllocID, c: r.Namespace + "/" + r.ID, v: r})
-	b.servicesByNode.Set(item[structs.ServiceRegistration]{b: r.NodeID, c: r.Namespace + "/" + r.ID, v: r})
+	b.Services.Set(Item[structs.ServiceRegistration]{A: r.Namespace, B: r.ID, V: r})
+	b.ServicesByName.Set(Item[structs.ServiceRegistration]{A: r.Namespace, B: r.ServiceName, C: r.ID, V: r})
+	b.ServicesByAlloc.Set(Item[structs.ServiceRegistration]{B: r.AllocID, C: r.Namespace + "/" + r.ID, V: r})
+	b.ServicesByNode.Set(Item[structs.ServiceRegistration]{B: r.NodeID, C: r.Namespace + "/" + r.ID, V: r})
 }
 
 func (b *restoring) loadAllocs(data []byte) error {
@@ -184,7 +188,7 @@ func (b *restoring) loadAllocs(data []byte) error {
 	case record.Batch == nil:
 		return errors.New("record holds nothing")
 	}
-	views, err := b.allocs.Load(record.Batch, func(place int) *structs.Job {
+	views, err := b.Allocs.Load(record.Batch, func(place int) *structs.Job {
 		if place < 0 || place >= len(b.places) {
 			return nil
 		}

@@ -1,4 +1,9 @@
-package server
+// Package identity keeps a server's name for life: an ID made on the first start
+// and held in the data directory. Raft knows the server by it, so it must
+// neither change nor be copied to another machine.
+//
+// It must not know what else lies in the data directory. Begin reading at Of.
+package identity
 
 import (
 	"errors"
@@ -11,9 +16,9 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 )
 
-// serverID returns this server's identity for life, made on the first start
+// Of returns a server's identity for life, made on the first start
 // and kept in its data directory.
-func serverID(dataDir string) (string, error) {
+func Of(dataDir string) (string, error) {
 	path := filepath.Join(dataDir, "server-id")
 	data, err := os.ReadFile(path)
 	switch {

@@ -1,4 +1,10 @@
-package link
+// Package certs is who an agent is and whom it trusts: certificate authorities,
+// certificates that carry a role in a region, and the TLS configurations made
+// of them.
+//
+// It must not know what a connection is used for. Begin reading at TLS, then
+// CreateCA and DevCA.
+package certs
 
 import (
 	"crypto/tls"
@@ -95,8 +101,9 @@ func (t *TLS) Reload() error {
 }
 
 // ServerConfig is the configuration for accepting connections: TLS 1.3, and a
-// certificate that one of our authorities signed for a role in the region.
-func (t *TLS) ServerConfig(alpn ...string) *tls.Config {
+// certificate that one of our authorities signed for a role in the region: the
+// one that want names for the use, or a higher one.
+func (t *TLS) ServerConfig(want func(alpn string) Role, alpn ...string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		NextProtos:             alpn,
@@ -110,11 +117,7 @@ func (t *TLS) ServerConfig(alpn ...string) *tls.Config {
 			if cs.NegotiatedProtocol == "" {
 				return errors.New("the caller doesn't say what the connection is for")
 			}
-			want := RoleClient
-			if cs.NegotiatedProtocol == ALPNRaft {
-				want = RoleServer
-			}
-			return t.verify(t.current.Load(), cs.PeerCertificates, x509.ExtKeyUsageClientAuth, want)
+			return t.verify(t.current.Load(), cs.PeerCertificates, x509.ExtKeyUsageClientAuth, want(cs.NegotiatedProtocol))
 		},
 	}
 }
@@ -167,3 +170,11 @@ func (t *TLS) verify(id *identity, chain []*x509.Certificate, usage x509.ExtKeyU
 
 // now is the machine's time: certificates and sockets live by no other.
 func now() time.Time { return clock.Real{}.Now() }
+
+// PeerRole tells what the other side of a connection may be.
+func (t *TLS) PeerRole(cs tls.ConnectionState) (Role, error) {
+	if len(cs.PeerCertificates) == 0 {
+		return "", errors.New("the connection shows no certificate")
+	}
+	return roleOf(cs.PeerCertificates[0], t.region)
+}

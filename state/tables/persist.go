@@ -1,4 +1,4 @@
-package state
+package tables
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/state/wire"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -50,30 +51,30 @@ type submissionImage struct {
 	Submission       *structs.JobSubmission
 }
 
-// persist writes the state. Equal states are written as equal bytes.
-func persist(w io.Writer, t *tables) error {
+// Persist writes the state. Equal states are written as equal bytes.
+func Persist(w io.Writer, t *Tables) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
 	s := &sectionWriter{w: buffered}
 	s.raw([]byte(snapshotMagic))
-	meta := metaImage{Index: t.index, Modified: map[string]uint64{}}
-	for table, index := range t.modified {
-		meta.Modified[Table(table).String()] = index
+	meta := metaImage{Index: t.Index, Modified: map[string]uint64{}}
+	for table, index := range t.Modified {
+		meta.Modified[feed.Table(table).String()] = index
 	}
 	s.begin(sectionMeta)
 	s.record(&meta)
 	s.end()
 	places := persistJobs(s, t)
-	persistValues(s, sectionSummaries, &t.summaries)
-	persistValues(s, sectionScaling, &t.scaling)
-	persistValues(s, sectionNodes, &t.nodes)
-	persistValues(s, sectionEvals, &t.evals)
-	persistValues(s, sectionDeployments, &t.deployments)
-	persistValues(s, sectionServices, &t.services)
+	persistValues(s, sectionSummaries, &t.Summaries)
+	persistValues(s, sectionScaling, &t.Scaling)
+	persistValues(s, sectionNodes, &t.Nodes)
+	persistValues(s, sectionEvals, &t.Evals)
+	persistValues(s, sectionDeployments, &t.Deployments)
+	persistValues(s, sectionServices, &t.Services)
 	persistAllocs(s, t, places)
-	persistValues(s, sectionPools, &t.pools)
-	persistValues(s, sectionNamespaces, &t.namespaces)
+	persistValues(s, sectionPools, &t.Pools)
+	persistValues(s, sectionNamespaces, &t.Namespaces)
 	s.begin(sectionScheduler)
-	s.record(t.schedulerConfig)
+	s.record(t.SchedulerConfig)
 	s.end()
 	s.begin(sectionEnd)
 	s.end()
@@ -86,9 +87,9 @@ func persist(w io.Writer, t *tables) error {
 	return nil
 }
 
-func persistValues[T any](s *sectionWriter, kind byte, t *table[T]) {
+func persistValues[T any](s *sectionWriter, kind byte, t *Table[T]) {
 	s.begin(kind)
-	for v := range t.values() {
+	for v := range t.Values() {
 		s.record(v)
 	}
 	s.end()
@@ -106,18 +107,18 @@ func keyOf(j *structs.Job) jobKey {
 }
 
 // persistJobs writes all versions of all jobs and returns their places.
-func persistJobs(s *sectionWriter, t *tables) map[jobKey]int {
+func persistJobs(s *sectionWriter, t *Tables) map[jobKey]int {
 	places := map[jobKey]int{}
 	s.begin(sectionJobs)
-	for j := range t.versions.values() {
-		current := t.jobs.get(j.GetNamespace(), j.GetID(), 0)
+	for j := range t.Versions.Values() {
+		current := t.Jobs.Find(j.GetNamespace(), j.GetID(), 0)
 		places[keyOf(j)] = len(places)
 		s.record(&jobImage{Job: j, Current: current.GetVersion() == j.GetVersion()})
 	}
 	s.end()
 	s.begin(sectionSubmissions)
-	for i := range t.submissions.All() {
-		s.record(&submissionImage{i.a, i.b, i.n, i.v})
+	for i := range t.Submissions.All() {
+		s.record(&submissionImage{i.A, i.B, i.N, i.V})
 	}
 	s.end()
 	return places
@@ -130,7 +131,7 @@ type allocRecord struct {
 	Batch *alloc.Image
 }
 
-func persistAllocs(s *sectionWriter, t *tables, places map[jobKey]int) {
+func persistAllocs(s *sectionWriter, t *Tables, places map[jobKey]int) {
 	s.begin(sectionAllocs)
 	place := func(j *structs.Job) int {
 		key := keyOf(j)
@@ -142,7 +143,7 @@ func persistAllocs(s *sectionWriter, t *tables, places map[jobKey]int) {
 		}
 		return at
 	}
-	for b := range t.allocs.Batches() {
+	for b := range t.Allocs.Batches() {
 		s.record(&allocRecord{Batch: b.Image(place)}) // place may have written jobs before
 	}
 	s.end()
@@ -156,10 +157,10 @@ func forgotten(j *structs.Job) *structs.Job {
 	return &next
 }
 
-// stateHash is a hash over what persist writes.
-func stateHash(t *tables) [32]byte {
+// Hash is a hash over what Persist writes: equal states have equal ones.
+func Hash(t *Tables) [32]byte {
 	h := sha256.New()
-	if err := persist(h, t); err != nil {
+	if err := Persist(h, t); err != nil {
 		return [32]byte{} // a value that can't be encoded: it could not be persisted either
 	}
 	return [32]byte(h.Sum(nil))

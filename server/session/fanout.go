@@ -6,17 +6,17 @@ import (
 	"sync"
 
 	"github.com/steppe-run/steppe/internal/clock"
-	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/feed"
 )
 
 // rememberedRemovals is how many removed allocations a node that reconnects
 // may have missed before it is sent the full set.
 const rememberedRemovals = 4096
 
-// feed reads the store's changes once and tells each node's watcher which of
+// fanout reads the store's changes once and tells each node's watcher which of
 // its allocations changed. A watcher holds ids, at most one an allocation, so
 // a slow node costs little and loses nothing.
-type feed struct {
+type fanout struct {
 	store Store
 	clock clock.Clock
 
@@ -41,23 +41,23 @@ type watcher struct {
 	resync bool // changes were lost: compare everything
 }
 
-func newFeed(store Store, c clock.Clock) *feed {
-	return &feed{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
+func newFanout(store Store, c clock.Clock) *fanout {
+	return &fanout{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
 }
 
 // run follows the store until ctx ends.
-func (f *feed) run(ctx context.Context) error {
+func (f *fanout) run(ctx context.Context) error {
 	from := f.store.Index()
 	for ctx.Err() == nil {
 		f.restart(from)
 		sub, err := f.store.Subscribe(from)
 		for err == nil {
-			var change *state.Change
+			var change *feed.Change
 			if change, err = sub.Next(ctx); err == nil {
 				f.note(change)
 			}
 		}
-		var lagged *state.LaggedError
+		var lagged *feed.LaggedError
 		if !errors.As(err, &lagged) {
 			if ctx.Err() != nil {
 				return nil
@@ -70,7 +70,7 @@ func (f *feed) run(ctx context.Context) error {
 }
 
 // restart begins after changes were lost: every watcher compares everything.
-func (f *feed) restart(from uint64) {
+func (f *fanout) restart(from uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removals, f.since = nil, from
@@ -82,12 +82,12 @@ func (f *feed) restart(from uint64) {
 	}
 }
 
-func (f *feed) note(c *state.Change) {
+func (f *fanout) note(c *feed.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range c.Events {
 		e := &c.Events[i]
-		if e.Table() != state.TableAllocs {
+		if e.Table() != feed.TableAllocs {
 			continue
 		}
 		nodeID, allocID := e.NodeID(), e.Key()
@@ -101,7 +101,7 @@ func (f *feed) note(c *state.Change) {
 	}
 }
 
-func (f *feed) remember(r removal) {
+func (f *fanout) remember(r removal) {
 	if len(f.removals) >= rememberedRemovals {
 		half := len(f.removals) / 2
 		f.since = f.removals[half-1].index
@@ -112,7 +112,7 @@ func (f *feed) remember(r removal) {
 
 // removedSince returns which allocations of a node were removed after index;
 // false if that isn't known any more.
-func (f *feed) removedSince(nodeID string, index uint64) ([]string, bool) {
+func (f *fanout) removedSince(nodeID string, index uint64) ([]string, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if index < f.since {
@@ -128,7 +128,7 @@ func (f *feed) removedSince(nodeID string, index uint64) ([]string, bool) {
 }
 
 // watch begins a watcher; forget ends it.
-func (f *feed) watch(nodeID string) *watcher {
+func (f *fanout) watch(nodeID string) *watcher {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := &watcher{nodeID: nodeID, wake: make(chan struct{}, 1), dirty: map[string]struct{}{}}
@@ -139,7 +139,7 @@ func (f *feed) watch(nodeID string) *watcher {
 	return w
 }
 
-func (f *feed) forget(w *watcher) {
+func (f *fanout) forget(w *watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.watchers[w.nodeID], w)
@@ -149,7 +149,7 @@ func (f *feed) forget(w *watcher) {
 }
 
 // take returns what has changed for w since the last call.
-func (f *feed) take(w *watcher) (ids []string, resync bool) {
+func (f *fanout) take(w *watcher) (ids []string, resync bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	resync = w.resync

@@ -1,4 +1,4 @@
-package state
+package feed
 
 // Table names a part of the store, for blocking queries.
 type Table uint8
@@ -18,27 +18,28 @@ const (
 	TableSchedulerConfig
 	TableNodePools
 	TableNamespaces
-	numTables
+	NumTables
 )
 
-var tableNames = [numTables]string{
+var tableNames = [NumTables]string{
 	"jobs", "job_versions", "job_submissions", "job_summaries", "scaling_events", "nodes", "evals",
 	"deployments", "allocs", "services", "scheduler_config", "node_pools", "namespaces",
 }
 
 // String returns the table's name.
 func (t Table) String() string {
-	if t >= numTables {
+	if t >= NumTables {
 		return "unknown"
 	}
 	return tableNames[t]
 }
 
-// tableSet is a set of tables.
-type tableSet uint32
+// TableSet is a set of tables.
+type TableSet uint32
 
-func setOf(tables []Table) tableSet {
-	var s tableSet
+// SetOf returns the set of some tables.
+func SetOf(tables []Table) TableSet {
+	var s TableSet
 	for _, t := range tables {
 		s |= 1 << t
 	}

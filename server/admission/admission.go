@@ -1,50 +1,55 @@
-package server
+// Package admission decides whether a job may be stored: it makes a submitted
+// job whole (defaults, implied constraints) and says all that is wrong with it.
+//
+// It must not know who asks nor how the job will be stored. Begin reading at
+// Admit.
+package admission
 
 import (
 	"errors"
 
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// admit makes a job ready to be stored: defaults, implied constraints, and
+// Admit makes a job ready to be stored: defaults, implied constraints, and
 // everything checked. It returns a copy.
-func (s *Server) admit(job *structs.Job, namespace string) (*structs.Job, []string, error) {
+func Admit(snap *state.Snapshot, region string, job *structs.Job, namespace string) (*structs.Job, []string, error) {
 	if job == nil {
 		return nil, nil, structs.NewError(structs.KindInvalid, "Job must be specified")
 	}
-	job, warnings, err := s.check(job, namespace)
+	job, warnings, err := Check(snap, region, job, namespace)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := notBuilt(job); err != nil {
+	if err := NotBuilt(job); err != nil {
 		return nil, nil, err
 	}
 	return job, warnings, nil
 }
 
-// check is admit without asking whether the job's kind is built yet. The job
+// Check is Admit without asking whether the job's kind is built yet. The job
 // that it returns is canonical even if there is an error.
-func (s *Server) check(job *structs.Job, namespace string) (*structs.Job, []string, error) {
+func Check(snap *state.Snapshot, region string, job *structs.Job, namespace string) (*structs.Job, []string, error) {
 	job = job.Clone()
 	if structs.Value(job.Namespace) == "" && namespace != "" {
 		job.Namespace = &namespace
 	}
-	if region := structs.Value(job.Region); region == "" || region == structs.DefaultRegion {
-		job.Region = &s.cfg.Region
+	if of := structs.Value(job.Region); of == "" || of == structs.DefaultRegion {
+		job.Region = &region
 	}
 	job.Canonicalize()
 	job.ImplyConstraints()
 	warnings := job.Warnings()
-	faults := messages(job.Validate())
-	snap := s.store.Snapshot()
+	faults := Faults(job.Validate())
 	if snap.Namespace(job.GetNamespace()) == nil {
 		faults = append(faults, "namespace "+quote(job.GetNamespace())+" doesn't exist: create it, or name another")
 	}
 	if snap.NodePool(job.GetNodePool()) == nil {
 		faults = append(faults, "node pool "+quote(job.GetNodePool())+" doesn't exist: create it, or name another")
 	}
-	if job.GetRegion() != s.cfg.Region {
-		faults = append(faults, "the job is for region "+quote(job.GetRegion())+", this is "+quote(s.cfg.Region))
+	if job.GetRegion() != region {
+		faults = append(faults, "the job is for region "+quote(job.GetRegion())+", this is "+quote(region))
 	}
 	if len(faults) > 0 {
 		return job, warnings, structs.NewValidationError(faults...)
@@ -52,8 +57,8 @@ func (s *Server) check(job *structs.Job, namespace string) (*structs.Job, []stri
 	return job, warnings, nil
 }
 
-// notBuilt refuses jobs of a kind that nothing schedules yet.
-func notBuilt(job *structs.Job) error {
+// NotBuilt refuses jobs of a kind that nothing schedules yet.
+func NotBuilt(job *structs.Job) error {
 	switch {
 	case job.GetType() == structs.JobTypeSystem || job.GetType() == structs.JobTypeSysBatch:
 		return structs.NotBuilt(job.GetType() + " jobs")
@@ -65,8 +70,8 @@ func notBuilt(job *structs.Job) error {
 	return nil
 }
 
-// messages are the single faults of an error.
-func messages(err error) []string {
+// Faults are the single faults of an error.
+func Faults(err error) []string {
 	var invalid *structs.ValidationError
 	switch {
 	case err == nil:

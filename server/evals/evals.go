@@ -1,0 +1,89 @@
+// Package evals makes the evaluations that follow from an event: one a job that
+// it concerns, in an order that doesn't depend on chance.
+//
+// It must not know how evaluations are stored or scheduled. Begin reading at
+// New, then OfNode.
+package evals
+
+import (
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// OfNode makes an evaluation for each job with allocations on a node.
+func OfNode(snap *state.Snapshot, nodeID, trigger string, now time.Time) []*structs.Evaluation {
+	wanted := map[structs.NamespacedID]*structs.Evaluation{}
+	Collect(snap, wanted, nodeID, trigger, now)
+	return Sorted(wanted)
+}
+
+// Collect adds to wanted an evaluation for each job with allocations on a node
+// that has none there yet.
+func Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Evaluation, nodeID, trigger string, now time.Time) {
+	for a := range snap.AllocsByNode(nodeID) {
+		key := a.JobNamespacedID()
+		if wanted[key] != nil || a.ClientTerminal() {
+			continue
+		}
+		job := snap.Job(a.Namespace, a.JobID)
+		if job == nil {
+			job = a.Job // purged: what is left of it must be cleared away
+		}
+		e := New(job, trigger, now)
+		e.NodeID = nodeID
+		if n := snap.Node(nodeID); n != nil {
+			e.NodeModifyIndex = n.ModifyIndex
+		}
+		wanted[key] = e
+	}
+}
+
+// New makes a pending evaluation of a job.
+func New(job *structs.Job, trigger string, now time.Time) *structs.Evaluation {
+	return &structs.Evaluation{
+		ID:             ids.New(),
+		Namespace:      job.GetNamespace(),
+		Priority:       job.GetPriority(),
+		Type:           job.GetType(),
+		TriggeredBy:    trigger,
+		JobID:          job.GetID(),
+		JobModifyIndex: job.GetJobModifyIndex(),
+		Status:         structs.EvalStatusPending,
+		CreateTime:     now.UnixNano(),
+		ModifyTime:     now.UnixNano(),
+	}
+}
+
+// Sorted returns evaluations in the order of namespace and job.
+func Sorted(evals map[structs.NamespacedID]*structs.Evaluation) []*structs.Evaluation {
+	var out []*structs.Evaluation
+	for _, e := range evals {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b *structs.Evaluation) int {
+		return slices.Compare([]string{a.Namespace, a.JobID}, []string{b.Namespace, b.JobID})
+	})
+	return out
+}
+
+// IDs returns the IDs of evaluations.
+func IDs(evals []*structs.Evaluation) []string {
+	out := make([]string, 0, len(evals))
+	for _, e := range evals {
+		out = append(out, e.ID)
+	}
+	return out
+}
+
+// CreateIndex is the index at which evaluations were stored, 0 if there are
+// none.
+func CreateIndex(evals []*structs.Evaluation, index uint64) uint64 {
+	if len(evals) == 0 {
+		return 0
+	}
+	return index
+}

@@ -1,0 +1,207 @@
+// Package tables is the state as data: every table with its indexes at one
+// index of the log, and the form in which all of it is written to a snapshot
+// and read back.
+//
+// It must not know commands nor decide anything: package state changes the
+// tables, and alone may. Values in them are immutable.
+//
+// Begin reading at Tables, then Persist.
+package tables
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/steppe-run/steppe/state/alloc"
+	"github.com/steppe-run/steppe/state/cow"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Item is a stored value under its key: up to three names and a number. Which
+// part means what is said at each table.
+type Item[T any] struct {
+	A, B, C string
+	N       uint64
+	V       *T
+}
+
+type Table[T any] struct{ cow.Tree[Item[T]] }
+
+func newTable[T any]() Table[T] {
+	return Table[T]{cow.New(func(x, y Item[T]) bool { // spelled out: this is where reading spends its time
+		switch {
+		case x.A != y.A:
+			return x.A < y.A
+		case x.B != y.B:
+			return x.B < y.B
+		case x.N != y.N:
+			return x.N < y.N
+		}
+		return x.C < y.C
+	})}
+}
+
+func (t *Table[T]) Find(a, b string, n uint64) *T {
+	found, _ := t.Get(Item[T]{A: a, B: b, N: n})
+	return found.V
+}
+
+// Under returns the values whose first two names are a and b, in order.
+func (t *Table[T]) Under(a, b string) iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := range t.From(Item[T]{A: a, B: b}) {
+			if i.A != a || i.B != b || !yield(i.V) {
+				return
+			}
+		}
+	}
+}
+
+// Prefixed returns the values whose first name is a ("*": any) and whose second
+// name has a prefix, in order.
+func (t *Table[T]) Prefixed(a, prefix string) iter.Seq[*T] {
+	if a == structs.AllNamespaces {
+		return func(yield func(*T) bool) {
+			for i := range t.All() {
+				if strings.HasPrefix(i.B, prefix) && !yield(i.V) {
+					return
+				}
+			}
+		}
+	}
+	return func(yield func(*T) bool) {
+		for i := range t.From(Item[T]{A: a, B: prefix}) {
+			if i.A != a || !strings.HasPrefix(i.B, prefix) || !yield(i.V) {
+				return
+			}
+		}
+	}
+}
+
+// Values returns all values in order.
+func (t *Table[T]) Values() iter.Seq[*T] {
+	return func(yield func(*T) bool) {
+		for i := range t.All() {
+			if !yield(i.V) {
+				return
+			}
+		}
+	}
+}
+
+// Tables is the whole state at one index. Its values are immutable.
+type Tables struct {
+	Index    uint64
+	Modified [feed.NumTables]uint64
+
+	Jobs        Table[structs.Job]           // namespace, ID
+	Versions    Table[structs.Job]           // namespace, ID, version
+	Children    Table[structs.Job]           // namespace, parent ID, ID; no value
+	Submissions Table[structs.JobSubmission] // namespace, ID, version
+	Summaries   Table[structs.JobSummary]    // namespace, ID
+	Scaling     Table[ScalingLog]            // namespace, ID
+	Stats       Table[JobStats]              // namespace, ID; also of jobs that are gone
+
+	Nodes Table[structs.Node] // "", ID
+
+	Evals            Table[structs.Evaluation] // "", ID
+	EvalsByJob       Table[structs.Evaluation] // namespace, job, create index, ID
+	Deployments      Table[structs.Deployment] // "", ID
+	DeploymentsByJob Table[structs.Deployment] // namespace, job, create index, ID
+
+	Services        Table[structs.ServiceRegistration] // namespace, ID
+	ServicesByName  Table[structs.ServiceRegistration] // namespace, name, ID
+	ServicesByAlloc Table[structs.ServiceRegistration] // "", allocation, namespace and ID
+	ServicesByNode  Table[structs.ServiceRegistration] // "", node, namespace and ID
+
+	Allocs *alloc.Table
+
+	Pools           Table[structs.NodePool]  // "", name
+	Namespaces      Table[structs.Namespace] // "", name
+	SchedulerConfig *structs.SchedulerConfiguration
+}
+
+// JobStats counts what a job's status follows from.
+type JobStats struct {
+	Evals, LiveEvals, LiveAllocs, LiveDeployments int
+}
+
+// ScalingLog is the last scaling events of a job by group, newest first.
+type ScalingLog struct {
+	Namespace, JobID string
+	Groups           map[string][]*structs.ScalingEvent
+}
+
+const MaxScalingEvents = 20 // kept of a group
+
+func New() *Tables {
+	t := &Tables{
+		Jobs: newTable[structs.Job](), Versions: newTable[structs.Job](), Children: newTable[structs.Job](),
+		Submissions: newTable[structs.JobSubmission](), Summaries: newTable[structs.JobSummary](),
+		Scaling: newTable[ScalingLog](), Stats: newTable[JobStats](),
+		Nodes: newTable[structs.Node](),
+		Evals: newTable[structs.Evaluation](), EvalsByJob: newTable[structs.Evaluation](),
+		Deployments: newTable[structs.Deployment](), DeploymentsByJob: newTable[structs.Deployment](),
+		Services: newTable[structs.ServiceRegistration](), ServicesByName: newTable[structs.ServiceRegistration](),
+		ServicesByAlloc: newTable[structs.ServiceRegistration](), ServicesByNode: newTable[structs.ServiceRegistration](),
+		Allocs: alloc.New(),
+		Pools:  newTable[structs.NodePool](), Namespaces: newTable[structs.Namespace](),
+		SchedulerConfig: &structs.SchedulerConfiguration{
+			SchedulerAlgorithm: structs.SchedulerBinPack,
+			PreemptionConfig:   structs.PreemptionConfig{SystemSchedulerEnabled: true},
+		},
+	}
+	t.Allocs.Finish()
+	t.Namespaces.Set(Item[structs.Namespace]{B: structs.DefaultNamespace, V: &structs.Namespace{
+		Name: structs.DefaultNamespace, Description: "Default shared namespace",
+	}})
+	for name, description := range map[string]string{
+		structs.NodePoolDefault: "Default node pool.",
+		structs.NodePoolAll:     "Node pool with all nodes in the cluster.",
+	} {
+		t.Pools.Set(Item[structs.NodePool]{B: name, V: &structs.NodePool{Name: name, Description: description}})
+	}
+	return t
+}
+
+// Share marks all tables as given away.
+func (t *Tables) Share() {
+	for _, x := range []interface{ Share() }{
+		&t.Jobs, &t.Versions, &t.Children, &t.Submissions, &t.Summaries, &t.Scaling, &t.Stats,
+		&t.Nodes, &t.Evals, &t.EvalsByJob, &t.Deployments, &t.DeploymentsByJob,
+		&t.Services, &t.ServicesByName, &t.ServicesByAlloc, &t.ServicesByNode, &t.Pools, &t.Namespaces,
+	} {
+		x.Share()
+	}
+}
+
+func (t *Tables) Job(key structs.NamespacedID) *structs.Job {
+	return t.Jobs.Find(key.Namespace, key.ID, 0)
+}
+
+func (t *Tables) Node(id string) *structs.Node             { return t.Nodes.Find("", id, 0) }
+func (t *Tables) Eval(id string) *structs.Evaluation       { return t.Evals.Find("", id, 0) }
+func (t *Tables) Deployment(id string) *structs.Deployment { return t.Deployments.Find("", id, 0) }
+
+// JobVersions returns the versions that are kept of a job, newest first.
+func (t *Tables) JobVersions(key structs.NamespacedID) []*structs.Job {
+	versions := slices.Collect(t.Versions.Under(key.Namespace, key.ID))
+	slices.Reverse(versions)
+	return versions
+}
+
+// ChildrenOf returns the jobs that a periodic or parameterized job has made.
+func (t *Tables) ChildrenOf(parent structs.NamespacedID) iter.Seq[*structs.Job] {
+	return func(yield func(*structs.Job) bool) {
+		for i := range t.Children.From(Item[structs.Job]{A: parent.Namespace, B: parent.ID}) {
+			if i.A != parent.Namespace || i.B != parent.ID {
+				return
+			}
+			if j := t.Jobs.Find(i.A, i.C, 0); j != nil && !yield(j) {
+				return
+			}
+		}
+	}
+}
