@@ -28,6 +28,8 @@ type Orders struct {
 	Kill map[string]*structs.TaskEvent
 	// Done says that every task is dead.
 	Done bool
+	// Renew says that everything has ended so that it can begin again.
+	Renew bool
 }
 
 // Aim is what is to become of a group as a whole.
@@ -38,6 +40,9 @@ const (
 	AimRun  Aim = "run"  // it shall run
 	AimHold Aim = "hold" // it shall end, but not yet: nothing new is started
 	AimEnd  Aim = "end"  // it shall end now
+	// AimAgain: it shall end now, but for its poststop tasks, and then begin
+	// again with every task.
+	AimAgain Aim = "again"
 )
 
 // Order decides which tasks of a group may start and which must end, from
@@ -45,7 +50,8 @@ const (
 func Order(views []View, aim Aim) Orders {
 	o := Orders{Kill: map[string]*structs.TaskEvent{}}
 	f := survey(views)
-	o.Done = f.allDead
+	o.Done = f.allDead && aim != AimAgain
+	o.Renew = f.restDead && aim == AimAgain
 	for _, v := range views {
 		if v.dead() {
 			continue
@@ -102,7 +108,7 @@ func survey(views []View) facts {
 func (f facts) mayStart(v View, aim Aim) bool {
 	switch {
 	case v.Task.IsPoststop():
-		return f.restDead
+		return f.restDead && aim != AimAgain
 	case aim != AimRun:
 		return false
 	case v.Task.IsPrestart():
@@ -126,7 +132,7 @@ func (f facts) mustEnd(v View, aim Aim) (*structs.TaskEvent, bool) {
 		return task.LeaderDead(), true
 	case f.mainsDead && (v.sidecar() || v.Task.IsPoststart()):
 		return task.MainDead(), true
-	case aim != AimEnd:
+	case aim != AimEnd && aim != AimAgain:
 		return nil, false
 	case f.leaderAlive:
 		return nil, v.Task.Leader

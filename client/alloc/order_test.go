@@ -117,6 +117,10 @@ func TestOrderAndStatus(t *testing.T) {
 		{"a=ok side[pre+]=up clean[stop]=new", AimEnd, "", "side:Main Tasks Dead", "running"},
 		{"a=ok side[pre+]=ok clean[stop]=new", AimEnd, "clean", "", "running"},
 		{"a=ok side[pre+]=ok clean[stop]=up", AimEnd, "clean", "", "running"},
+
+		{"init[pre]=ok a=up side[pre+]=up clean[stop]=new", AimAgain, "", "a:", "running"},
+		{"init[pre]=ok a=ok side[pre+]=up clean[stop]=new", AimAgain, "", "side:Main Tasks Dead", "running"},
+		{"init[pre]=ok a=ok side[pre+]=ok clean[stop]=new", AimAgain, "", "", "running"},
 	} {
 		views := parse(t, c.group)
 		o := Order(views, c.aim)
@@ -142,6 +146,24 @@ func TestOrderAndStatus(t *testing.T) {
 		}
 		if terminal := structs.ClientTerminal(status); terminal != o.Done {
 			t.Errorf("%s: status %s, done %v", c.group, status, o.Done)
+		}
+	}
+}
+
+func TestOnlyAnEndedGroupIsRenewed(t *testing.T) {
+	for group, want := range map[string]bool{
+		"init[pre]=ok a=up":                         false,
+		"init[pre]=ok a=ok":                         true,
+		"a=ok side[pre+]=up clean[stop]=new":        false,
+		"a=ok side[pre+]=ok clean[stop]=new":        true,
+		"a=ok note[post]=new clean[stop]=new":       false,
+		"a=failed note[post]=failed clean[stop]=ok": true,
+	} {
+		if o := Order(parse(t, group), AimAgain); o.Renew != want || o.Done {
+			t.Errorf("%s: renew %v, done %v", group, o.Renew, o.Done)
+		}
+		if o := Order(parse(t, group), AimEnd); o.Renew {
+			t.Errorf("%s: renewed without being asked", group)
 		}
 	}
 }

@@ -76,6 +76,8 @@ type Runner struct {
 	groupUp    bool
 	stopping   bool
 	noDelay    bool
+	again      bool      // the tasks are being ended to begin again
+	over       bool      // every task is dead for good
 	stopAt     time.Time // when tasks may be killed: after the group's shutdown_delay
 	rule       Rule
 	judged     bool // whether health is asked for
@@ -108,7 +110,7 @@ func New(host Host, a *structs.Allocation, restored *local.Alloc) *Runner {
 		stopping: a.ServerTerminal(),
 	}
 	if restored != nil {
-		r.network, r.netDriver = restored.Network, restored.NetworkDriver
+		r.network, r.netDriver, r.again = restored.Network, restored.NetworkDriver, restored.Again
 	}
 	r.resetHealth()
 	if restored != nil && restored.Health.HasHealth() {
@@ -116,7 +118,7 @@ func New(host Host, a *structs.Allocation, restored *local.Alloc) *Runner {
 		r.judgement = Judgement{Known: true, Healthy: restored.Health.IsHealthy()}
 	}
 	r.makeTasks()
-	r.statusLocked()
+	r.statusLocked(r.Views())
 	return r
 }
 
@@ -149,7 +151,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	group := loop.New(ctx)
 	for _, t := range r.tasks {
-		group.Go("task "+t.Name(), t.Run)
+		group.Go("task "+t.Name(), func(ctx context.Context) error { return r.lives(ctx, t) })
 	}
 	group.Go("order", r.control)
 	return group.Wait()
@@ -229,6 +231,10 @@ func (r *Runner) order(ctx context.Context) (time.Duration, bool) {
 	r.groupServices(ctx, views)
 	aim, wait := r.aim(ctx, now)
 	orders := Order(views, aim)
+	if orders.Renew {
+		r.renew()
+		return 0, false
+	}
 	for _, t := range r.tasks {
 		if event, kill := orders.Kill[t.Name()]; kill {
 			t.Kill(task.Kill{Event: event, Reason: r.killReason(), NoDelay: r.isNoDelay()})
@@ -238,13 +244,23 @@ func (r *Runner) order(ctx context.Context) (time.Duration, bool) {
 	wait = soonest(wait, r.judge(now, views))
 	wait = soonest(wait, r.limit(now, views))
 	r.refresh(views)
-	if orders.Done {
+	return wait, orders.Done && r.conclude(ctx)
+}
+
+// conclude clears up after every task is dead, unless somebody has asked for
+// all of them again in this very moment.
+func (r *Runner) conclude(ctx context.Context) bool {
+	r.mu.Lock()
+	r.over = !r.again
+	over := r.over
+	r.mu.Unlock()
+	if over {
 		r.host.Services.Remove(ctx, r.id, "")
 		if err := r.dir.DropSecrets(); err != nil {
 			r.logger.Warn("secrets of an ended allocation are still mounted", logx.KeyError, err)
 		}
 	}
-	return wait, orders.Done
+	return over
 }
 
 func (r *Runner) open(names []string) {
@@ -259,9 +275,13 @@ func (r *Runner) open(names []string) {
 // shutdown_delay still lasts. What leads others here is gone before it ends.
 func (r *Runner) aim(ctx context.Context, now time.Time) (Aim, time.Duration) {
 	r.mu.Lock()
-	stopping, stopAt, noDelay := r.stopping, r.stopAt, r.noDelay
+	stopping, stopAt, noDelay, again := r.stopping, r.stopAt, r.noDelay, r.again
 	r.mu.Unlock()
-	if !stopping {
+	switch {
+	case !stopping && again:
+		r.dropGroupServices(ctx)
+		return AimAgain, 0
+	case !stopping:
 		return AimRun, 0
 	}
 	if stopAt.IsZero() {
@@ -308,7 +328,7 @@ func (r *Runner) limit(now time.Time, views []View) time.Duration {
 func (r *Runner) judge(now time.Time, views []View) time.Duration {
 	evidence := Evidence{Tasks: views, Checks: r.host.Services.Checks(r.id), Expected: countChecks(r.group())}
 	r.mu.Lock()
-	if !r.judged || r.judgement.Known || r.stopping {
+	if !r.judged || r.judgement.Known || r.stopping || r.again {
 		r.mu.Unlock()
 		return 0
 	}
@@ -335,17 +355,23 @@ func (r *Runner) judge(now time.Time, views []View) time.Duration {
 // refresh takes over what the tasks have become.
 func (r *Runner) refresh(views []View) {
 	r.mu.Lock()
-	r.status, r.statusText = Status(views)
+	r.statusLocked(views)
 	r.mu.Unlock()
 	r.host.Changed(r.id)
 }
 
-func (r *Runner) statusLocked() { r.status, r.statusText = Status(r.Views()) }
+func (r *Runner) statusLocked(views []View) {
+	r.status, r.statusText = Status(views)
+	if r.again && !r.stopping {
+		// Between its end and its new beginning it isn't over.
+		r.status, r.statusText = structs.AllocClientRunning, "Tasks are being restarted"
+	}
+}
 
 // remember writes the allocation down.
 func (r *Runner) remember() error {
 	r.mu.Lock()
-	record := &local.Alloc{Alloc: r.alloc, Network: r.network, NetworkDriver: r.netDriver, Health: r.health}
+	record := &local.Alloc{Alloc: r.alloc, Network: r.network, NetworkDriver: r.netDriver, Health: r.health, Again: r.again}
 	r.mu.Unlock()
 	return r.host.Memory.PutAlloc(record)
 }

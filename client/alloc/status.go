@@ -133,16 +133,6 @@ func (r *Runner) Restart(name, reason string) error {
 	return r.each(func(t *task.Runner) error { return t.Restart(task.CauseUser, reason) })
 }
 
-// AnyEnded reports whether a task of the group has ended for good.
-func (r *Runner) AnyEnded() bool {
-	for _, v := range r.Views() {
-		if v.dead() {
-			return true
-		}
-	}
-	return false
-}
-
 // StopAfterDisconnect is how long the allocation goes on while the servers
 // can't be reached; zero means for ever.
 func (r *Runner) StopAfterDisconnect() time.Duration {
@@ -352,7 +342,7 @@ func (r *Runner) groupServices(_ context.Context, views []View) {
 		}
 	}
 	r.mu.Lock()
-	start := ready && alive && !r.groupUp && !r.stopping
+	start := ready && alive && !r.groupUp && !r.stopping && !r.again
 	if start {
 		r.groupUp = true
 	}

@@ -83,6 +83,8 @@ type Alloc struct {
 	NetworkDriver string `json:",omitempty"`
 	// Health is the verdict on its health, once there is one.
 	Health *structs.AllocDeploymentStatus `json:",omitempty"`
+	// Again says that its tasks are being ended to begin again.
+	Again bool `json:",omitempty"`
 	// Tasks by name; filled when reading, ignored by PutAlloc.
 	Tasks map[string]*Task `json:"-"`
 }

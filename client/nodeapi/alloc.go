@@ -31,11 +31,12 @@ func (a *api) restart(w http.ResponseWriter, r *http.Request) error {
 	if req.AllTasks && req.TaskName != "" {
 		return bad("name a task or ask for all tasks, not both")
 	}
-	if req.AllTasks && runner.AnyEnded() {
-		return fail(http.StatusNotImplemented, "%s", structs.NotBuilt("restarts of tasks that have already ended"))
-	}
 	const reason = "Restart requested by a user"
-	if err := runner.Restart(req.TaskName, reason); err != nil {
+	act := func() error { return runner.Restart(req.TaskName, reason) }
+	if req.AllTasks {
+		act = func() error { return runner.RestartAll(reason) }
+	}
+	if err := act(); err != nil {
 		return refused(err)
 	}
 	return answer(w, structs.GenericResponse{})

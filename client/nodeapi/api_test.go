@@ -406,7 +406,7 @@ func TestAllocationRoutes(t *testing.T) {
 	testx.Eventually(t, patience, "web is started again", func() bool { return len(n.driver.Starts()) == 2 })
 	testx.Eventually(t, patience, "web ends", func() bool { return n.driver.Exit(allocID, "web", 0) })
 	<-n.runner.Done()
-	if status, body := n.do("PUT", `{"AllTasks":true}`, "/v1/client/allocation/ID/restart"); status != 501 {
+	if status, body := n.do("PUT", `{"AllTasks":true}`, "/v1/client/allocation/ID/restart"); status != 400 || !strings.Contains(body, "not running") {
 		t.Errorf("restart of all tasks: %d %s", status, body)
 	}
 	if status, body := n.do("PUT", "", "/v1/client/allocation/ID/gc"); status != 200 || len(n.removed) != 2 || n.removed[1] != allocID {

@@ -126,7 +126,8 @@ func signalEvent(signal, reason string) *structs.TaskEvent {
 	}
 }
 
-func restartSignalEvent(reason string) *structs.TaskEvent {
+// RestartSignal says that somebody asked for a restart.
+func RestartSignal(reason string) *structs.TaskEvent {
 	return &structs.TaskEvent{
 		Type:           structs.TaskRestartSignal,
 		RestartReason:  reason,

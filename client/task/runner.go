@@ -85,6 +85,7 @@ type Runner struct {
 	allocID string
 	logger  *slog.Logger
 	wake    chan struct{}
+	renewed chan struct{}
 
 	mu        sync.Mutex
 	alloc     *structs.Allocation
@@ -132,6 +133,7 @@ func New(cfg Config) *Runner {
 		name: cfg.Task.Name, allocID: cfg.Alloc.ID,
 		logger:    cfg.Host.Logger.With(logx.KeyAlloc, cfg.Alloc.ID, logx.KeyTask, cfg.Task.Name),
 		wake:      make(chan struct{}, 1),
+		renewed:   make(chan struct{}, 1),
 		alloc:     cfg.Alloc,
 		task:      cfg.Task,
 		isolation: cfg.Network,
@@ -265,7 +267,7 @@ func (r *Runner) Restart(cause Cause, reason string) error {
 	r.desired.Restart = true
 	r.restart = cause
 	r.mu.Unlock()
-	r.emit(restartSignalEvent(reason))
+	r.emit(RestartSignal(reason))
 	r.poke()
 	return nil
 }

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/plugin/wire/shared"
+	"github.com/steppe-run/steppe/internal/clock"
 )
 
 // toStatus turns a driver's error into what crosses the wire. Whether trying
@@ -47,6 +49,24 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Unwrap() error { return e.is }
 
+// clockGap is how far the other side may be ahead in noticing a deadline.
+const clockGap = 100 * time.Millisecond
+
+// ending returns why ctx has ended or is about to: the other side watches the
+// same deadline and may be the first to see it pass.
+func ending(ctx context.Context) error {
+	if _, limited := ctx.Deadline(); !limited {
+		return ctx.Err()
+	}
+	timer := clock.Real{}.NewTimer(clockGap)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C():
+	}
+	return ctx.Err()
+}
+
 // fromStatus turns what came over the wire into the contract's errors.
 func fromStatus(ctx context.Context, err error) error {
 	if err == nil {
@@ -56,8 +76,10 @@ func fromStatus(ctx context.Context, err error) error {
 	if !ok {
 		return err
 	}
-	if ctx.Err() != nil && (st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded) {
-		return ctx.Err()
+	if st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded {
+		if err := ending(ctx); err != nil {
+			return err
+		}
 	}
 	if details := st.Details(); len(details) > 0 {
 		if r, ok := details[0].(*shared.RecoverableError); ok {

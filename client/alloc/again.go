@@ -1,0 +1,66 @@
+package alloc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/internal/logx"
+)
+
+// RestartAll ends every task and begins the group again from its prestart
+// tasks on, also with tasks that had already ended. A group that is ending is
+// not begun again.
+func (r *Runner) RestartAll(reason string) error {
+	f := survey(r.Views())
+	r.mu.Lock()
+	over := r.over || r.stopping || f.restDead && !r.again || f.failed != ""
+	already := r.again
+	r.again = r.again || !over
+	r.mu.Unlock()
+	switch {
+	case over:
+		return fmt.Errorf("restart allocation %s: its tasks have ended or are about to: %w", r.id, task.ErrNotRunning)
+	case already:
+		return nil
+	}
+	for _, t := range r.tasks {
+		t.Emit(task.RestartSignal(reason))
+	}
+	// Written down before anything is ended: an agent that dies meanwhile must
+	// not take the tasks' end for the allocation's.
+	err := r.remember()
+	r.poke()
+	return err
+}
+
+// renew begins the group again, once all but the poststop tasks have ended.
+func (r *Runner) renew() {
+	for _, t := range r.tasks {
+		t.Renew()
+	}
+	r.mu.Lock()
+	r.again = false
+	r.mu.Unlock()
+	if err := r.remember(); err != nil {
+		r.logger.Error("allocation could not be written down", logx.KeyError, err)
+	}
+	r.poke()
+}
+
+// lives runs a task, and runs it again for each time that it is renewed, until
+// the allocation is done.
+func (r *Runner) lives(ctx context.Context, t *task.Runner) error {
+	for {
+		if err := t.Run(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.done:
+			return nil
+		case <-t.Renewed():
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package task
+
+import (
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Renew brings a dead task back to its beginning, as if it had never run; only
+// its events and the number of its restarts tell. Whoever runs the task has to
+// call Run again. A task that isn't dead is left as it is.
+func (r *Runner) Renew() {
+	r.mu.Lock()
+	if r.phase != PhaseDead {
+		r.mu.Unlock()
+		return
+	}
+	now := r.host.Clock.Now()
+	begun := !r.state.StartedAt.IsZero()
+	r.desired, r.kill, r.restart = Desired{}, Kill{}, ""
+	r.phase, r.cause, r.exit, r.interrupt, r.restored = PhaseNew, "", nil, nil, false
+	r.memory.Intent, r.memory.TaskID, r.memory.Handle, r.memory.Network = local.IntentNone, "", nil, nil
+	r.memory.Window = structs.RestartWindow{}
+	events, restarts := r.state.Events, r.state.Restarts
+	r.state = structs.TaskState{State: structs.TaskStatePending, Events: events, Restarts: restarts}
+	if begun {
+		r.state.Restarts++
+		r.state.LastRestart = now.UTC()
+		r.emitLocked(restartingEvent("Restart of all tasks", 0))
+	}
+	r.mu.Unlock()
+	r.save()
+	select {
+	case r.renewed <- struct{}{}:
+	default:
+	}
+	r.watcher.Changed(r.name)
+}
+
+// Renewed delivers a token when the task has been renewed.
+func (r *Runner) Renewed() <-chan struct{} { return r.renewed }
