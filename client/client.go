@@ -151,6 +151,7 @@ func (c *Client) allocHost() alloc.Host {
 	return alloc.Host{
 		Task: task.Host{
 			Drivers:        c.deps.Drivers,
+			Logs:           c.deps.Logs,
 			Memory:         c.memory,
 			Clock:          c.clock,
 			Logger:         c.logger,

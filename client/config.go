@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/structs"
@@ -86,6 +87,9 @@ type Deps struct {
 	Connect func(id Identity, handler http.Handler) (Session, error)
 	// Drivers finds task drivers by name.
 	Drivers drivers.Catalog
+	// Logs reads the output of drivers that leave it to the agent; nil
+	// refuses such drivers.
+	Logs task.Logs
 	// Clock is the time; nil means the machine's.
 	Clock clock.Clock
 	// Logger receives what operators may want to read; nil discards.

@@ -61,6 +61,16 @@ type LogPolicy struct {
 	Disabled bool
 }
 
+// LogStream is one output of a task that somebody else reads for it: the FIFO
+// that the driver writes to, and the files `<Name>.0` and so on in Dir that
+// what comes is put into.
+type LogStream struct {
+	FIFO   string
+	Dir    string
+	Name   string
+	Policy LogPolicy
+}
+
 // Resources are a task's share of its node.
 type Resources struct {
 	// Allocated is what the scheduler assigned.

@@ -47,7 +47,7 @@ func (r *Runner) taskConfig(ctx context.Context) (*drivers.TaskConfig, error) {
 		Network:     isolation,
 		DNS:         dns(group, alloc),
 	}
-	return config, r.logs(config, task)
+	return config, r.placeLogs(config, task)
 }
 
 // environment must be called with the lock held.
@@ -149,22 +149,4 @@ func (r *Runner) mounts(alloc *structs.Allocation, task *structs.Task) ([]driver
 		})
 	}
 	return out, nil
-}
-
-// logs says who keeps the task's output.
-func (r *Runner) logs(config *drivers.TaskConfig, task *structs.Task) error {
-	policy := &drivers.LogPolicy{MaxFiles: 10, MaxFileSizeMB: 10}
-	if l := task.LogConfig; l != nil {
-		policy.MaxFiles = structs.ValueOr(l.MaxFiles, policy.MaxFiles)
-		policy.MaxFileSizeMB = structs.ValueOr(l.MaxFileSizeMB, policy.MaxFileSizeMB)
-		policy.Disabled = structs.Value(l.Disabled)
-	}
-	r.mu.Lock()
-	own := r.caps != nil && r.caps.DisableLogCollection
-	r.mu.Unlock()
-	if !own {
-		return fmt.Errorf("driver %q leaves its log output to the agent, which is not built yet: use a driver that writes its own logs (raw_exec, docker)", task.Driver)
-	}
-	config.Logs = policy
-	return nil
 }

@@ -227,6 +227,7 @@ func (r *Runner) fail(event *structs.TaskEvent) {
 
 // dead is the end.
 func (r *Runner) dead(failed bool) {
+	r.release()
 	r.mu.Lock()
 	r.phase = PhaseDead
 	r.state.State = structs.TaskStateDead

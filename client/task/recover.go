@@ -49,6 +49,10 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 		r.resume(ctx, group, handle.Config)
 		return
 	}
+	// Its output first: while nobody reads it, the task may be held up.
+	if err := r.collect(ctx, handle.Config); err != nil {
+		r.logger.Error("the task's output is not collected", logx.KeyError, err)
+	}
 	if err := r.driver.Recover(ctx, handle); err != nil {
 		if ctx.Err() == nil {
 			r.notRestored(ctx, err)

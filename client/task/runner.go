@@ -44,12 +44,23 @@ type Watcher interface {
 	Down(ctx context.Context, task string)
 }
 
+// Logs reads what tasks print through drivers that don't write log files
+// themselves, also while this agent is away.
+type Logs interface {
+	// Collect has a FIFO read from now on; it makes the FIFO if need be.
+	Collect(ctx context.Context, s drivers.LogStream) error
+	// Release takes the rest of a FIFO and removes it.
+	Release(ctx context.Context, fifo string) error
+}
+
 // Host is what the node offers to every task.
 type Host struct {
 	Drivers drivers.Catalog
 	Memory  Memory
-	Clock   clock.Clock
-	Logger  *slog.Logger
+	// Logs may be nil: drivers that need it are then refused.
+	Logs   Logs
+	Clock  clock.Clock
+	Logger *slog.Logger
 	// Node is the node as it is known now.
 	Node func() *structs.Node
 	// Region the node is in.
@@ -105,6 +116,7 @@ type Runner struct {
 	caps      *drivers.Capabilities
 	interrupt context.CancelFunc // ends a start or a wait that is under way
 	restored  bool
+	collected bool // its FIFOs are read for it
 }
 
 // exit is how a start of the task ended.

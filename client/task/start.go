@@ -103,6 +103,10 @@ func (r *Runner) start(ctx context.Context, group *loop.Group) {
 
 // launch asks the driver for a start that is written down.
 func (r *Runner) launch(ctx, startCtx context.Context, group *loop.Group, config *drivers.TaskConfig) {
+	if err := r.collect(startCtx, config); err != nil {
+		r.startFailed(ctx, startCtx.Err() != nil, drivers.Recoverable(err))
+		return
+	}
 	started, err := r.driver.Start(startCtx, config)
 	if err != nil {
 		r.startFailed(ctx, startCtx.Err() != nil, err)

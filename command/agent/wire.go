@@ -9,10 +9,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/drivers/builtin"
 	"github.com/steppe-run/steppe/drivers/plugin"
+	"github.com/steppe-run/steppe/drivers/supervise"
 	"github.com/steppe-run/steppe/httpapi"
 	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/internal/logx"
@@ -32,13 +35,14 @@ type assembly struct {
 	tls      *certs.TLS
 	reload   func() error
 
-	listener net.Listener
-	metrics  *meters
-	server   *server.Server // nil on an agent that only runs tasks
-	host     *plugin.Host   // with the next two, nil on an agent that only serves
-	session  *link.Session
-	client   *client.Client
-	api      *door.API
+	listener  net.Listener
+	metrics   *meters
+	server    *server.Server // nil on an agent that only runs tasks
+	host      *plugin.Host   // with the next three, nil on an agent that only serves
+	collector *supervise.Collector
+	session   *link.Session
+	client    *client.Client
+	api       *door.API
 }
 
 // build opens every part; nothing runs yet. What fails first is told.
@@ -73,6 +77,7 @@ func (a *assembly) buildNode(ctx context.Context) error {
 	if a.host, err = plugin.Open(ctx, a.hostConfig(blocks)); err != nil {
 		return fmt.Errorf("open the drivers: %w", err)
 	}
+	a.collector = builtin.NewLogCollector(filepath.Join(a.settings.ClientDir, "logs"), a.logger.With(logx.KeyRoom, "drivers"))
 	a.client, err = client.New(a.clientConfig(), client.Deps{
 		Connect: func(id client.Identity, handler http.Handler) (client.Session, error) {
 			var err error
@@ -82,7 +87,7 @@ func (a *assembly) buildNode(ctx context.Context) error {
 			})
 			return a.session, err
 		},
-		Drivers: a.host, Logger: a.logger.With(logx.KeyRoom, "client"),
+		Drivers: a.host, Logs: a.collector, Logger: a.logger.With(logx.KeyRoom, "client"),
 	})
 	if err != nil {
 		return fmt.Errorf("open the node agent: %w", err)
@@ -102,6 +107,7 @@ func (a *assembly) run(ctx context.Context) error {
 	}
 	if a.client != nil {
 		base.Go("drivers", a.host.Run)
+		base.Go("log collector", a.collector.Run)
 		base.Go("session", a.session.Run)
 	}
 	top := loop.New(ctx)

@@ -20,6 +20,7 @@ import (
 	"github.com/steppe-run/steppe/drivers/mock"
 	"github.com/steppe-run/steppe/drivers/plugin"
 	"github.com/steppe-run/steppe/drivers/rawexec"
+	"github.com/steppe-run/steppe/drivers/supervise"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
 )
 
@@ -51,6 +52,12 @@ func Serve(ctx context.Context, name string) error {
 		return fmt.Errorf("driver %q is not built in: there are %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 	}
 	return plugin.Serve(ctx, newDriver(plugin.Logger(os.Stderr, name)))
+}
+
+// NewLogCollector returns what reads the output of drivers that don't write log
+// files themselves, working in dir.
+func NewLogCollector(dir string, logger *slog.Logger) *supervise.Collector {
+	return supervise.NewCollector(dir, rawexec.Supervisor(), logger)
 }
 
 // Supervise is the whole of the command `supervisor DIR`: it returns the exit

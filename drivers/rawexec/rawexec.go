@@ -68,6 +68,9 @@ type state struct {
 	Cgroup    string `codec:"cgroup"`
 }
 
+// Supervisor is the small supervisor's program, empty in a plain build.
+func Supervisor() []byte { return supervisorImage }
+
 // New returns the driver. It is off until its configuration enables it.
 func New(logger *slog.Logger) drivers.Driver {
 	return &Driver{logger: logger, clock: clock.Real{}, launcher: supervise.NewLauncher(supervisorImage), tasks: map[string]*task{}}

@@ -31,6 +31,9 @@ func Main(args []string) int {
 	// Signals for the terminal's or the agent's sake aren't for us. They are
 	// caught and dropped: an ignored signal would be ignored by the task too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE, syscall.SIGQUIT)
+	if len(args) == 2 && args[0] == CollectorArg {
+		return collectorMain(args[1])
+	}
 	// The task dies with the thread that started it: this one must stay.
 	runtime.LockOSThread()
 	report := json.NewEncoder(os.Stdout)

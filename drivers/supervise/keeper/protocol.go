@@ -112,6 +112,30 @@ const (
 	OpExec = "exec"
 )
 
+// CollectorArg is the argument, before the directory, that makes a supervisor a collector: it has no
+// task, but reads the FIFOs into which tasks of other drivers print. There is
+// one of it a node. It ends when it has nothing left to read.
+const CollectorArg = "logs"
+
+// The requests to a collector, beside OpStatus.
+const (
+	// OpCollect has Request.Stream read from now on, if it isn't already.
+	OpCollect = "collect"
+	// OpRelease takes what is left in the FIFO of Request.Stream, and answers
+	// when it is written.
+	OpRelease = "release"
+)
+
+// Stream is one FIFO and the rotated files that it is read into: `<Name>.0` and
+// so on, in Dir.
+type Stream struct {
+	FIFO     string
+	Dir      string
+	Name     string
+	MaxFiles int
+	MaxBytes int64
+}
+
 // Request is what the socket takes.
 type Request struct {
 	Version int
@@ -123,6 +147,8 @@ type Request struct {
 	Path string `json:",omitempty"`
 	// TTY says that the descriptors are a terminal.
 	TTY bool `json:",omitempty"`
+	// Stream is what a collector shall read, or no longer read.
+	Stream *Stream `json:",omitempty"`
 }
 
 // Response is what the socket gives.

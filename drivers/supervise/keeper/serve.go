@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/loop"
 )
 
@@ -41,7 +42,7 @@ func (k *keeper) accept(serving *loop.Group) {
 
 // answer serves one caller.
 func (k *keeper) answer(conn *net.UnixConn) {
-	req, files, err := k.readRequest(conn)
+	req, files, err := readRequest(conn, k.clock)
 	defer func() {
 		for _, f := range files {
 			_ = f.Close()
@@ -69,8 +70,8 @@ func (k *keeper) answer(conn *net.UnixConn) {
 }
 
 // readRequest reads one line, and the descriptors that came with it.
-func (k *keeper) readRequest(conn *net.UnixConn) (*Request, []*os.File, error) {
-	if err := conn.SetDeadline(k.clock.Now().Add(requestTimeout)); err != nil {
+func readRequest(conn *net.UnixConn, clk clock.Clock) (*Request, []*os.File, error) {
+	if err := conn.SetDeadline(clk.Now().Add(requestTimeout)); err != nil {
 		return nil, nil, fmt.Errorf("read request: %w", err)
 	}
 	var line []byte
