@@ -10,6 +10,7 @@ import (
 
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/server/members"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -29,6 +30,7 @@ func (s *Server) membersConfig() (members.Config, error) {
 		RPCAddr:         s.cfg.LinkAdvertiseAddr,
 		HTTPAddr:        s.cfg.HTTPAdvertiseAddr,
 		BootstrapExpect: s.cfg.BootstrapExpect,
+		FeatureLevel:    command.Level,
 		HasState:        s.replica.HasState(),
 		EncryptKey:      s.cfg.EncryptKey,
 		StartJoin:       s.cfg.StartJoin,

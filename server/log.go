@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/placer"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/state"
@@ -107,6 +108,57 @@ func outcome(result any, err error) (any, error) {
 		return nil, refusal
 	}
 	return result, nil
+}
+
+// OutdatedMemberError refuses a change because a server of the region could not
+// read it: proposed all the same, it would end that server.
+type OutdatedMemberError struct {
+	// Member is the server that is too old, Version what it runs.
+	Member, Version string
+	// Need is the feature level of the change, Have the server's.
+	Need, Have int
+}
+
+// Error implements error.
+func (e *OutdatedMemberError) Error() string {
+	return fmt.Sprintf("server %s (version %s, feature level %d) can't read this change, which needs level %d: "+
+		"upgrade that server, or, if it is gone for good, `steppe server force-leave %s`, then retry",
+		e.Member, e.Version, e.Have, e.Need, e.Member)
+}
+
+// Unwrap says how the refusal is answered: it can be tried again later.
+func (e *OutdatedMemberError) Unwrap() error {
+	return structs.NewError(structs.KindUnavailable, "%s", e.Error())
+}
+
+// guarded is a journal that takes only what every member can read.
+type guarded struct {
+	journal
+	oldest func() members.Member
+}
+
+func (g guarded) check(c command.Command) error {
+	need := command.LevelOf(c)
+	if m := g.oldest(); m.FeatureLevel < need {
+		return &OutdatedMemberError{Member: m.Name, Version: m.Version, Need: need, Have: m.FeatureLevel}
+	}
+	return nil
+}
+
+// Commit implements journal.
+func (g guarded) Commit(ctx context.Context, c command.Command) (any, error) {
+	if err := g.check(c); err != nil {
+		return nil, err
+	}
+	return g.journal.Commit(ctx, c)
+}
+
+// Propose implements journal.
+func (g guarded) Propose(c command.Command) (placer.Future, error) {
+	if err := g.check(c); err != nil {
+		return nil, err
+	}
+	return g.journal.Propose(c)
 }
 
 // raftJournal is the journal of a real server.

@@ -94,9 +94,6 @@ func (t *term) absorbEval(ev *feed.Event) {
 	case e.Terminal():
 		t.broker.Forget(e.ID)
 		t.blocked.Forget(e)
-		if e.Status == structs.EvalStatusComplete && e.BlockedEval == "" {
-			t.blocked.Settle(e.JobNamespacedID(), e.ModifyIndex)
-		}
 	}
 }
 
@@ -223,7 +220,6 @@ func (t *term) collectLitter(ctx context.Context) error {
 
 func (t *term) sweepLitter(ctx context.Context) error {
 	superseded, dead, missed := t.broker.Collect()
-	superseded = append(superseded, t.blocked.Litter()...)
 	now := t.s.cfg.Clock.Now()
 	var evals []*structs.Evaluation
 	for _, e := range superseded {

@@ -88,7 +88,7 @@ func (s *Server) open() error {
 	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
-	s.journal = raftJournal{s.replica}
+	s.journal = guarded{raftJournal{s.replica}, func() members.Member { return s.members.Oldest() }}
 	gossip, err := s.membersConfig()
 	if err != nil {
 		return err

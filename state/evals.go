@@ -58,6 +58,47 @@ func (tx *txn) upsertEval(e *structs.Evaluation) {
 		old = existing
 	}
 	tx.emit(feed.EvalUpdated, old, e)
+	switch {
+	case e.Status == structs.EvalStatusBlocked:
+		tx.supersede(e)
+	case e.Status == structs.EvalStatusComplete && e.BlockedEval == "":
+		tx.cancelBlocked(e.JobNamespacedID(), "nothing of the job waits for capacity any more", func(b *structs.Evaluation) bool {
+			return b.CreateIndex < tx.Index // not one that came with it
+		})
+	}
+}
+
+// supersede keeps one blocked evaluation a job, the one created last, and none
+// of a job that is stopped or gone.
+func (tx *txn) supersede(e *structs.Evaluation) {
+	key := e.JobNamespacedID()
+	if j := tx.Job(key); j == nil || j.Stopped() {
+		tx.cancelBlocked(key, "the job is stopped", nil)
+		return
+	}
+	last := e
+	for b := range tx.EvalsByJob.Under(key.Namespace, key.ID) {
+		if b.Status == structs.EvalStatusBlocked && b.CreateIndex > last.CreateIndex {
+			last = b
+		}
+	}
+	tx.cancelBlocked(key, "a later evaluation of the job waits for capacity", func(b *structs.Evaluation) bool { return b.ID != last.ID })
+}
+
+// cancelBlocked cancels those evaluations of a job that wait for capacity; which
+// may choose some of them.
+func (tx *txn) cancelBlocked(key structs.NamespacedID, why string, which func(*structs.Evaluation) bool) {
+	var gone []*structs.Evaluation
+	for b := range tx.EvalsByJob.Under(key.Namespace, key.ID) {
+		if b.Status == structs.EvalStatusBlocked && (which == nil || which(b)) {
+			gone = append(gone, b)
+		}
+	}
+	for _, b := range gone {
+		next := *b
+		next.Status, next.StatusDescription = structs.EvalStatusCancelled, why
+		tx.upsertEval(&next)
+	}
 }
 
 // unlistEval takes an evaluation off the index and the counts of its job.

@@ -21,7 +21,24 @@ func violations(s *Snapshot, swept map[string]structs.TaskGroupSummary) []string
 	checkNodes(s, wrong)
 	checkJobs(s, swept, wrong)
 	checkLists(s, wrong)
+	checkBlocked(s, wrong)
 	return out
+}
+
+// checkBlocked: at most one evaluation of a job waits for capacity, and none of
+// a job that is stopped or gone.
+func checkBlocked(s *Snapshot, wrong func(string, ...any)) {
+	waiting := map[structs.NamespacedID]string{}
+	for e := range s.EvalsByStatus(structs.EvalStatusBlocked) {
+		key := e.JobNamespacedID()
+		if j := s.Job(e.Namespace, e.JobID); j == nil || j.Stopped() {
+			wrong("evaluation %s waits for capacity for job %s, which is stopped or gone", e.ID, e.JobID)
+		}
+		if other := waiting[key]; other != "" {
+			wrong("evaluations %s and %s of job %s both wait for capacity", other, e.ID, e.JobID)
+		}
+		waiting[key] = e.ID
+	}
 }
 
 func checkNodes(s *Snapshot, wrong func(string, ...any)) {

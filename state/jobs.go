@@ -124,6 +124,9 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 	if existing != nil {
 		old = existing
 	}
+	if next.Stopped() && existing != nil {
+		tx.cancelBlocked(key, "the job was stopped", nil)
+	}
 	tx.emit(feed.JobRegistered, old, &next)
 	return &next, true
 }
@@ -240,6 +243,7 @@ func (tx *txn) removeJob(key structs.NamespacedID, job *structs.Job) {
 		tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
 		tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
 	}
+	tx.cancelBlocked(key, "the job was stopped", nil)
 	tx.Jobs.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID})
 	tx.Summaries.Delete(tables.Item[structs.JobSummary]{A: key.Namespace, B: key.ID})
 	delete(tx.pendingSummaries, key)

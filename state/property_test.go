@@ -147,7 +147,7 @@ func (h *history) newID() string { return ids.Derive(h.newSeed(), 0) }
 
 func (h *history) step() {
 	job := fmt.Sprintf("job%d", h.draw(3, "job"))
-	switch h.draw(12, "step") {
+	switch h.draw(14, "step") {
 	case 0, 1:
 		h.both(&command.RegisterJob{Job: testJob(job, h.draw(4, "count")), Eval: h.eval(testJob(job, 1))})
 	case 2:
@@ -179,6 +179,35 @@ func (h *history) step() {
 		h.both(&command.UpsertServices{Services: []*structs.ServiceRegistration{
 			{ID: "s" + id, ServiceName: "web", Namespace: "default", AllocID: id, NodeID: h.oneOf(h.nodes, "node")},
 		}})
+	case 12, 13:
+		h.wait(job)
+	}
+}
+
+// wait has evaluations of a job wait for capacity, new ones or old ones again.
+func (h *history) wait(job string) {
+	var evals []*structs.Evaluation
+	for e := range h.snap().EvalsByJob("default", job) {
+		if !e.Terminal() && h.draw(2, "again") == 0 {
+			e = e.Clone()
+			e.Status = []string{structs.EvalStatusBlocked, structs.EvalStatusBlocked, structs.EvalStatusPending, structs.EvalStatusComplete}[h.draw(4, "status")]
+			evals = append(evals, e)
+		}
+	}
+	for range h.draw(3, "new ones") {
+		e := h.eval(testJob(job, 1))
+		e.Status, e.TriggeredBy = structs.EvalStatusBlocked, structs.TriggerQueuedAllocs
+		evals = append(evals, e)
+	}
+	h.both(&command.UpsertEvals{Evals: evals})
+	last := ""
+	for e := range h.snap().EvalsByJob("default", job) {
+		if e.Status == structs.EvalStatusBlocked {
+			last = e.ID
+		}
+	}
+	if n := len(evals); n > 0 && evals[n-1].CreateIndex == 0 && h.snap().Job("default", job) != nil && !h.snap().Job("default", job).Stopped() && last == "" {
+		h.rt.Fatalf("a new evaluation of job %s should wait, and none does", job)
 	}
 }
 

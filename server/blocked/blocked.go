@@ -42,9 +42,8 @@ type Tracker struct {
 	recent []Change
 	next   int // where in recent the next change goes, once it is full
 
-	jobs   map[structs.NamespacedID]*entry
-	ready  []*structs.Evaluation
-	litter map[string]*structs.Evaluation
+	jobs  map[structs.NamespacedID]*entry
+	ready []*structs.Evaluation
 }
 
 type entry struct {
@@ -55,24 +54,19 @@ type entry struct {
 // New returns an empty tracker that knows of all changes after index floor.
 func New(floor uint64) *Tracker {
 	return &Tracker{
-		floor:  floor,
-		jobs:   map[structs.NamespacedID]*entry{},
-		litter: map[string]*structs.Evaluation{},
+		floor: floor,
+		jobs:  map[structs.NamespacedID]*entry{},
 	}
 }
 
 // Block takes an evaluation that waits for capacity. Of two for one job the
-// later made stays, the other is listed in Litter.
+// later made stays; the state cancels the other.
 func (t *Tracker) Block(eval *structs.Evaluation, need Need) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := eval.JobNamespacedID()
-	if old := t.jobs[key]; old != nil && old.eval.ID != eval.ID {
-		if old.eval.CreateIndex > eval.CreateIndex {
-			t.litter[eval.ID] = eval
-			return
-		}
-		t.litter[old.eval.ID] = old.eval
+	if old := t.jobs[key]; old != nil && old.eval.CreateIndex > eval.CreateIndex {
+		return
 	}
 	e := &entry{eval: eval, need: need}
 	if t.missed(e) {
@@ -118,22 +112,10 @@ func (t *Tracker) WakeOutrun() {
 	}
 }
 
-// Settle drops the job's evaluation if it was made before index: everything
-// is placed, or the job is gone. It is listed in Litter.
-func (t *Tracker) Settle(job structs.NamespacedID, index uint64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if e := t.jobs[job]; e != nil && e.eval.CreateIndex < index {
-		delete(t.jobs, job)
-		t.litter[e.eval.ID] = e.eval
-	}
-}
-
 // Forget drops an evaluation that ended by another road.
 func (t *Tracker) Forget(eval *structs.Evaluation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.litter, eval.ID)
 	key := eval.JobNamespacedID()
 	if e := t.jobs[key]; e != nil && e.eval.ID == eval.ID {
 		delete(t.jobs, key)
@@ -146,17 +128,6 @@ func (t *Tracker) Woken() []*structs.Evaluation {
 	defer t.mu.Unlock()
 	out := t.ready
 	t.ready = nil
-	return out
-}
-
-// Litter lists the evaluations to cancel, until they are forgotten.
-func (t *Tracker) Litter() []*structs.Evaluation {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := make([]*structs.Evaluation, 0, len(t.litter))
-	for _, e := range t.litter {
-		out = append(out, e)
-	}
 	return out
 }
 

@@ -72,27 +72,13 @@ func TestOfTwoForOneJobTheLaterStays(t *testing.T) {
 	tr.Block(blockedEval("old", "job", 5, 5, nil), Need{})
 	tr.Block(blockedEval("new", "job", 8, 8, nil), Need{})
 	tr.Block(blockedEval("stale", "job", 6, 6, nil), Need{})
-	if got := ids(tr.Litter()); got != "[old stale]" {
-		t.Fatalf("to cancel: %s", got)
-	}
-	tr.Forget(blockedEval("old", "job", 5, 5, nil))
-	tr.Forget(blockedEval("stale", "job", 6, 6, nil))
-	if len(tr.Litter()) != 0 || tr.Len() != 1 {
-		t.Fatalf("left: %s, %d blocked", ids(tr.Litter()), tr.Len())
-	}
-}
-
-func TestSettleDropsOnlyWhatIsOlder(t *testing.T) {
-	tr := New(0)
-	e := blockedEval("e", "job", 7, 7, nil)
-	tr.Block(e, Need{})
-	tr.Settle(e.JobNamespacedID(), 7)
 	if tr.Len() != 1 {
-		t.Fatal("the evaluation that was made in the same entry was dropped")
+		t.Fatalf("%d evaluations of one job wait", tr.Len())
 	}
-	tr.Settle(e.JobNamespacedID(), 9)
-	if tr.Len() != 0 || ids(tr.Litter()) != "[e]" {
-		t.Fatal("a satisfied job's evaluation stayed")
+	tr.Forget(blockedEval("old", "job", 5, 5, nil)) // the state has canceled it
+	tr.Note(Change{Index: 9, Class: "c"})
+	if got := ids(tr.Woken()); got != "[new]" {
+		t.Fatalf("woken %s", got)
 	}
 }
 
@@ -120,10 +106,6 @@ func TestEveryHelpfulChangeWakes(t *testing.T) {
 			for _, e := range tr.Woken() {
 				delete(asleep, e.ID)
 			}
-			for _, e := range tr.Litter() {
-				delete(asleep, e.ID)
-				tr.Forget(e)
-			}
 		}
 		index := uint64(0)
 		n := rapid.IntRange(1, 60).Draw(t, "steps")
@@ -146,6 +128,11 @@ func TestEveryHelpfulChangeWakes(t *testing.T) {
 			}
 			seen := index - uint64(rapid.IntRange(0, int(min(index, 50))).Draw(t, "lag"))
 			e := blockedEval(fmt.Sprint("e", i), fmt.Sprint("j", rapid.IntRange(0, 3).Draw(t, "job")), index, seen, classes)
+			for id, other := range asleep {
+				if other.eval.JobID == e.JobID {
+					delete(asleep, id) // the state cancels it
+				}
+			}
 			asleep[e.ID] = &entry{eval: e}
 			tr.Block(e, Need{})
 			drain()

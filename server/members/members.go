@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/serf/serf"
@@ -38,6 +39,8 @@ type Config struct {
 	HTTPAddr string
 	// BootstrapExpect is how many servers make a new cluster; 0: join only.
 	BootstrapExpect int
+	// FeatureLevel is what this version can read in the replicated log.
+	FeatureLevel int
 	// HasState reports whether this server already belongs to a cluster.
 	HasState bool
 	// EncryptKey is empty or 16, 24 or 32 bytes.
@@ -66,10 +69,6 @@ const (
 	StatusFailed  = "failed"
 )
 
-// featureLevel is what this version can read in the replicated log. It grows
-// by one with each kind of entry that older versions don't know.
-const featureLevel = 1
-
 // Member is one server.
 type Member struct {
 	// Name is Name.Region.
@@ -96,6 +95,8 @@ type Members struct {
 	log    *slog.Logger
 	serf   *serf.Serf
 	events chan serf.Event
+
+	oldest atomic.Pointer[Member]
 
 	mu      sync.Mutex
 	tags    map[string]string
@@ -137,6 +138,7 @@ func Open(cfg Config) (*Members, error) {
 	if m.serf, err = serf.Create(conf); err != nil {
 		return nil, fmt.Errorf("start gossip on %s:%d: %w", cfg.BindAddr, cfg.BindPort, err)
 	}
+	m.findOldest()
 	return m, nil
 }
 
@@ -177,6 +179,7 @@ func (m *Members) follow(ctx context.Context) error {
 }
 
 func (m *Members) announce() {
+	m.findOldest()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	close(m.changed)
@@ -208,16 +211,20 @@ func (m *Members) List() []Member {
 	return out
 }
 
-// FeatureLevel is the lowest of all servers that are alive: entries that need
-// a higher one must not be proposed.
-func (m *Members) FeatureLevel() int {
-	lowest := featureLevel
+// Oldest is the server with the lowest feature level: entries of the log that
+// need a higher one must not be proposed. A server that fell silent counts,
+// since it comes back and reads what it missed; one that left doesn't. It costs
+// nothing to ask.
+func (m *Members) Oldest() Member { return *m.oldest.Load() }
+
+func (m *Members) findOldest() {
+	oldest := m.Local()
 	for _, s := range m.List() {
-		if s.Status == StatusAlive {
-			lowest = min(lowest, s.FeatureLevel)
+		if s.Status != StatusLeft && s.FeatureLevel < oldest.FeatureLevel {
+			oldest = s
 		}
 	}
-	return lowest
+	m.oldest.Store(&oldest)
 }
 
 // Join contacts servers; it returns how many answered.

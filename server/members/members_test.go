@@ -38,7 +38,7 @@ func open(t *testing.T, n, expect int, change func(*Config)) *host {
 	cfg := Config{
 		Name: fmt.Sprintf("s%d", n), ID: fmt.Sprintf("id-%d", n), Region: "global", Datacenter: "dc1", Version: "1",
 		BindAddr: ip, BindPort: freePort(t, ip), RPCAddr: ip + ":4647", HTTPAddr: ip + ":4646",
-		BootstrapExpect: expect, Logger: logx.Discard(),
+		BootstrapExpect: expect, FeatureLevel: 3, Logger: logx.Discard(),
 	}
 	if change != nil {
 		change(&cfg)
@@ -135,7 +135,7 @@ func TestThreeServersMakeOneCluster(t *testing.T) {
 		t.Error(err)
 	}
 	local := late.m.Local()
-	if local.Name != "s4.global" || local.ID != "id-4" || local.Expect != 3 || late.m.FeatureLevel() != featureLevel {
+	if local.Name != "s4.global" || local.ID != "id-4" || local.Expect != 3 || late.m.Oldest().FeatureLevel != 3 {
 		t.Errorf("local member: %+v", local)
 	}
 }
@@ -167,6 +167,35 @@ func TestWhoLeavesAndWhoFails(t *testing.T) {
 	if err := a.m.ForceLeave("nobody", false); err == nil {
 		t.Error("an unknown server was made to leave")
 	}
+}
+
+func TestTheOldestMemberIsKnown(t *testing.T) {
+	t.Parallel()
+	a := open(t, 1, 3, nil)
+	level := func(n int) func(*Config) {
+		return func(c *Config) { c.RetryJoin = []string{a.addr}; c.FeatureLevel = n }
+	}
+	oldest := func(name string, level int) func() bool {
+		return func() bool {
+			o := a.m.Oldest()
+			return o.Name == name && o.FeatureLevel == level
+		}
+	}
+	if !oldest("s1.global", 3)() {
+		t.Errorf("alone, the oldest is %+v", a.m.Oldest())
+	}
+	open(t, 2, 3, level(4))
+	old := open(t, 3, 3, level(1))
+	testx.Eventually(t, 20*time.Second, "the older one is seen", oldest("s3.global", 1))
+	old.stop(t)
+	testx.Eventually(t, 20*time.Second, "it has failed", func() bool { return slices.Equal(a.sees(StatusFailed), []string{"s3.global"}) })
+	if !oldest("s3.global", 1)() {
+		t.Error("a silent server isn't counted any more, though it may come back")
+	}
+	if err := a.m.ForceLeave("s3", false); err != nil {
+		t.Fatal(err)
+	}
+	testx.Eventually(t, 20*time.Second, "who left doesn't count", oldest("s1.global", 3))
 }
 
 func TestStrangersStayOut(t *testing.T) {

@@ -43,7 +43,7 @@ func (c Config) tags() map[string]string {
 	tags := map[string]string{
 		tagRole: role, tagRegion: c.Region, tagDC: c.Datacenter, tagID: c.ID, tagBuild: c.Version,
 		tagRPC: c.RPCAddr, tagHTTP: c.HTTPAddr, tagPort: port, tagRaft: "3",
-		tagExpect: strconv.Itoa(c.BootstrapExpect), tagFeatures: strconv.Itoa(featureLevel), tagState: "0",
+		tagExpect: strconv.Itoa(c.BootstrapExpect), tagFeatures: strconv.Itoa(c.FeatureLevel), tagState: "0",
 	}
 	if c.HasState {
 		tags[tagState] = "1"

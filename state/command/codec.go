@@ -97,37 +97,51 @@ func Decode(data []byte) (Command, error) {
 
 // blank returns an empty command of a kind, nil if there is none.
 func blank(kind byte) Command {
-	if int(kind) < len(blanks) && blanks[kind] != nil {
-		return blanks[kind]()
+	if int(kind) < len(kinds) && kinds[kind].blank != nil {
+		return kinds[kind].blank()
 	}
 	return nil
 }
 
-var blanks = [...]func() Command{
-	kindRegisterJob:        func() Command { return new(RegisterJob) },
-	kindDeregisterJob:      func() Command { return new(DeregisterJob) },
-	kindMarkJobStable:      func() Command { return new(MarkJobStable) },
-	kindTagJobVersion:      func() Command { return new(TagJobVersion) },
-	kindUpsertEvals:        func() Command { return new(UpsertEvals) },
-	kindApplyPlans:         func() Command { return new(ApplyPlans) },
-	kindRegisterNode:       func() Command { return new(RegisterNode) },
-	kindSetNodeStatus:      func() Command { return new(SetNodeStatus) },
-	kindSetNodeEligibility: func() Command { return new(SetNodeEligibility) },
-	kindSetNodeDrain:       func() Command { return new(SetNodeDrain) },
-	kindDeleteNodes:        func() Command { return new(DeleteNodes) },
-	kindUpdateAllocs:       func() Command { return new(UpdateAllocs) },
-	kindTransitionAllocs:   func() Command { return new(TransitionAllocs) },
-	kindUpdateDeployment:   func() Command { return new(UpdateDeployment) },
-	kindPromoteDeployment:  func() Command { return new(PromoteDeployment) },
-	kindSetAllocHealth:     func() Command { return new(SetAllocHealth) },
-	kindUpsertServices:     func() Command { return new(UpsertServices) },
-	kindDeleteServices:     func() Command { return new(DeleteServices) },
-	kindSweep:              func() Command { return new(Sweep) },
-	kindSetSchedulerConfig: func() Command { return new(SetSchedulerConfig) },
-	kindUpsertNodePools:    func() Command { return new(UpsertNodePools) },
-	kindDeleteNodePools:    func() Command { return new(DeleteNodePools) },
-	kindUpsertNamespaces:   func() Command { return new(UpsertNamespaces) },
-	kindDeleteNamespaces:   func() Command { return new(DeleteNamespaces) },
+// Level is the feature level of this version: the highest at which a kind of
+// command came. A server can read every entry whose level isn't above its own.
+const Level = 1
+
+// LevelOf returns the feature level that all members of a region must have
+// before a command may be proposed: the one that its kind came with.
+func LevelOf(c Command) int { return kinds[kindOf(c)].level }
+
+// kinds are the commands by their number. A new one gets the next number and
+// the next level, so that no member is sent what it can't read; several that
+// are released together share a level.
+var kinds = [...]struct {
+	level int
+	blank func() Command
+}{
+	kindRegisterJob:        {1, func() Command { return new(RegisterJob) }},
+	kindDeregisterJob:      {1, func() Command { return new(DeregisterJob) }},
+	kindMarkJobStable:      {1, func() Command { return new(MarkJobStable) }},
+	kindTagJobVersion:      {1, func() Command { return new(TagJobVersion) }},
+	kindUpsertEvals:        {1, func() Command { return new(UpsertEvals) }},
+	kindApplyPlans:         {1, func() Command { return new(ApplyPlans) }},
+	kindRegisterNode:       {1, func() Command { return new(RegisterNode) }},
+	kindSetNodeStatus:      {1, func() Command { return new(SetNodeStatus) }},
+	kindSetNodeEligibility: {1, func() Command { return new(SetNodeEligibility) }},
+	kindSetNodeDrain:       {1, func() Command { return new(SetNodeDrain) }},
+	kindDeleteNodes:        {1, func() Command { return new(DeleteNodes) }},
+	kindUpdateAllocs:       {1, func() Command { return new(UpdateAllocs) }},
+	kindTransitionAllocs:   {1, func() Command { return new(TransitionAllocs) }},
+	kindUpdateDeployment:   {1, func() Command { return new(UpdateDeployment) }},
+	kindPromoteDeployment:  {1, func() Command { return new(PromoteDeployment) }},
+	kindSetAllocHealth:     {1, func() Command { return new(SetAllocHealth) }},
+	kindUpsertServices:     {1, func() Command { return new(UpsertServices) }},
+	kindDeleteServices:     {1, func() Command { return new(DeleteServices) }},
+	kindSweep:              {1, func() Command { return new(Sweep) }},
+	kindSetSchedulerConfig: {1, func() Command { return new(SetSchedulerConfig) }},
+	kindUpsertNodePools:    {1, func() Command { return new(UpsertNodePools) }},
+	kindDeleteNodePools:    {1, func() Command { return new(DeleteNodePools) }},
+	kindUpsertNamespaces:   {1, func() Command { return new(UpsertNamespaces) }},
+	kindDeleteNamespaces:   {1, func() Command { return new(DeleteNamespaces) }},
 }
 
 // kindOf returns the number of a command's kind, 0 if it has none.

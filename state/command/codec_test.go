@@ -99,8 +99,8 @@ func samplePlan() *structs.Plan {
 
 func TestEveryKindComesBackAsItWas(t *testing.T) {
 	all := samples()
-	for kind, make := range blanks {
-		if (make == nil) != (all[byte(kind)] == nil) {
+	for kind, k := range kinds {
+		if (k.blank == nil) != (all[byte(kind)] == nil) {
 			t.Fatalf("kind %d has no sample", kind)
 		}
 	}
@@ -276,4 +276,18 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("what was decoded can't be encoded: %v", err)
 		}
 	})
+}
+
+func TestEveryKindDeclaresItsLevel(t *testing.T) {
+	highest := 0
+	for kind, c := range samples() {
+		level := LevelOf(c)
+		if level < 1 || level > Level {
+			t.Errorf("kind %d has level %d", kind, level)
+		}
+		highest = max(highest, level)
+	}
+	if highest != Level {
+		t.Errorf("the highest level is %d, Level says %d", highest, Level)
+	}
 }
