@@ -45,6 +45,9 @@ func (c *Client) StopJob(ctx context.Context, id string, o StopOptions, q *Query
 		params = *q
 	}
 	params.Params = map[string]string{"purge": fmt.Sprint(o.Purge), "no_shutdown_delay": fmt.Sprint(o.NoShutdownDelay)}
+	if o.Global {
+		params.Params["global"] = "true"
+	}
 	if o.EvalPriority > 0 {
 		params.Params["eval_priority"] = fmt.Sprint(o.EvalPriority)
 	}
@@ -59,6 +62,8 @@ type StopOptions struct {
 	Purge           bool
 	NoShutdownDelay bool
 	EvalPriority    int
+	// Global stops the job in all its regions.
+	Global bool
 }
 
 // JobVersions lists a job's versions, newest first; diffs asks for what each

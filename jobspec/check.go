@@ -20,11 +20,27 @@ func Check(in Input, job *structs.Job) diagnose.Diagnostics {
 	if in.Filename == "" {
 		in.Filename = "job.hcl"
 	}
-	canonical := job.Clone()
-	canonical.Canonicalize()
 	r := diagnose.NewReport()
 	r.Sources[in.Filename] = string(in.Source)
 	l := &locator{report: r, body: jobBody(r, in)}
+	l.rules(job)
+	return r.Finish()
+}
+
+// checkRest looks for broken rules in what could be read of a file with
+// faults: only of attributes, and only where no fault was told, for what
+// couldn't be read looks like what is missing.
+func checkRest(r *diagnose.Report, body *hclsyntax.Body, job *structs.Job) {
+	l := &locator{report: r, body: jobOf(body), told: map[int]bool{}}
+	for _, line := range r.Lines() {
+		l.told[line] = true
+	}
+	l.rules(job)
+}
+
+func (l *locator) rules(job *structs.Job) {
+	canonical := job.Clone()
+	canonical.Canonicalize()
 	var invalid *structs.ValidationError
 	if err := canonical.Validate(); errors.As(err, &invalid) {
 		for _, f := range invalid.Faults {
@@ -34,13 +50,15 @@ func Check(in Input, job *structs.Job) diagnose.Diagnostics {
 	for _, w := range canonical.WarningFaults() {
 		l.tell(diagnose.SeverityWarning, w.Path, w.Text)
 	}
-	return r.Finish()
 }
 
 // locator finds the places that faults are about.
 type locator struct {
 	report *diagnose.Report
 	body   *hclsyntax.Block // the job
+	// told, if not nil, are the lines of which enough was said; of others
+	// only attributes are looked at.
+	told map[int]bool
 }
 
 // jobBody parses the file once more; nil if it isn't HCL.
@@ -57,6 +75,10 @@ func jobBody(r *diagnose.Report, in Input) *hclsyntax.Block {
 	body := file.Body.(*hclsyntax.Body)
 	restore(body, names)
 	r.Bodies[in.Filename] = body
+	return jobOf(body)
+}
+
+func jobOf(body *hclsyntax.Body) *hclsyntax.Block {
 	for _, b := range body.Blocks {
 		if b.Type == "job" {
 			return b
@@ -71,7 +93,10 @@ func (l *locator) tell(severity diagnose.Severity, path, text string) {
 		l.report.Add(d)
 		return
 	}
-	at, rest := l.find(path)
+	at, rest, attribute := l.find(path)
+	if l.told != nil && (!attribute || l.told[at.Start.Line]) {
+		return
+	}
 	d.Summary = strings.TrimPrefix(rest+": "+text, ": ")
 	l.report.Place(at, d)
 }
@@ -79,26 +104,26 @@ func (l *locator) tell(severity diagnose.Severity, path, text string) {
 // find follows a path such as `group "web" > network > mode` as far as the
 // file has it. rest is what the place doesn't show: the part of the path that
 // the file lacks, or its last word.
-func (l *locator) find(path string) (at hcl.Range, rest string) {
+func (l *locator) find(path string) (at hcl.Range, rest string, attribute bool) {
 	block := l.body
 	if path == "" {
-		return block.DefRange(), ""
+		return block.DefRange(), "", false
 	}
 	steps := strings.Split(path, " > ")
 	for i, step := range steps {
 		if a := block.Body.Attributes[step]; a != nil && i == len(steps)-1 {
-			return a.SrcRange, step
+			return a.SrcRange, step, true
 		}
 		inner := findBlock(block.Body, step)
 		if inner == nil {
-			return block.DefRange(), strings.Join(steps[i:], " > ")
+			return block.DefRange(), strings.Join(steps[i:], " > "), false
 		}
 		block = inner
 	}
 	if last := steps[len(steps)-1]; isWord(last) {
-		return block.DefRange(), last
+		return block.DefRange(), last, false
 	}
-	return block.DefRange(), ""
+	return block.DefRange(), "", false
 }
 
 // stepParts are the parts of a step of a path: a word, and perhaps a name or a number from 1.

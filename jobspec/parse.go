@@ -65,6 +65,9 @@ func Parse(in Input) (*structs.Job, diagnose.Diagnostics) {
 		return nil, r.Finish()
 	}
 	job := build(in, body, r)
+	if job != nil && r.Errors > 0 {
+		checkRest(r, body, job)
+	}
 	out := r.Finish()
 	if out.HasErrors() {
 		return nil, out

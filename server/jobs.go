@@ -32,13 +32,14 @@ func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterReques
 		eval.Priority = req.EvalPriority
 	}
 	resp, err := s.register(ctx, &command.RegisterJob{
-		Job:            job,
-		Submission:     req.Submission,
-		EnforceIndex:   req.EnforceIndex,
-		JobModifyIndex: req.JobModifyIndex,
-		PreserveCounts: req.PreserveCounts,
-		Eval:           eval,
-		Now:            submitted,
+		Job:               job,
+		Submission:        req.Submission,
+		EnforceIndex:      req.EnforceIndex,
+		JobModifyIndex:    req.JobModifyIndex,
+		PreserveCounts:    req.PreserveCounts,
+		PreserveResources: req.PreserveResources,
+		Eval:              eval,
+		Now:               submitted,
 	})
 	if err != nil {
 		return nil, err

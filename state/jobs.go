@@ -30,6 +30,9 @@ func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 	if c.PreserveCounts && !existing.Stopped() {
 		job = withCounts(job, existing)
 	}
+	if c.PreserveResources && !existing.Stopped() {
+		job = withResources(job, existing)
+	}
 	stored, changed := tx.upsertJob(key, job)
 	if changed {
 		tx.storeSubmission(key, stored.GetVersion(), c.Submission)
@@ -82,6 +85,36 @@ func withCounts(j, existing *structs.Job) *structs.Job {
 			group.Count = now.Count
 			next.TaskGroups[i] = &group
 		}
+	}
+	return &next
+}
+
+// withResources is the job with the resources that its tasks have now. Tasks
+// and groups that are new keep what the job says.
+func withResources(j, existing *structs.Job) *structs.Job {
+	next := *j
+	next.TaskGroups = slices.Clone(j.TaskGroups)
+	for i, g := range next.TaskGroups {
+		if g == nil {
+			continue
+		}
+		now := existing.LookupTaskGroup(g.GetName())
+		if now == nil {
+			continue
+		}
+		group := *g
+		group.Tasks = slices.Clone(g.Tasks)
+		for k, t := range group.Tasks {
+			if t == nil {
+				continue
+			}
+			if was := now.LookupTask(t.Name); was != nil {
+				task := *t
+				task.Resources = was.Resources
+				group.Tasks[k] = &task
+			}
+		}
+		next.TaskGroups[i] = &group
 	}
 	return &next
 }

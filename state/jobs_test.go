@@ -93,6 +93,21 @@ func TestRegisteringTheSameMakesNoVersion(t *testing.T) {
 
 	r = w.must(&command.RegisterJob{Job: testJob("web", 9), PreserveCounts: true, Now: w.now}).(*JobResult)
 	equal(t, "counts preserved, so nothing changed", r.Changed, false)
+
+	larger := func() *structs.Job {
+		j := testJob("web", 3)
+		j.TaskGroups[0].Tasks[0].Resources = &structs.Resources{MemoryMB: ptr(64)}
+		return j
+	}
+	w.must(&command.RegisterJob{Job: larger(), Now: w.now})
+	r = w.must(&command.RegisterJob{Job: testJob("web", 3), PreserveResources: true, Now: w.now}).(*JobResult)
+	equal(t, "resources preserved, so nothing changed", r.Changed, false)
+	added := testJob("web", 3)
+	added.TaskGroups[0].Tasks = append(added.TaskGroups[0].Tasks, &structs.Task{Name: "new", Driver: "raw_exec", Resources: &structs.Resources{MemoryMB: ptr(7)}})
+	w.must(&command.RegisterJob{Job: added, PreserveResources: true, Now: w.now})
+	tasks := w.snap().Job("default", "web").TaskGroups[0].Tasks
+	equal(t, "the known task keeps its memory", *tasks[0].Resources.MemoryMB, 64)
+	equal(t, "the new task has its own", *tasks[1].Resources.MemoryMB, 7)
 }
 
 func TestEnforceIndex(t *testing.T) {

@@ -19,11 +19,17 @@ import (
 	"github.com/steppe-run/steppe/link/certs"
 )
 
+// errNothingToBe answers `agent` alone.
+var errNothingToBe = errors.New("this agent was not told what to be: use -dev to try it out, or -config with a file that enables server, client or both")
+
 // start configures and runs one agent until it is told to end.
 func start(ctx context.Context, cmd *cli.Command, p Process) error {
 	config, err := configure(cmd)
 	if err != nil {
 		return err
+	}
+	if cmd.NumFlags() == 0 {
+		return errNothingToBe
 	}
 	if config.StateOwned {
 		defer func() { _ = os.RemoveAll(config.DataDir) }() // best effort: a task may still hold files

@@ -39,6 +39,7 @@ type source struct {
 	varText  string // the variable files' text
 	varFiles []jobspec.File
 	job      *structs.Job
+	faults   jobspec.Diagnostics // where the job breaks a rule
 }
 
 // readSource reads and parses the job file that the first argument names; "-"
@@ -115,18 +116,32 @@ func (src *source) parse(c *connect.Call) error {
 		return term.Fail("Error getting job struct: the job file has faults:\n\n%s", strings.TrimRight(text.String(), "\n"))
 	}
 	c.Errorf("%s", text.String())
+	if src.faults.HasErrors() {
+		text.Reset()
+		if err := src.faults.Render(&text, c.Colour()); err != nil {
+			return term.Fail("Job validation errors: %v", err)
+		}
+		return term.Fail("Job validation errors:\n\n%s", strings.TrimRight(text.String(), "\n"))
+	}
 	src.job = job
 	return nil
 }
 
+// read parses the file and, for a job that is to be submitted, says where it
+// breaks a rule. Of a job in JSON the servers say so: its text has no places.
 func (src *source) read(c *connect.Call) (*structs.Job, jobspec.Diagnostics) {
 	if src.format == "json" {
 		return jobspec.ParseJSON(src.name(), []byte(src.text))
 	}
-	return jobspec.Parse(jobspec.Input{
+	in := jobspec.Input{
 		Filename: src.name(), Source: []byte(src.text), Vars: src.vars, VarFiles: src.varFiles, Env: c.Environ(),
 		AllowFS: true, Strict: c.Bool("hcl2-strict"),
-	})
+	}
+	job, diags := jobspec.Parse(in)
+	if job != nil && !c.Bool("output") {
+		src.faults = jobspec.Check(in, job).Errors() // the servers tell of warnings
+	}
+	return job, diags
 }
 
 func (src *source) name() string {

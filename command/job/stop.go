@@ -30,9 +30,6 @@ func stopVerb() connect.Verb {
 
 // stop stops each job; the first error that isn't success is the exit code.
 func stop(ctx context.Context, c *connect.Call) error {
-	if c.Bool("global") {
-		return term.Fail("Stopping a job in several regions is not built yet: leave -global out")
-	}
 	var first error
 	for _, prefix := range c.Args().Slice() {
 		err := stopOne(ctx, c, prefix)
@@ -60,6 +57,7 @@ func stopOne(ctx context.Context, c *connect.Call, prefix string) error {
 	}
 	resp, err := c.Client.StopJob(ctx, stub.ID, api.StopOptions{
 		Purge: c.Bool("purge"), NoShutdownDelay: c.Bool("no-shutdown-delay"), EvalPriority: c.Int("eval-priority"),
+		Global: c.Bool("global"),
 	}, q)
 	if err != nil {
 		return term.Fail("Error deregistering job: %v", err)

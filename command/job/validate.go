@@ -36,7 +36,7 @@ func validateVerb() connect.Verb {
 }
 
 // exampleName is the file that init writes unless told otherwise.
-const exampleName = "example.hcl"
+const exampleName = "example.nomad.hcl"
 
 func initVerb() connect.Verb {
 	return connect.Verb{

@@ -79,10 +79,15 @@ func (ds Diagnostics) Err() error {
 }
 
 // Warnings returns the warnings.
-func (ds Diagnostics) Warnings() Diagnostics {
+func (ds Diagnostics) Warnings() Diagnostics { return ds.only(SeverityWarning) }
+
+// Errors returns the errors.
+func (ds Diagnostics) Errors() Diagnostics { return ds.only(SeverityError) }
+
+func (ds Diagnostics) only(s Severity) Diagnostics {
 	var out Diagnostics
 	for _, d := range ds {
-		if d.Severity == SeverityWarning {
+		if d.Severity == s {
 			out = append(out, d)
 		}
 	}

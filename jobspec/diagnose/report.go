@@ -45,6 +45,15 @@ func (r *Report) Add(d Diagnostic) {
 	r.list = append(r.list, d)
 }
 
+// Lines are the lines of which something was told.
+func (r *Report) Lines() []int {
+	var out []int
+	for _, d := range r.list {
+		out = append(out, d.Line)
+	}
+	return out
+}
+
 // Finish returns what was collected.
 func (r *Report) Finish() Diagnostics {
 	out := r.list.sorted()

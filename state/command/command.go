@@ -20,7 +20,10 @@ type RegisterJob struct {
 	// JobModifyIndex (0: the job must not exist).
 	EnforceIndex   bool
 	JobModifyIndex uint64
-	PreserveCounts bool
+	// PreserveCounts and PreserveResources keep what groups and tasks of a
+	// running job have now.
+	PreserveCounts    bool
+	PreserveResources bool `codec:",omitempty"`
 	// Eval may be nil (periodic and parameterized jobs).
 	Eval *structs.Evaluation
 	// Scaling, when set, records why a group's count changed.
