@@ -24,7 +24,7 @@ type ExecOptions struct {
 	AllocID, Task string
 	Command       []string
 	TTY           bool
-	// Stdin may be nil. It should end its reads when the session's context
+	// Stdin may be nil: the command then finds its input ended. It should end its reads when the session's context
 	// does, else the session waits for one more read.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
@@ -42,13 +42,14 @@ func (c *Client) Exec(ctx context.Context, o ExecOptions, q *Query) (int, error)
 	conn.SetReadLimit(maxExecFrame)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if o.Stdin != nil {
-		input := make(chan structs.ExecStreamingInput)
-		group := loop.New(ctx)
-		group.Go("stdin", func(ctx context.Context) error { return readInput(ctx, o.Stdin, input) })
-		group.Go("send", func(ctx context.Context) error { return sendInput(ctx, conn, input, o.Sizes) })
-		defer group.Stop()
+	if o.Stdin == nil {
+		o.Stdin = strings.NewReader("")
 	}
+	input := make(chan structs.ExecStreamingInput)
+	group := loop.New(ctx)
+	group.Go("stdin", func(ctx context.Context) error { return readInput(ctx, o.Stdin, input) })
+	group.Go("send", func(ctx context.Context) error { return sendInput(ctx, conn, input, o.Sizes) })
+	defer group.Stop()
 	return receiveOutput(ctx, conn, o)
 }
 

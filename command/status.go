@@ -25,7 +25,7 @@ type candidate struct {
 func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "find out what an id prefix is and show it; without one, list jobs", Args: []string{"[<identifier>]"},
-		Flags: []cli.Flag{&cli.BoolFlag{Name: "verbose", Usage: "full ids, more lines"}},
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "verbose", Usage: "full ids, more lines"}, connect.UI()},
 		Do: func(ctx context.Context, c *connect.Call) error {
 			id := c.Arg(0)
 			if id == "" {

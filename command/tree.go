@@ -9,6 +9,7 @@ import (
 	"github.com/steppe-run/steppe/command/agent"
 	"github.com/steppe-run/steppe/command/agent/certs"
 	"github.com/steppe-run/steppe/command/alloc"
+	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/demo"
 	"github.com/steppe-run/steppe/command/deployment"
 	"github.com/steppe-run/steppe/command/eval"
@@ -35,8 +36,16 @@ func Tree(s term.Streams) *cli.Command {
 		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
 			return term.Fail("%v\nFor help try 'steppe -help'", err)
 		},
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version", Local: true},
+		},
 		Commands: verbs(s),
-		Action:   unknownVerb,
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			if cmd.Bool("version") && !cmd.Args().Present() {
+				return printVersion(s)
+			}
+			return unknownVerb(ctx, cmd)
+		},
 	}
 }
 
@@ -60,20 +69,40 @@ func verbs(s term.Streams) []*cli.Command {
 		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
 		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
 	}
-	answerBareGroups(all)
+	all = addUnbuilt(all)
 	for _, aliases := range [][]*cli.Command{job.Aliases(s), alloc.Aliases(s), node.Aliases(s), eval.Aliases(s), server.Aliases(s)} {
 		all = append(all, aliases...)
 	}
+	settle(s, all)
 	return all
 }
 
-func answerBareGroups(all []*cli.Command) {
-	for _, group := range all {
-		if len(group.Commands) > 0 && group.Action == nil {
-			group.Action = bareGroup
+// settle gives every command the manners that the library lacks: a group
+// answers without a verb, and a verb takes "h" and "help" for what they are,
+// arguments. Only -h, -help and --help ask it for help, also beside arguments.
+func settle(s term.Streams, all []*cli.Command) {
+	for _, cmd := range all {
+		if cmd.OnUsageError == nil {
+			cmd.OnUsageError = func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
+				return connect.WrongFlag(s, cmd, err, 1)
+			}
 		}
-		answerBareGroups(group.Commands)
+		if len(cmd.Commands) == 0 {
+			cmd.HideHelpCommand = true
+			cmd.CommandNotFound = helpBesideArguments
+			continue
+		}
+		if cmd.Action == nil {
+			cmd.Action = bareGroup
+		}
+		settle(s, cmd.Commands)
 	}
+}
+
+// helpBesideArguments is what the library calls for -help with an argument: it
+// takes the argument for the name of a verb.
+func helpBesideArguments(_ context.Context, cmd *cli.Command, _ string) {
+	cli.HelpPrinter(cmd.Root().Writer, cli.CommandHelpTemplate, cmd)
 }
 
 // bareGroup answers a group without a verb, or with one it doesn't have.
@@ -89,13 +118,15 @@ func bareGroup(_ context.Context, cmd *cli.Command) error {
 
 func versionCommand(s term.Streams) *cli.Command {
 	return &cli.Command{
-		Name:  "version",
-		Usage: "print the version",
-		Action: func(context.Context, *cli.Command) error {
-			_, err := fmt.Fprintf(s.Out, "Steppe %s\n", version)
-			return err
-		},
+		Name:   "version",
+		Usage:  "print the version",
+		Action: func(context.Context, *cli.Command) error { return printVersion(s) },
 	}
+}
+
+func printVersion(s term.Streams) error {
+	_, err := fmt.Fprintf(s.Out, "Steppe %s\n", version)
+	return err
 }
 
 // pluginCommand is how the agent starts a built-in driver.

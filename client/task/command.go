@@ -9,11 +9,15 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// Signal sends a signal to the running task.
+// Signal sends a signal to the running task. A signal that doesn't exist leaves
+// no trace in the task's history.
 func (r *Runner) Signal(ctx context.Context, signal, reason string) error {
 	driver, id, err := r.live("signal")
 	if err != nil {
 		return err
+	}
+	if _, err := drivers.ParseSignal(signal); err != nil {
+		return fmt.Errorf("signal task %q: %w", r.name, err)
 	}
 	r.emit(signalEvent(signal, reason))
 	if err := driver.Signal(ctx, id, signal); err != nil {

@@ -5,6 +5,7 @@ package alloc
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"strings"
 
@@ -37,7 +38,7 @@ func Aliases(s term.Streams) []*cli.Command {
 			out = append(out, v.Command(s))
 		}
 		if name == "status" {
-			v.Name = "alloc-status"
+			v.Name, v.Deprecated = "alloc-status", true
 			hidden := v.Command(s)
 			hidden.Hidden = true
 			out = append(out, hidden)
@@ -67,10 +68,10 @@ func find(ctx context.Context, c *connect.Call, prefix string) (*structs.Allocat
 	return a, q, nil
 }
 
-// pick finds an allocation by prefix, or with -job one of a job's running
-// allocations.
-func pick(ctx context.Context, c *connect.Call, id string) (*structs.Allocation, *api.Query, error) {
-	if !c.Bool("job") {
+// pick finds an allocation by prefix, or with -job one of a job's allocations:
+// the newest that runs, else, if it may have ended, the newest.
+func pick(ctx context.Context, c *connect.Call, id string, mayHaveEnded bool) (*structs.Allocation, *api.Query, error) {
+	if !c.Bool("job") || id == "" {
 		return find(ctx, c, id)
 	}
 	stub, err := resolve.Job(ctx, c.Client, id)
@@ -81,13 +82,33 @@ func pick(ctx context.Context, c *connect.Call, id string) (*structs.Allocation,
 	if err != nil {
 		return nil, nil, term.Fail("Error querying allocations: %v", err)
 	}
-	for _, a := range allocs {
-		group := c.String("group")
-		if a.ClientStatus == structs.AllocClientRunning && (group == "" || group == a.TaskGroup) {
-			return find(ctx, c, a.ID)
-		}
+	if best := preferred(allocs, c.String("group"), mayHaveEnded); best != nil {
+		return find(ctx, c, best.ID)
+	}
+	if mayHaveEnded {
+		return nil, nil, term.Fail("Job %q has no allocation to choose", stub.ID)
 	}
 	return nil, nil, term.Fail("Job %q has no running allocation to choose", stub.ID)
+}
+
+// preferred is the newest running allocation of a group, of any if none is
+// named; else the newest one that has ended, if that will do.
+func preferred(allocs []*structs.AllocationListStub, group string, mayHaveEnded bool) *structs.AllocationListStub {
+	var best *structs.AllocationListStub
+	for _, a := range allocs {
+		running := a.ClientStatus == structs.AllocClientRunning
+		if group != "" && group != a.TaskGroup || !running && !mayHaveEnded {
+			continue
+		}
+		if best == nil {
+			best = a
+			continue
+		}
+		if before := best.ClientStatus == structs.AllocClientRunning; running && !before || running == before && a.CreateIndex > best.CreateIndex {
+			best = a
+		}
+	}
+	return best
 }
 
 // taskOf finds the task that a verb means: the named one, or the only one.
@@ -113,7 +134,17 @@ func taskOf(a *structs.Allocation, name string) (string, error) {
 	if name == "" {
 		return "", term.Fail("Allocation %q has several tasks, name one: %s", a.ID, strings.Join(names, ", "))
 	}
-	return "", term.Fail("Could not find task named: %s, found:\n  %s", name, strings.Join(names, "\n  "))
+	return "", &unknownTask{name: name, found: names}
+}
+
+// unknownTask is the error for a task that an allocation doesn't have.
+type unknownTask struct {
+	name  string
+	found []string
+}
+
+func (u *unknownTask) Error() string {
+	return fmt.Sprintf("Could not find task named: %s, found:\n  %s", u.name, strings.Join(u.found, "\n  "))
 }
 
 // taskArg is the task given as second argument or by -task.

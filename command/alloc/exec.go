@@ -33,7 +33,7 @@ func execVerb() connect.Verb {
 }
 
 func execute(ctx context.Context, c *connect.Call) error {
-	a, q, err := pick(ctx, c, c.Arg(0))
+	a, q, err := pick(ctx, c, c.Arg(0), false)
 	if err != nil {
 		return err
 	}

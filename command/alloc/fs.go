@@ -30,7 +30,7 @@ func fsVerb() connect.Verb {
 }
 
 func files(ctx context.Context, c *connect.Call) error {
-	a, q, err := pick(ctx, c, c.Arg(0))
+	a, q, err := pick(ctx, c, c.Arg(0), true)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -22,7 +23,7 @@ const (
 
 func logsVerb() connect.Verb {
 	return connect.Verb{
-		Name: "logs", Usage: "show what a task wrote", Args: []string{"<alloc id>", "[<task>]"},
+		Name: "logs", Usage: "show what a task wrote", Args: []string{"[<alloc id>]", "[<task>]"},
 		Flags: append(tailFlags(),
 			&cli.BoolFlag{Name: "job", Usage: "the argument is a job: choose one of its allocations"},
 			&cli.BoolFlag{Name: "stderr", Usage: "show stderr"},
@@ -46,11 +47,15 @@ func tailFlags() []cli.Flag {
 }
 
 func logs(ctx context.Context, c *connect.Call) error {
-	a, _, err := pick(ctx, c, c.Arg(0))
+	a, _, err := pick(ctx, c, c.Arg(0), true)
 	if err != nil {
 		return err
 	}
 	task, err := taskOf(a, taskArg(c))
+	var none *unknownTask
+	if errors.As(err, &none) {
+		return term.Fail("unknown task name %q, found:\n  %s", none.name, strings.Join(none.found, "\n  "))
+	}
 	if err != nil {
 		return err
 	}

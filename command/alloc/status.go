@@ -21,6 +21,7 @@ func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "show an allocation, its tasks and what happened to them", Args: []string{"[<alloc id>]"},
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "short", Usage: "only the tasks' last events"},
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids, more lines"},
 			&cli.BoolFlag{Name: "stats", Usage: "also what the tasks use now"},

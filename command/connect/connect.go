@@ -30,6 +30,14 @@ func Flags(own ...cli.Flag) []cli.Flag {
 	return append(own, shared...)
 }
 
+const uiFlag = "ui"
+
+// UI is the flag of verbs that can also open the web console. As long as there
+// is none, the verb says so and does the rest of its work.
+func UI() cli.Flag {
+	return &cli.BoolFlag{Name: uiFlag, Usage: "open the web console (there is none yet: only a hint is shown)"}
+}
+
 // Client returns a client for the verb's flags over the environment.
 func Client(cmd *cli.Command, s term.Streams) (*api.Client, error) {
 	cfg := api.FromEnv(s.Getenv)

@@ -24,6 +24,8 @@ type Verb struct {
 	// StopAtArg ends flag parsing at the second argument: what follows belongs
 	// to another program.
 	StopAtArg int
+	// Deprecated says that the name is an old one of a verb that has moved.
+	Deprecated bool
 	// ErrorCode is the exit code of wrong use and of errors of the client; 1
 	// if not set.
 	ErrorCode int
@@ -47,7 +49,7 @@ func (v Verb) Command(s term.Streams) *cli.Command {
 		Name: v.Name, Aliases: v.Aliases, Usage: v.Usage, Description: v.Help, ArgsUsage: strings.Join(v.Args, " "),
 		Flags: Flags(v.Flags...),
 		OnUsageError: func(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-			return v.wrongUse(cmd, err.Error())
+			return WrongFlag(s, cmd, err, max(1, v.ErrorCode))
 		},
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			if text := v.wrongArgs(cmd.Args().Len()); text != "" {
@@ -56,6 +58,12 @@ func (v Verb) Command(s term.Streams) *cli.Command {
 			client, err := Client(cmd, s)
 			if err != nil {
 				return v.fail(fmt.Sprintf("Error initializing client: %v", err))
+			}
+			if v.Deprecated {
+				s.Errorf("WARNING! The \"%s\" command is deprecated.\n", cmd.FullName())
+			}
+			if cmd.Bool(uiFlag) {
+				s.Errorf("There is no web console yet: -ui opens nothing. The HTTP API answers at %s\n", client.Config().Address)
 			}
 			return v.Do(ctx, &Call{Command: cmd, Streams: painted(cmd, s), Client: client})
 		},
@@ -100,6 +108,13 @@ func (v Verb) wrongArgs(n int) string {
 
 func (v Verb) wrongUse(cmd *cli.Command, text string) error {
 	return v.fail(fmt.Sprintf("%s\nFor additional help try '%s -help'", text, cmd.FullName()))
+}
+
+// WrongFlag shows how a command is used and returns the fault with an exit
+// code.
+func WrongFlag(s term.Streams, cmd *cli.Command, err error, code int) error {
+	cli.HelpPrinter(s.Err, cli.CommandHelpTemplate, cmd)
+	return &term.Exit{Code: code, Text: fmt.Sprintf("%v\nFor additional help try '%s -help'", err, cmd.FullName())}
 }
 
 func (v Verb) fail(text string) error {

@@ -53,6 +53,7 @@ func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "show a deployment, or follow it", Args: []string{"[<deployment id>]"},
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids, also the allocations"},
 			&cli.BoolFlag{Name: "monitor", Usage: "follow it"},
 			&cli.DurationFlag{Name: "wait", Usage: "accepted; changes are shown when they happen"},

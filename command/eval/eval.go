@@ -31,7 +31,7 @@ func Command(s term.Streams) *cli.Command {
 // Aliases returns the old names that still work.
 func Aliases(s term.Streams) []*cli.Command {
 	v := statusVerb()
-	v.Name = "eval-status"
+	v.Name, v.Deprecated = "eval-status", true
 	hidden := v.Command(s)
 	hidden.Hidden = true
 	return []*cli.Command{hidden}
@@ -41,6 +41,7 @@ func listVerb() connect.Verb {
 	return connect.Verb{
 		Name: "list", Usage: "list evaluations",
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids"},
 			&cli.StringFlag{Name: "filter", Usage: "filter `expression`"},
 			&cli.StringFlag{Name: "job", Usage: "only of this `job`"},
@@ -94,6 +95,7 @@ func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "show an evaluation, or follow it", Args: []string{"<eval id>"},
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "monitor", Usage: "follow it"},
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids, more lines"},
 		),

@@ -21,6 +21,7 @@ func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "list jobs, or show one", Args: []string{"[<job>]"},
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "short", Usage: "only the key lines"},
 			&cli.BoolFlag{Name: "evals", Usage: "also the evaluations"},
 			&cli.BoolFlag{Name: "all-allocs", Usage: "also allocations of earlier jobs of this name"},

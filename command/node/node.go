@@ -22,11 +22,14 @@ func Command(s term.Streams) *cli.Command {
 
 // Aliases returns the old names that still work.
 func Aliases(s term.Streams) []*cli.Command {
-	v := statusVerb()
-	v.Name = "node-status"
-	hidden := v.Command(s)
-	hidden.Hidden = true
-	return []*cli.Command{hidden}
+	var out []*cli.Command
+	for _, v := range []connect.Verb{statusVerb(), drainVerb()} {
+		v.Name, v.Deprecated = "node-"+v.Name, true
+		hidden := v.Command(s)
+		hidden.Hidden = true
+		out = append(out, hidden)
+	}
+	return out
 }
 
 // target is the node that a verb means: by prefix, or with -self the agent's.

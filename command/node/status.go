@@ -23,6 +23,7 @@ func statusVerb() connect.Verb {
 	return connect.Verb{
 		Name: "status", Usage: "list nodes, or show one", Args: []string{"[<node id>]"},
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "short", Usage: "fewer lines"},
 			&cli.BoolFlag{Name: "os", Usage: "also the operating system"},
 			&cli.BoolFlag{Name: "quiet", Usage: "only full ids"},

@@ -29,7 +29,7 @@ func Command(s term.Streams) *cli.Command {
 func Aliases(s term.Streams) []*cli.Command {
 	var out []*cli.Command
 	for old, v := range map[string]connect.Verb{"server-members": membersVerb(), "server-join": joinVerb(), "server-force-leave": forceLeaveVerb()} {
-		v.Name = old
+		v.Name, v.Deprecated = old, true
 		hidden := v.Command(s)
 		hidden.Hidden = true
 		out = append(out, hidden)
@@ -41,6 +41,7 @@ func membersVerb() connect.Verb {
 	return connect.Verb{
 		Name: "members", Usage: "list servers, and which one leads",
 		Flags: append(view.FormatFlags(),
+			connect.UI(),
 			&cli.BoolFlag{Name: "detailed", Usage: "also the tags"},
 			&cli.BoolFlag{Name: "verbose", Usage: "also the tags"},
 		),

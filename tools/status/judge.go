@@ -66,7 +66,7 @@ func cliRows() []row {
 			continue
 		}
 		r := row{name: name, status: notYet, note: "no such command"}
-		if cmd := find(tree, strings.Fields(name)); cmd != nil {
+		if cmd := find(tree, strings.Fields(name)); cmd != nil && !command.NotBuilt(cmd) {
 			r.status, r.note = works, ""
 			if lacking := missingFlags(cmd, flags); len(lacking) > 0 {
 				r.status, r.note = partly, "flags: -"+strings.Join(lacking, ", -")

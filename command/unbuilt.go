@@ -1,0 +1,57 @@
+package command
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/steppe-run/steppe/command/term"
+)
+
+// unbuilt are the verbs that users know and that Steppe doesn't have yet, by
+// group; those of no group are verbs or whole groups of the top.
+var unbuilt = map[string]string{
+	"": "acl action agent-info check client-config config debug fmt license login monitor namespace operator quota recommendation " +
+		"scaling sentinel setup start ui var volume windows",
+	"alloc":      "pause",
+	"deployment": "unblock",
+	"eval":       "delete",
+	"job":        "action dispatch periodic restart scaling-events start tag",
+	"node":       "config identity intro meta pool",
+	"service":    "delete",
+	"system":     "reconcile",
+}
+
+// addUnbuilt adds the verbs that are missing, each with the answer that it is.
+func addUnbuilt(all []*cli.Command) []*cli.Command {
+	for _, group := range all {
+		for _, name := range strings.Fields(unbuilt[group.Name]) {
+			group.Commands = append(group.Commands, notBuilt(name))
+		}
+	}
+	for _, name := range strings.Fields(unbuilt[""]) {
+		all = append(all, notBuilt(name))
+	}
+	return all
+}
+
+// notBuiltCategory marks a verb that only says that it is missing.
+const notBuiltCategory = "not built yet"
+
+// NotBuilt tells whether a command of the tree only says that it is missing.
+func NotBuilt(cmd *cli.Command) bool { return cmd.Category == notBuiltCategory }
+
+// notBuilt answers whatever is asked of it, help too, with the same sentence.
+func notBuilt(name string) *cli.Command {
+	return &cli.Command{
+		Name: name, Category: notBuiltCategory, Hidden: true, SkipFlagParsing: true,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			return term.Fail("'%s' is not built yet. For what there is try '%s -help'", cmd.FullName(), parentName(cmd))
+		},
+	}
+}
+
+func parentName(cmd *cli.Command) string {
+	return strings.TrimSuffix(cmd.FullName(), " "+cmd.Name)
+}
