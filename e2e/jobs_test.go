@@ -98,14 +98,6 @@ func awaitHealthy(t *testing.T, a *agent, job string, within time.Duration) {
 	})
 }
 
-func restarts(alloc *api.AllocationListStub) uint64 {
-	var n uint64
-	for _, state := range alloc.TaskStates {
-		n += state.Restarts
-	}
-	return n
-}
-
 // addressOf is the address of an allocation's port "http".
 func addressOf(t *testing.T, a *agent, id string) string {
 	t.Helper()

@@ -2,7 +2,6 @@ package alloc
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/steppe-run/steppe/structs"
@@ -60,14 +59,4 @@ func (r *Runner) previous() *Runner {
 		return nil
 	}
 	return r.host.Previous(id)
-}
-
-// unbuiltNetwork says which network modes this release can't make.
-func unbuiltNetwork(group *structs.TaskGroup) error {
-	for _, network := range group.Networks {
-		if network.Mode != "" && network.Mode != "host" {
-			return fmt.Errorf("network mode %q is not built yet in this release: use mode = \"host\", or leave the mode out", network.Mode)
-		}
-	}
-	return nil
 }

@@ -170,7 +170,7 @@ func (r *Runner) prepare(ctx context.Context) error {
 	if r.finished() {
 		return nil
 	}
-	if err := unbuiltNetwork(r.group()); err != nil {
+	if err := r.makeNetwork(ctx); err != nil {
 		return err
 	}
 	if _, err := r.host.Dirs.Build(r.id); err != nil {
@@ -256,6 +256,7 @@ func (r *Runner) conclude(ctx context.Context) bool {
 	r.mu.Unlock()
 	if over {
 		r.host.Services.Remove(ctx, r.id, "")
+		r.dropNetwork()
 		if err := r.dir.DropSecrets(); err != nil {
 			r.logger.Warn("secrets of an ended allocation are still mounted", logx.KeyError, err)
 		}

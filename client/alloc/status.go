@@ -70,7 +70,7 @@ func (r *Runner) Status() *structs.AllocUpdate {
 		ClientDescription: r.statusText,
 		TaskStates:        states,
 		DeploymentStatus:  r.health,
-		NetworkStatus:     r.alloc.NetworkStatus,
+		NetworkStatus:     r.networkStatusLocked(),
 		ModifyTime:        r.host.Task.Clock.Now().UnixNano(),
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,8 +25,6 @@ const Name = "fake"
 
 // Driver runs tasks in memory. The zero value is not usable; see New.
 type Driver struct {
-	drivers.NoNetwork
-
 	mu     sync.Mutex
 	tasks  map[string]*task
 	calls  []string
@@ -33,6 +33,8 @@ type Driver struct {
 	startErr  []error
 	holdStart chan struct{}
 	deaf      bool
+	modes     []drivers.NetworkMode
+	networks  map[string]bool
 }
 
 type task struct {
@@ -70,6 +72,47 @@ func (d *Driver) Deaf(deaf bool) {
 	d.mu.Lock()
 	d.deaf = deaf
 	d.mu.Unlock()
+}
+
+// MakeNetworks has the driver say that it makes networks of these modes.
+func (d *Driver) MakeNetworks(modes ...drivers.NetworkMode) {
+	d.mu.Lock()
+	d.modes = modes
+	d.mu.Unlock()
+}
+
+// Networks lists the allocations for which there is a network.
+func (d *Driver) Networks() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.networks))
+}
+
+// CreateNetwork implements drivers.Networker.
+func (d *Driver) CreateNetwork(_ context.Context, allocID, hostname string) (*drivers.NetworkIsolation, bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, "network "+allocID)
+	created := !d.networks[allocID]
+	if d.networks == nil {
+		d.networks = map[string]bool{}
+	}
+	d.networks[allocID] = true
+	return &drivers.NetworkIsolation{
+		Mode: d.modes[0], Path: "/netns/" + allocID, Hosts: &drivers.HostsConfig{Hostname: hostname, Address: "172.26.0.2"},
+	}, created, nil
+}
+
+// DestroyNetwork implements drivers.Networker.
+func (d *Driver) DestroyNetwork(_ context.Context, allocID string, network *drivers.NetworkIsolation) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, "unnetwork "+allocID)
+	if network != nil && network.Path != "/netns/"+allocID {
+		return errors.New("this network is another's")
+	}
+	delete(d.networks, allocID)
+	return nil
 }
 
 // Exit ends the running start of the named task of an allocation.
@@ -142,7 +185,12 @@ func (d *Driver) Configure(context.Context, []byte, *drivers.NodeConfig) error {
 
 // Capabilities implements drivers.Describer.
 func (d *Driver) Capabilities(context.Context) (*drivers.Capabilities, error) {
-	return &drivers.Capabilities{SendSignals: true, Exec: true, FSIsolation: drivers.FSNone, DisableLogCollection: true}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return &drivers.Capabilities{
+		SendSignals: true, Exec: true, FSIsolation: drivers.FSNone, DisableLogCollection: true,
+		NetworkModes: d.modes, MustCreateNetwork: len(d.modes) > 0,
+	}, nil
 }
 
 // Fingerprint implements drivers.Describer.

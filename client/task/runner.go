@@ -297,6 +297,12 @@ func (r *Runner) State() *structs.TaskState {
 	return r.state.Clone()
 }
 
+// Isolate names the network that was made for the allocation. It comes before
+// Run.
+func (r *Runner) Isolate(network *drivers.NetworkIsolation) {
+	r.change(func() { r.isolation = network })
+}
+
 // Name of the task.
 func (r *Runner) Name() string { return r.name }
 
