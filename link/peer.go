@@ -82,6 +82,13 @@ func (p *Peer) Close() error { return p.streams.Close() }
 // Addr implements net.Listener.
 func (p *Peer) Addr() net.Addr { return p.streams.Addr() }
 
+// Ping asks the other side for a sign of life and waits for it, until the
+// connection is given up.
+func (p *Peer) Ping() error {
+	_, err := p.streams.Ping()
+	return err
+}
+
 // Done is closed when the connection has ended.
 func (p *Peer) Done() <-chan struct{} { return p.streams.CloseChan() }
 

@@ -115,8 +115,8 @@ type peerService struct {
 }
 
 // HoldsNode implements linkpb.PeerLinkServer.
-func (p *peerService) HoldsNode(_ context.Context, req *linkpb.HoldsNodeRequest) (*linkpb.HoldsNodeReply, error) {
-	return &linkpb.HoldsNodeReply{Holds: p.s.held.of(req.GetNodeId()) != nil}, nil
+func (p *peerService) HoldsNode(ctx context.Context, req *linkpb.HoldsNodeRequest) (*linkpb.HoldsNodeReply, error) {
+	return &linkpb.HoldsNodeReply{Holds: p.s.reach(ctx, req.GetNodeId()) != nil}, nil
 }
 
 // Tunnel implements linkpb.PeerLinkServer: bytes go to and fro between the

@@ -40,13 +40,20 @@ func (r *registry) add(h *holding) bool {
 	return true
 }
 
-// bind notes that a connection is a node's. The newest one counts.
+// bind notes that a connection is a node's. The newest one counts: the one
+// before is closed, since a node that connects again has given it up, and who
+// still speaks over it would wait for nothing.
 func (r *registry) bind(h *holding, nodeID string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, up := r.all[h]; up {
+	var before *holding
+	if _, up := r.all[h]; up && h.nodeID != nodeID {
+		before = r.byNode[nodeID]
 		h.nodeID = nodeID
 		r.byNode[nodeID] = h
+	}
+	r.mu.Unlock()
+	if before != nil && before != h {
+		_ = before.peer.Close() // its server loop ends
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -54,7 +55,7 @@ func (t nodeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // openStream opens a stream to a node, wherever it is connected.
 func (s *Server) openStream(ctx context.Context, nodeID string) (net.Conn, error) {
-	if peer := s.held.of(nodeID); peer != nil {
+	if peer := s.reach(ctx, nodeID); peer != nil {
 		return peer.Open(ctx)
 	}
 	for _, addr := range s.cfg.Cluster.ServerAddrs() {
@@ -70,6 +71,39 @@ func (s *Server) openStream(ctx context.Context, nodeID string) (net.Conn, error
 	}
 	return nil, structs.NewError(structs.KindUnavailable,
 		"No path to node %s: it is connected to no server of this region at the moment", nodeID)
+}
+
+// answerLimit is how long a node's connection may take to answer before it is
+// taken for dead. A node that moved to another server leaves a connection
+// behind that would otherwise be believed until its keep-alive fails.
+const answerLimit = time.Second
+
+// reach returns the connection of a node if it answers, nil if it has none
+// here. One that doesn't answer is closed: a node that lives connects again.
+func (s *Server) reach(ctx context.Context, nodeID string) *link.Peer {
+	peer := s.held.of(nodeID)
+	if peer == nil {
+		return nil
+	}
+	answered := make(chan error, 1)
+	s.group.Go("ask a node whether it is there", func(context.Context) error {
+		answered <- peer.Ping() // ends by itself when the connection does
+		return nil
+	})
+	timer := s.cfg.Clock.NewTimer(answerLimit)
+	defer timer.Stop()
+	select {
+	case err := <-answered:
+		if err == nil {
+			return peer
+		}
+	case <-timer.C():
+		s.log.Info("a node's connection doesn't answer and is closed", logx.KeyNode, nodeID)
+	case <-ctx.Done():
+		return nil
+	}
+	_ = peer.Close() // its server loop ends
+	return nil
 }
 
 // openThrough opens a stream through another server; nil if that doesn't hold

@@ -47,6 +47,39 @@ func TestCheckSeesAForbiddenImport(t *testing.T) {
 	}
 }
 
+// A room is one idea: what needs more files is several. The nouns in structs
+// may be as many as there are; tests and generated files don't count.
+func TestNoRoomIsCrowded(t *testing.T) {
+	const most = 15
+	files := map[string]int{}
+	for _, file := range goFiles(t) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if strings.HasSuffix(file, "_test.go") || dir == "structs" || generated(t, file) {
+			continue
+		}
+		files[dir]++
+	}
+	if files["server"] == 0 || files["state"] == 0 {
+		t.Fatal("the rooms were not found")
+	}
+	for dir, n := range files {
+		if n > most {
+			t.Errorf("%s has %d files, %d is the most: give a part of it a room of its own", dir, n, most)
+		}
+	}
+}
+
+// generated reports whether a file says so in its first lines.
+func generated(t *testing.T, file string) bool {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("../..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, _, _ := strings.Cut(string(data), "\npackage ")
+	return strings.HasPrefix(head, "// Code generated ") || strings.Contains(head, "\n// Code generated ")
+}
+
 // Goroutines have an owner that waits for them: only internal/loop starts one.
 func TestOnlyLoopStartsGoroutines(t *testing.T) {
 	owners := map[string]bool{"internal/loop": true, "tools": true, "e2e": true, "supervisor": true}
