@@ -271,6 +271,12 @@ func (r *region) join(node *structs.Node, servers ...int) *agent {
 	for _, n := range servers {
 		addrs = append(addrs, r.servers[n].addr)
 	}
+	return r.joinAt(node, addrs...)
+}
+
+// joinAt is join with the servers' addresses.
+func (r *region) joinAt(node *structs.Node, addrs ...string) *agent {
+	r.t.Helper()
 	s, err := link.NewSession(link.SessionConfig{Servers: addrs, TLS: r.tls(certs.RoleClient)})
 	if err != nil {
 		r.t.Fatal(err)
