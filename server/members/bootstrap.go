@@ -2,7 +2,10 @@ package members
 
 import (
 	"context"
+	"hash/fnv"
+	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +23,8 @@ const (
 // Voter is a member of Raft's configuration.
 type Voter struct{ ID, Addr string }
 
-// Bootstrap waits until BootstrapExpect servers are here and none belongs to a
-// cluster, and then calls bootstrap on exactly one of them: the one with the
+// Bootstrap waits until BootstrapExpect servers are here, all see the same ones
+// and none belongs to a cluster, and then calls bootstrap on exactly one of them: the one with the
 // lowest ID. The others learn of the cluster from it. It returns nil when this
 // server needs no bootstrap any more, or ctx ended.
 func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap func([]Voter) error) error {
@@ -32,6 +35,9 @@ func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap
 		if hasState() {
 			m.setTag(tagState, "1")
 			return nil
+		}
+		if seen, why := candidates(m.List(), m.Local(), m.cfg.BootstrapExpect); why == "" {
+			m.setTag(tagSees, signature(seen)) // the others wait until we agree
 		}
 		voters, why := firstVoters(m.List(), m.Local(), m.cfg.BootstrapExpect)
 		if !slices.Equal(voters, last) {
@@ -54,9 +60,10 @@ func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap
 	}
 }
 
-// firstVoters decides who makes up a new cluster, if it is for this server to
-// make it; otherwise it says why not.
-func firstVoters(list []Member, local Member, expect int) (voters []Voter, why string) {
+// candidates are the servers that would make up a new cluster as this one sees
+// it, sorted by ID; or why there can be none. Servers without bootstrap_expect
+// are added by the leader later.
+func candidates(list []Member, local Member, expect int) (voters []Member, why string) {
 	if expect == 0 {
 		return nil, "this server waits to be added to a cluster: bootstrap_expect is not set"
 	}
@@ -67,17 +74,46 @@ func firstVoters(list []Member, local Member, expect int) (voters []Voter, why s
 		switch {
 		case s.HasState:
 			return nil, "a cluster exists, its leader will add this server"
-		case s.Expect != expect && s.Expect != 0:
+		case s.Expect == 0:
+			continue
+		case s.Expect != expect:
 			return nil, "servers disagree: " + s.Name + " has another bootstrap_expect"
 		}
-		voters = append(voters, Voter{ID: s.ID, Addr: s.RPCAddr})
+		voters = append(voters, s)
 	}
-	slices.SortFunc(voters, func(a, b Voter) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(voters, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
+	return voters, ""
+}
+
+// signature stands for a list of candidates, short enough to be gossiped.
+func signature(voters []Member) string {
+	h := fnv.New64a()
+	for _, v := range voters {
+		_, _ = io.WriteString(h, v.ID+"@"+v.RPCAddr+"\n") // a hash takes everything
+	}
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// firstVoters decides who makes up a new cluster, if it is for this server to
+// make it; otherwise it says why not. All of them must see the very same
+// servers: where more start at once than are expected, two of them that see
+// different ones would each make a cluster.
+func firstVoters(list []Member, local Member, expect int) (voters []Voter, why string) {
+	seen, why := candidates(list, local, expect)
 	switch {
-	case len(voters) < expect:
+	case why != "":
+		return nil, why
+	case len(seen) < expect:
 		return nil, "waiting for more servers"
-	case voters[0].ID != local.ID:
+	case seen[0].ID != local.ID:
 		return nil, "another server makes the cluster"
+	}
+	same := signature(seen)
+	for _, s := range seen {
+		if s.Sees != same {
+			return nil, "waiting until " + s.Name + " sees the same servers"
+		}
+		voters = append(voters, Voter{ID: s.ID, Addr: s.RPCAddr})
 	}
 	return voters, ""
 }

@@ -80,7 +80,9 @@ type Member struct {
 	// Expect is how many servers it waits for.
 	Expect int
 	// HasState says that it belongs to a cluster.
-	HasState     bool
+	HasState bool
+	// Sees stands for the servers that it would make a cluster with.
+	Sees         string
 	FeatureLevel int
 	Tags         map[string]string
 

@@ -122,11 +122,54 @@ func TestFirstVoters(t *testing.T) {
 		{"a cluster exists", []Member{a, b, server("d", 3, true)}, a, 3, 0},
 		{"they disagree", []Member{a, b, server("d", 5, false)}, a, 3, 0},
 		{"it only joins", []Member{a, b, c}, server("0", 0, false), 0, 0},
+		{"one waits to be added", []Member{a, b, server("d", 0, false)}, a, 3, 0},
 		{"alone", []Member{server("a", 1, false)}, server("a", 1, false), 1, 1},
 	} {
+		seen, _ := candidates(x.list, x.local, x.expect)
+		for i := range x.list { // all see the same
+			x.list[i].Sees = signature(seen)
+		}
 		voters, why := firstVoters(x.list, x.local, x.expect)
 		if len(voters) != x.voters || (why == "") != (x.voters > 0) {
 			t.Errorf("%s: %v, %q", x.name, voters, why)
 		}
 	}
+}
+
+// More servers start at once than are expected, and each sees another part of
+// them: whatever they have told each other, no two make a cluster of servers
+// that overlap.
+func TestOnlyOneClusterIsMade(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const all = 6
+		expect := rapid.IntRange(1, 4).Draw(t, "expect")
+		views := make([][]Member, all)
+		signs := make([]string, all)
+		for i := range views {
+			for j := range all {
+				if i == j || rapid.IntRange(0, 3).Draw(t, "sees") > 0 {
+					views[i] = append(views[i], Member{ID: fmt.Sprint(j), Name: fmt.Sprint("s", j), RPCAddr: fmt.Sprint("a", j), Status: StatusAlive, Expect: expect})
+				}
+			}
+			seen, _ := candidates(views[i], Member{ID: fmt.Sprint(i)}, expect)
+			signs[i] = signature(seen)
+		}
+		taken := map[string]int{}
+		for i, view := range views {
+			for k := range view {
+				var who int
+				if _, err := fmt.Sscan(view[k].ID, &who); err != nil {
+					t.Fatal(err)
+				}
+				view[k].Sees = signs[who]
+			}
+			voters, _ := firstVoters(view, Member{ID: fmt.Sprint(i)}, expect)
+			for _, v := range voters {
+				if other, both := taken[v.ID]; both {
+					t.Fatalf("servers %d and %d make a cluster with %s each", other, i, v.ID)
+				}
+				taken[v.ID] = i
+			}
+		}
+	})
 }

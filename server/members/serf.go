@@ -33,6 +33,7 @@ const (
 	tagExpect   = "expect"
 	tagState    = "state"
 	tagFeatures = "features"
+	tagSees     = "sees"
 	tagRaft     = "raft_vsn"
 
 	role = "steppe"
@@ -134,7 +135,7 @@ func memberOf(s serf.Member) (Member, bool) {
 		Name: s.Name, ID: s.Tags[tagID], Region: s.Tags[tagRegion], Datacenter: s.Tags[tagDC], Version: s.Tags[tagBuild],
 		Addr: s.Addr.String(), Port: int(s.Port), RPCAddr: s.Tags[tagRPC], HTTPAddr: s.Tags[tagHTTP],
 		Status: s.Status.String(), Expect: number(tagExpect), HasState: s.Tags[tagState] == "1",
-		FeatureLevel: number(tagFeatures), Tags: s.Tags,
+		Sees: s.Tags[tagSees], FeatureLevel: number(tagFeatures), Tags: s.Tags,
 		ProtocolMin: s.ProtocolMin, ProtocolMax: s.ProtocolMax, ProtocolCur: s.ProtocolCur,
 		DelegateMin: s.DelegateMin, DelegateMax: s.DelegateMax, DelegateCur: s.DelegateCur,
 	}, s.Tags[tagRole] == role

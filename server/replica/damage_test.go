@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	walfs "github.com/hashicorp/raft-wal/fs"
 
 	"github.com/steppe-run/steppe/internal/logx"
 )
@@ -18,7 +19,7 @@ import (
 const testSegment = 1 << 13
 
 func openLog(dir string) (*diskLog, error) {
-	return openDiskLog(dir, testSegment, hclog.NewNullLogger(), func(error) {})
+	return openDiskLog(dir, walfs.New(), testSegment, hclog.NewNullLogger(), func(error) {})
 }
 
 func entry(i uint64) *raft.Log {

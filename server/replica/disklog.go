@@ -34,15 +34,16 @@ type diskLog struct {
 	broken  error
 }
 
-// openDiskLog opens the log in dir/wal and verifies all of it.
-func openDiskLog(dir string, segmentSize int, logger hclog.Logger, fail func(error)) (*diskLog, error) {
+// openDiskLog opens the log in dir/wal and verifies all of it. Its records are
+// read and written through vfs.
+func openDiskLog(dir string, vfs types.VFS, segmentSize int, logger hclog.Logger, fail func(error)) (*diskLog, error) {
 	d := &diskLog{dir: filepath.Join(dir, "wal"), fail: fail}
 	w, acknowledged, err := openWitness(filepath.Join(dir, "durable"))
 	if err != nil {
 		return nil, err
 	}
 	d.witness = w
-	stored, err := d.openWAL(segmentSize, logger)
+	stored, err := d.openWAL(vfs, segmentSize, logger)
 	if err == nil {
 		err = d.verify(max(stored, acknowledged))
 	}
@@ -59,7 +60,7 @@ func openDiskLog(dir string, segmentSize int, logger hclog.Logger, fail func(err
 // openWAL opens the library's log. It returns the highest index that a record
 // in the newest file says was stored, which is read before the library may
 // discard anything.
-func (d *diskLog) openWAL(segmentSize int, logger hclog.Logger) (stored uint64, err error) {
+func (d *diskLog) openWAL(vfs types.VFS, segmentSize int, logger hclog.Logger) (stored uint64, err error) {
 	defer recoverDamage(filepath.Join(d.dir, metaFile), &err)
 	if err := d.checkMeta(); err != nil {
 		return 0, err
@@ -75,7 +76,8 @@ func (d *diskLog) openWAL(segmentSize int, logger hclog.Logger) (stored uint64, 
 			return 0, errors.Join(err, closeMeta(meta))
 		}
 	}
-	d.wal, err = wal.Open(d.dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
+	d.wal, err = wal.Open(d.dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(logger),
+		wal.WithSegmentFiler(segment.NewFiler(d.dir, vfs)))
 	if err == nil {
 		return stored, nil
 	}

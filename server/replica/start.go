@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	walfs "github.com/hashicorp/raft-wal/fs"
 	"golang.org/x/sys/unix"
 
 	"github.com/steppe-run/steppe/internal/clock"
@@ -138,7 +139,7 @@ func (r *Replica) openDisk() error {
 	}
 	logger := bridge(r.log, 1)
 	var err error
-	if r.disk, err = openDiskLog(dir, r.cfg.SegmentSize, logger, r.fail); err != nil {
+	if r.disk, err = openDiskLog(dir, walfs.New(), r.cfg.SegmentSize, logger, r.fail); err != nil {
 		return err
 	}
 	r.stable = &checkedStable{store: r.disk.wal, fail: r.fail, path: filepath.Join(dir, "wal", metaFile)}
