@@ -126,7 +126,7 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 		c.Printf("%s", view.Section("Related Evaluations", related(e.RelatedEvals, verbose), c.Colour()))
 	}
 	if e.PlanAnnotations != nil {
-		c.Printf("%s", view.Section("Plan Annotations", annotations(e.PlanAnnotations), c.Colour()))
+		c.Printf("%s", view.Section("Plan Annotations", annotations(e.PlanAnnotations, verbose), c.Colour()))
 	}
 	if len(e.FailedTGAllocs) > 0 {
 		c.Printf("%s", view.Section("Failed Placements", failedPlacements(e), c.Colour()))
@@ -155,17 +155,25 @@ func related(all []*structs.EvaluationStub, verbose bool) string {
 	return view.Table([]string{"ID", "Priority", "Triggered By", "Node ID", "Status", "Description"}, rows)
 }
 
-func annotations(a *structs.PlanAnnotations) string {
+func annotations(a *structs.PlanAnnotations, verbose bool) string {
+	headings := []string{"Task Group", "Ignore", "Place", "Stop", "InPlace", "Destructive"}
+	if verbose {
+		headings = append(headings, "Migrate", "Canary", "Preemptions", "Reschedule Now", "Reschedule Later", "Disconnect", "Reconnect")
+	}
 	var rows [][]string
 	for name, u := range a.DesiredTGUpdates {
 		row := []string{name}
-		for _, n := range []uint64{u.Ignore, u.Place, u.Stop, u.InPlaceUpdate, u.DestructiveUpdate} {
+		counts := []uint64{u.Ignore, u.Place, u.Stop, u.InPlaceUpdate, u.DestructiveUpdate}
+		if verbose {
+			counts = append(counts, u.Migrate, u.Canary, u.Preemptions, u.RescheduleNow, u.RescheduleLater, u.Disconnect, u.Reconnect)
+		}
+		for _, n := range counts {
 			row = append(row, strconv.FormatUint(n, 10))
 		}
 		rows = append(rows, row)
 	}
 	sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
-	return view.Table([]string{"Task Group", "Ignore", "Place", "Stop", "InPlace", "Destructive"}, rows)
+	return view.Table(headings, rows)
 }
 
 func failedPlacements(e *structs.Evaluation) string {

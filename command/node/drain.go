@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -31,6 +32,7 @@ func drainVerb() connect.Verb {
 			&cli.BoolFlag{Name: "self", Usage: "the agent's own node"},
 			&cli.BoolFlag{Name: "yes", Usage: "accepted; nothing is asked"},
 			&cli.BoolFlag{Name: "monitor", Usage: "only follow a drain that runs"},
+			&cli.StringSliceFlag{Name: "meta", Usage: "`key=value` kept with the drain (repeatable)"},
 			&cli.StringFlag{Name: "m", Usage: "`message` kept with the drain"},
 		},
 		Do: drain,
@@ -53,10 +55,11 @@ func drain(ctx context.Context, c *connect.Call) error {
 		c.Printf("%s: Monitoring node %q: Ctrl-C to detach monitoring\n", view.Time(c.Clock.Now()), id)
 		return followDrain(ctx, c, id)
 	}
-	req := &structs.NodeUpdateDrainRequest{NodeID: id, DrainSpec: spec, MarkEligible: c.Bool("disable") && !c.Bool("keep-ineligible")}
-	if m := c.String("m"); m != "" {
-		req.Meta = map[string]string{"message": m}
+	meta, err := drainMeta(c)
+	if err != nil {
+		return err
 	}
+	req := &structs.NodeUpdateDrainRequest{NodeID: id, DrainSpec: spec, MarkEligible: c.Bool("disable") && !c.Bool("keep-ineligible"), Meta: meta}
 	if _, err := c.Client.DrainNode(ctx, req); err != nil {
 		return term.Fail("Error updating drain specification: %v", err)
 	}
@@ -71,6 +74,28 @@ func drain(ctx context.Context, c *connect.Call) error {
 	c.Printf("%s: Ctrl-C to stop monitoring: will not cancel the node drain\n", view.Time(c.Clock.Now()))
 	c.Printf("%s: Node %q drain strategy set\n", view.Time(c.Clock.Now()), id)
 	return followDrain(ctx, c, id)
+}
+
+// drainMeta is what is kept with a drain for others to read.
+func drainMeta(c *connect.Call) (map[string]string, error) {
+	var meta map[string]string
+	add := func(key, value string) {
+		if meta == nil {
+			meta = map[string]string{}
+		}
+		meta[key] = value
+	}
+	for _, pair := range c.StringSlice("meta") {
+		key, value, _ := strings.Cut(pair, "=")
+		if key == "" {
+			return nil, term.Fail("Error parsing meta: -meta %q is not key=value", pair)
+		}
+		add(key, value)
+	}
+	if m := c.String("m"); m != "" {
+		add("message", m)
+	}
+	return meta, nil
 }
 
 func drainSpec(c *connect.Call) (*structs.DrainSpec, error) {

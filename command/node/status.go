@@ -153,24 +153,26 @@ func show(ctx context.Context, c *connect.Call, id string) error {
 	}
 	stats, _ := c.Client.NodeStats(ctx, id) // the node may be away
 	verbose, bold := c.Bool("verbose"), c.Colour()
-	c.Printf("%s", nodeKeys(n, stats, c.Bool("short")))
+	c.Printf("%s", nodeKeys(n, stats, c.Bool("short"), verbose))
 	stubs := stubsOf(allocs)
 	if c.Bool("short") {
-		c.Printf("%s", view.Section("Allocations", monitor.Allocations(stubs, c.Clock.Now(), verbose), bold))
+		c.Printf("%s", view.Section("Allocations", monitor.NodeAllocations(stubs, c.Clock.Now(), verbose), bold))
 		return nil
 	}
 	if verbose {
+		c.Printf("%s", view.Section("Host Volumes", volumeTable(n), bold))
 		c.Printf("%s", view.Section("Drivers", driverTable(n), bold))
 	}
 	c.Printf("%s", view.Section("Node Events", eventTable(n, verbose), bold))
 	c.Printf("%s", view.Section("Allocated Resources", allocatedTable(n, allocs), bold))
 	if stats != nil {
+		c.Printf("%s", view.Section("Allocation Resource Utilization", utilizationTable(n, usageOf(ctx, c, allocs)), bold))
 		c.Printf("%s", view.Section("Host Resource Utilization", hostTable(n, stats), bold))
 		if c.Bool("stats") {
 			c.Printf("%s", statsSections(stats, bold))
 		}
 	}
-	c.Printf("%s", view.Section("Allocations", monitor.Allocations(stubs, c.Clock.Now(), verbose), bold))
+	c.Printf("%s", view.Section("Allocations", monitor.NodeAllocations(stubs, c.Clock.Now(), verbose), bold))
 	if verbose {
 		c.Printf("%s", view.Section("Attributes", mapKeys(n.Attributes), bold))
 		c.Printf("%s", view.Section("Meta", mapKeys(n.Meta), bold))
@@ -178,7 +180,7 @@ func show(ctx context.Context, c *connect.Call, id string) error {
 	return nil
 }
 
-func nodeKeys(n *structs.Node, stats *structs.HostStats, short bool) string {
+func nodeKeys(n *structs.Node, stats *structs.HostStats, short, verbose bool) string {
 	pairs := []view.Pair{
 		{Key: "ID", Value: n.ID}, {Key: "Name", Value: n.Name}, {Key: "Node Pool", Value: n.NodePool}, {Key: "Class", Value: n.NodeClass},
 		{Key: "DC", Value: n.Datacenter}, {Key: "Drain", Value: drainText(n)}, {Key: "Eligibility", Value: n.SchedulingEligibility},
@@ -191,8 +193,11 @@ func nodeKeys(n *structs.Node, stats *structs.HostStats, short bool) string {
 	if stats != nil {
 		uptime = view.Duration(time.Duration(stats.Uptime) * time.Second)
 	}
+	pairs = append(pairs, view.Pair{Key: "Uptime", Value: uptime})
+	if verbose {
+		return view.Keys(pairs) // the rest follows in tables
+	}
 	return view.Keys(append(pairs,
-		view.Pair{Key: "Uptime", Value: uptime},
 		view.Pair{Key: "Host Volumes", Value: joined(n.HostVolumes)},
 		view.Pair{Key: "Host Networks", Value: joined(n.HostNetworks)},
 		view.Pair{Key: "CSI Volumes", Value: ""},

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"sort"
 	"strconv"
 
+	"github.com/steppe-run/steppe/api"
+	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -16,6 +19,62 @@ func driverTable(n *structs.Node) string {
 	}
 	sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
 	return view.Table([]string{"Driver", "Detected", "Healthy", "Message", "Time"}, rows)
+}
+
+func volumeTable(n *structs.Node) string {
+	var rows [][]string
+	for name, v := range n.HostVolumes {
+		rows = append(rows, []string{name, view.Bool(v.ReadOnly), v.Path})
+	}
+	sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
+	return view.Table([]string{"Name", "ReadOnly", "Source"}, rows)
+}
+
+// usageOf asks the node what each of its running allocations uses. One that
+// ends meanwhile uses nothing.
+func usageOf(ctx context.Context, c *connect.Call, allocs []*structs.Allocation) []*structs.ResourceUsage {
+	var out []*structs.ResourceUsage
+	for _, a := range allocs {
+		if a.ClientStatus != structs.AllocClientRunning {
+			continue
+		}
+		usage, err := c.Client.AllocationStats(ctx, a.ID, &api.Query{Namespace: a.Namespace})
+		if err == nil && usage != nil && usage.ResourceUsage != nil {
+			out = append(out, usage.ResourceUsage)
+		}
+	}
+	return out
+}
+
+func utilizationTable(n *structs.Node, usage []*structs.ResourceUsage) string {
+	var ticks float64
+	var memory uint64
+	for _, u := range usage {
+		if u.CpuStats != nil {
+			ticks += u.CpuStats.TotalTicks
+		}
+		if u.MemoryStats != nil {
+			memory += max(u.MemoryStats.RSS, u.MemoryStats.Usage)
+		}
+	}
+	cpu, total, _ := offered(n)
+	return view.Table([]string{"CPU", "Memory"}, [][]string{{
+		fmt.Sprintf("%.0f/%d MHz", ticks, cpu), view.Bytes(memory) + "/" + view.Bytes(uint64(max(0, total))<<20),
+	}})
+}
+
+// offered is what a node has for allocations, without what it reserves: MHz,
+// then megabytes of memory and disk.
+func offered(n *structs.Node) (cpu, memory, disk int64) {
+	if r := n.NodeResources; r != nil {
+		cpu, memory, disk = r.Cpu.CpuShares, r.Memory.MemoryMB, r.Disk.DiskMB
+	}
+	if r := n.ReservedResources; r != nil {
+		cpu -= int64(r.Cpu.CpuShares)
+		memory -= int64(r.Memory.MemoryMB)
+		disk -= int64(r.Disk.DiskMB)
+	}
+	return cpu, memory, disk
 }
 
 // allocatedTable sums what the node's live allocations were given.
@@ -33,15 +92,7 @@ func allocatedTable(n *structs.Node, allocs []*structs.Allocation) string {
 			memory += t.Memory.MemoryMB
 		}
 	}
-	var totalCPU, totalMemory, totalDisk int64
-	if r := n.NodeResources; r != nil {
-		totalCPU, totalMemory, totalDisk = r.Cpu.CpuShares, r.Memory.MemoryMB, r.Disk.DiskMB
-	}
-	if r := n.ReservedResources; r != nil {
-		totalCPU -= int64(r.Cpu.CpuShares)
-		totalMemory -= int64(r.Memory.MemoryMB)
-		totalDisk -= int64(r.Disk.DiskMB)
-	}
+	totalCPU, totalMemory, totalDisk := offered(n)
 	return view.Table([]string{"CPU", "Memory", "Disk", "Alloc Count"}, [][]string{{
 		fmt.Sprintf("%d/%d MHz", cpu, totalCPU), megabytes(memory, totalMemory), megabytes(disk, totalDisk), strconv.Itoa(count),
 	}})

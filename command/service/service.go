@@ -27,11 +27,15 @@ func Command(s term.Streams) *cli.Command {
 
 func listVerb() connect.Verb {
 	return connect.Verb{
-		Name: "list", Usage: "list services", Flags: view.FormatFlags(),
+		Name: "list", Usage: "list services",
+		Flags: append(view.FormatFlags(), &cli.StringFlag{Name: "name", Usage: "only services of this `name`"}),
 		Do: func(ctx context.Context, c *connect.Call) error {
 			all, _, err := c.Client.Services(ctx, nil)
 			if err != nil {
 				return term.Fail("Error listing service registrations: %v", err)
+			}
+			if name := c.String("name"); name != "" {
+				all = named(all, name)
 			}
 			if done, err := view.Formatted(c.Command, c.Streams, all); done {
 				return err
@@ -53,19 +57,40 @@ func listVerb() connect.Verb {
 	}
 }
 
+// named keeps the services of one name.
+func named(all []*structs.ServiceRegistrationListStub, name string) []*structs.ServiceRegistrationListStub {
+	out := []*structs.ServiceRegistrationListStub{}
+	for _, ns := range all {
+		kept := *ns
+		kept.Services = nil
+		for _, s := range ns.Services {
+			if s.ServiceName == name {
+				kept.Services = append(kept.Services, s)
+			}
+		}
+		if len(kept.Services) > 0 {
+			out = append(out, &kept)
+		}
+	}
+	return out
+}
+
 func infoVerb() connect.Verb {
 	return connect.Verb{
 		Name: "info", Usage: "show a service's instances", Args: []string{"<service>"},
 		Flags: append(view.FormatFlags(),
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids, more lines"},
 			&cli.StringFlag{Name: "filter", Usage: "filter `expression`"},
+			&cli.IntFlag{Name: "per-page", Usage: "so `many` at once"},
+			&cli.StringFlag{Name: "page-token", Usage: "where the page begins"},
 		),
 		Do: info,
 	}
 }
 
 func info(ctx context.Context, c *connect.Call) error {
-	all, _, err := c.Client.Service(ctx, c.Arg(0), &api.Query{Filter: c.String("filter")})
+	q := &api.Query{Filter: c.String("filter"), PerPage: c.Int("per-page"), NextToken: c.String("page-token")}
+	all, meta, err := c.Client.Service(ctx, c.Arg(0), q)
 	if err != nil {
 		return term.Fail("Error listing service registrations: %v", err)
 	}
@@ -89,6 +114,9 @@ func info(ctx context.Context, c *connect.Call) error {
 		rows = append(rows, []string{s.JobID, address(s), "[" + strings.Join(s.Tags, ",") + "]", view.ID(s.NodeID, false), view.ID(s.AllocID, false)})
 	}
 	c.Printf("%s", view.Table([]string{"Job ID", "Address", "Tags", "Node ID", "Alloc ID"}, rows))
+	if meta.NextToken != "" {
+		c.Printf("\nResults have been paginated. To get the next page run:\n\nsteppe service info -per-page %d -page-token %s %s\n", q.PerPage, meta.NextToken, c.Arg(0))
+	}
 	return nil
 }
 

@@ -21,7 +21,7 @@ func Table(headings []string, rows [][]string) string {
 	all := append([][]string{headings}, rows...)
 	for _, row := range all {
 		for i, cell := range row {
-			row[i] = Clean(cell)
+			row[i] = OneLine(cell)
 			widths[i] = max(widths[i], utf8.RuneCountInString(row[i]))
 		}
 	}
@@ -51,7 +51,7 @@ func Keys(pairs []Pair) string {
 	}
 	var b strings.Builder
 	for _, p := range pairs {
-		value := Clean(p.Value)
+		value := OneLine(p.Value)
 		if value == "" {
 			value = "<none>"
 		}
@@ -80,6 +80,38 @@ func Clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Lines splits a text into its lines, for places that can show several: without
+// indents, empty lines and the stars of lists, and otherwise clean.
+func Lines(s string) []string {
+	var out []string
+	for line := range strings.FieldsFuncSeq(s, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		line = strings.TrimSpace(strings.ReplaceAll(line, "\t", " "))
+		if line = strings.TrimPrefix(line, "* "); line != "" {
+			out = append(out, Clean(line))
+		}
+	}
+	return out
+}
+
+// OneLine shows a text of several lines in one, for cells of a table.
+func OneLine(s string) string {
+	if !strings.ContainsAny(s, "\n\r\t") {
+		return Clean(s)
+	}
+	var b strings.Builder
+	for i, line := range Lines(s) {
+		switch {
+		case i == 0:
+		case strings.HasSuffix(b.String(), ":"):
+			b.WriteByte(' ')
+		default:
+			b.WriteString("; ")
+		}
+		b.WriteString(line)
+	}
+	return b.String()
 }
 
 func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 }

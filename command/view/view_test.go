@@ -13,6 +13,17 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain": "plain", "": "", "\n": "", "a\tb": "a b", "a\r\nb": "a; b", "one\n\n two\n": "one; two",
+		"3 errors occurred:\n\t* Missing \"command\"\n\t* Unknown \x1b[31m\n": "3 errors occurred: Missing \"command\"; Unknown \uFFFD[31m",
+	} {
+		if got := OneLine(text); got != want {
+			t.Errorf("OneLine(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestKeys(t *testing.T) {
 	got := Keys([]Pair{{"ID", "x"}, {"Status", ""}})
 	if want := "ID     = x\nStatus = <none>\n"; got != want {
