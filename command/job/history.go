@@ -19,6 +19,8 @@ func historyVerb() connect.Verb {
 			&cli.BoolFlag{Name: "p", Usage: "also what each version changed"},
 			&cli.BoolFlag{Name: "full", Usage: "also each whole job"},
 			&cli.StringFlag{Name: "version", Usage: "only this `version`"},
+			&cli.StringFlag{Name: "diff-version", Usage: "with -p: compare each with this `version`"},
+			&cli.StringFlag{Name: "diff-tag", Usage: "with -p: compare each with the version that has this `tag`"},
 		),
 		Do: history,
 	}
@@ -29,11 +31,21 @@ func history(ctx context.Context, c *connect.Call) error {
 	if err != nil {
 		return err
 	}
+	against, err := diffTarget(ctx, c, stub)
+	if err != nil {
+		return err
+	}
 	resp, _, err := c.Client.JobVersions(ctx, stub.ID, c.Bool("p"), q)
 	if err != nil {
 		return term.Fail("Error retrieving job versions: %v", err)
 	}
 	versions, diffs := resp.Versions, resp.Diffs
+	if against != nil {
+		diffs, err = diffsTo(versions, *against)
+		if err != nil {
+			return err
+		}
+	}
 	if only := c.String("version"); only != "" {
 		versions, diffs, err = pick(versions, diffs, only)
 		if err != nil {
@@ -52,6 +64,43 @@ func history(ctx context.Context, c *connect.Call) error {
 		}
 	}
 	return nil
+}
+
+// diffTarget is the version that all others are compared with; nil: each with
+// the one before it.
+func diffTarget(ctx context.Context, c *connect.Call, stub *structs.JobListStub) (*uint64, error) {
+	version, tag := c.String("diff-version"), c.String("diff-tag")
+	switch {
+	case version == "" && tag == "":
+		return nil, nil
+	case version != "" && tag != "":
+		return nil, term.Fail("Both -diff-version and -diff-tag were given: choose one")
+	case !c.Bool("p"):
+		return nil, term.Fail("-diff-version and -diff-tag say what to compare with: add -p")
+	case tag != "":
+		n, err := versionOf(ctx, c, stub, tag)
+		return &n, err
+	}
+	n, err := strconv.ParseUint(version, 10, 64)
+	if err != nil {
+		return nil, term.Fail("Error parsing version value %q: it is not a number", version)
+	}
+	return &n, nil
+}
+
+// diffsTo tells for each version what changed since one of them.
+func diffsTo(versions []*structs.Job, target uint64) ([]*structs.JobDiff, error) {
+	for _, j := range versions {
+		if structs.Value(j.Version) != target {
+			continue
+		}
+		diffs := make([]*structs.JobDiff, len(versions))
+		for i, v := range versions {
+			diffs[i] = j.Diff(v, false)
+		}
+		return diffs, nil
+	}
+	return nil, term.Fail("Error retrieving job versions: version %d is not kept any more", target)
 }
 
 func pick(versions []*structs.Job, diffs []*structs.JobDiff, text string) ([]*structs.Job, []*structs.JobDiff, error) {

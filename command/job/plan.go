@@ -24,7 +24,7 @@ const (
 
 func planVerb() connect.Verb {
 	return connect.Verb{
-		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or ->"}, ErrorCode: planError,
+		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or URL or ->"}, ErrorCode: planError,
 		Help: "Exit code 0: nothing would be created or destroyed. 1: something would. 255: an error.",
 		Flags: append(sourceFlags(),
 			&cli.BoolFlag{Name: "diff", Usage: "show what changes", Value: true},
@@ -45,10 +45,11 @@ func planVerb() connect.Verb {
 }
 
 func plan(ctx context.Context, c *connect.Call) error {
-	src, err := readSource(c)
+	src, err := readSource(ctx, c)
 	if err != nil {
 		return err
 	}
+	adviseDrivers(ctx, c, src)
 	resp, err := c.Client.PlanJob(ctx, &structs.JobPlanRequest{Job: src.job, Diff: c.Bool("diff"), PolicyOverride: c.Bool("policy-override")}, src.query())
 	if err != nil {
 		return term.Fail("Error during plan: %v", err)
@@ -85,7 +86,7 @@ func showPlan(c *connect.Call, src *source, resp *structs.JobPlanResponse) {
 	}
 	c.Printf("Scheduler dry-run:\n%s", dryRun(resp))
 	if resp.Warnings != "" {
-		c.Printf("\nJob Warnings:\n%s\n", view.Clean(strings.ReplaceAll(resp.Warnings, "\n", " ")))
+		c.Printf("\nJob Warnings:\n%s\n", strings.Join(view.Lines(resp.Warnings), "\n"))
 	}
 	c.Printf("\nJob Modify Index: %d\n", resp.JobModifyIndex)
 	c.Printf("To submit the job with version verification run:\n\n  steppe job run -check-index %d%s %s\n\n", resp.JobModifyIndex, src.varFlags(), src.path)

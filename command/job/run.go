@@ -15,9 +15,10 @@ import (
 
 func runVerb() connect.Verb {
 	return connect.Verb{
-		Name: "run", Usage: "submit a job and follow its deployment", Args: []string{"<path or ->"},
+		Name: "run", Usage: "submit a job and follow its deployment", Args: []string{"<path or URL or ->"},
 		Help: "Exit code 0: done. 1: an error, or the deployment failed. 2: not everything could be placed.",
 		Flags: append(sourceFlags(), detachFlags(
+			connect.UI(),
 			&cli.BoolFlag{Name: "output", Usage: "print the job as JSON, don't submit"},
 			&cli.BoolFlag{Name: "policy-override", Usage: "accepted, there are no policies to override"},
 			&cli.BoolFlag{Name: "preserve-counts", Usage: "keep the counts that groups have now"},
@@ -30,13 +31,14 @@ func runVerb() connect.Verb {
 }
 
 func run(ctx context.Context, c *connect.Call) error {
-	src, err := readSource(c)
+	src, err := readSource(ctx, c)
 	if err != nil {
 		return err
 	}
 	if c.Bool("output") {
 		return view.JSON(c.Out, struct{ Job *structs.Job }{src.job})
 	}
+	adviseDrivers(ctx, c, src)
 	req := &structs.JobRegisterRequest{
 		Job: src.job, Submission: src.submission(), PolicyOverride: c.Bool("policy-override"),
 		PreserveCounts: c.Bool("preserve-counts"), PreserveResources: c.Bool("preserve-resources"), EvalPriority: c.Int("eval-priority"),
@@ -52,7 +54,7 @@ func run(ctx context.Context, c *connect.Call) error {
 		return registerError(err)
 	}
 	if resp.Warnings != "" {
-		c.Printf("Job Warnings:\n%s\n\n", resp.Warnings)
+		c.Printf("Job Warnings:\n%s\n\n", strings.Join(view.Lines(resp.Warnings), "\n"))
 	}
 	if resp.EvalID == "" {
 		c.Printf("Job registration successful\n")

@@ -1,8 +1,8 @@
 package job
 
 import (
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +27,8 @@ func sourceFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "hcl2-strict", Usage: "variables that the file doesn't know are an error", Value: true},
 		&cli.StringSliceFlag{Name: "var", Usage: "`name=value` of a variable (repeatable)"},
 		&cli.StringSliceFlag{Name: "var-file", Usage: "`file` with variables (repeatable)"},
+		&cli.StringFlag{Name: "vault-namespace", Usage: "`name` of the namespace in Vault, kept with the job"},
+		&cli.StringFlag{Name: "consul-namespace", Usage: "`name` of the namespace in Consul, kept with the job"},
 	}
 }
 
@@ -43,13 +45,14 @@ type source struct {
 }
 
 // readSource reads and parses the job file that the first argument names; "-"
-// is the standard input.
-func readSource(c *connect.Call) (*source, error) {
+// is the standard input, a URL is fetched.
+func readSource(ctx context.Context, c *connect.Call) (*source, error) {
 	src := &source{path: c.Arg(0), format: "hcl2", vars: map[string]string{}}
-	if strings.Contains(src.path, "://") {
-		return nil, term.Fail("Error getting job struct: fetching a job file by URL is not built yet: download it first")
+	read := func() (string, error) { return readFile(c, src.path) }
+	if isURL(src.path) {
+		read = func() (string, error) { return fetch(ctx, src.path) }
 	}
-	text, err := readFile(c, src.path)
+	text, err := read()
 	if err != nil {
 		return nil, term.Fail("Error getting job struct: %v", err)
 	}
@@ -77,14 +80,7 @@ func readFile(c *connect.Call, path string) (string, error) {
 		defer func() { _ = f.Close() }() // only read
 		in = f
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxSourceBytes+1))
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(data) > maxSourceBytes {
-		return "", fmt.Errorf("%s is larger than %d bytes", path, maxSourceBytes)
-	}
-	return string(data), nil
+	return readBounded(in, path)
 }
 
 func (src *source) readVars(c *connect.Call) error {
@@ -124,7 +120,18 @@ func (src *source) parse(c *connect.Call) error {
 		return term.Fail("Job validation errors:\n\n%s", strings.TrimRight(text.String(), "\n"))
 	}
 	src.job = job
+	src.setNamespaces(c)
 	return nil
+}
+
+// setNamespaces puts the namespaces of other systems into the job: flags win.
+func (src *source) setNamespaces(c *connect.Call) {
+	for flag, into := range map[string]**string{"vault-namespace": &src.job.VaultNamespace, "consul-namespace": &src.job.ConsulNamespace} {
+		if c.IsSet(flag) {
+			value := c.String(flag)
+			*into = &value
+		}
+	}
 }
 
 // read parses the file and, for a job that is to be submitted, says where it

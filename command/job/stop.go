@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/structs"
 )
 
 func stopVerb() connect.Verb {
@@ -55,6 +58,10 @@ func stopOne(ctx context.Context, c *connect.Call, prefix string) error {
 			return err
 		}
 	}
+	running, err := activeDeployment(ctx, c, stub, q)
+	if err != nil {
+		return err
+	}
 	resp, err := c.Client.StopJob(ctx, stub.ID, api.StopOptions{
 		Purge: c.Bool("purge"), NoShutdownDelay: c.Bool("no-shutdown-delay"), EvalPriority: c.Int("eval-priority"),
 		Global: c.Bool("global"),
@@ -69,7 +76,38 @@ func stopOne(ctx context.Context, c *connect.Call, prefix string) error {
 		c.Printf("%s\n", resp.EvalID)
 		return nil
 	}
-	return follow(ctx, c, resp.EvalID)
+	if err := follow(ctx, c, resp.EvalID); err != nil || running == nil {
+		return err
+	}
+	return followEnd(ctx, c, running)
+}
+
+// activeDeployment is the job's deployment that still goes on, if any; stopping
+// the job will cancel it.
+func activeDeployment(ctx context.Context, c *connect.Call, stub *structs.JobListStub, q *api.Query) (*structs.Deployment, error) {
+	if c.Bool("detach") {
+		return nil, nil
+	}
+	d, _, err := c.Client.LatestDeployment(ctx, stub.ID, q)
+	if err != nil {
+		return nil, term.Fail("Error retrieving deployment: %v", err)
+	}
+	if d == nil || !d.Active() {
+		return nil, nil
+	}
+	return d, nil
+}
+
+// followEnd follows a deployment that the stop of its job cancels. One that is
+// forgotten together with the job was cancelled too.
+func followEnd(ctx context.Context, c *connect.Call, d *structs.Deployment) error {
+	m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
+	err := m.Deployment(ctx, d.ID)
+	var status *api.StatusError
+	if errors.As(err, &status) && status.Code == http.StatusNotFound {
+		return term.Fail("Deployment %q was cancelled: its job is stopped", d.ID)
+	}
+	return err
 }
 
 // errDeclined ends a verb whose question was not answered with yes.

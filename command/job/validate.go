@@ -3,22 +3,25 @@ package job
 import (
 	"context"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/jobspec"
 )
 
 func validateVerb() connect.Verb {
 	return connect.Verb{
-		Name: "validate", Usage: "check a job file", Args: []string{"<path or ->"}, Flags: sourceFlags(),
+		Name: "validate", Usage: "check a job file", Args: []string{"<path or URL or ->"}, Flags: sourceFlags(),
 		Do: func(ctx context.Context, c *connect.Call) error {
-			src, err := readSource(c)
+			src, err := readSource(ctx, c)
 			if err != nil {
 				return err
 			}
+			adviseDrivers(ctx, c, src)
 			resp, err := c.Client.ValidateJob(ctx, src.job, src.query())
 			if err != nil {
 				return term.Fail("Error validating job: %v", err)
@@ -27,7 +30,7 @@ func validateVerb() connect.Verb {
 				return term.Fail("Job validation errors:\n%s", resp.Error)
 			}
 			if resp.Warnings != "" {
-				c.Printf("Job Warnings:\n%s\n\n", resp.Warnings)
+				c.Printf("Job Warnings:\n%s\n\n", strings.Join(view.Lines(resp.Warnings), "\n"))
 			}
 			c.Printf("Job validation successful\n")
 			return nil

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/term"
@@ -12,36 +13,45 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
+// lookEvery is how often a deployment's allocations are looked at while it
+// doesn't change itself.
+const lookEvery = 2 * time.Second
+
 // Deployment follows a deployment until it ends. A deployment that fails or is
-// cancelled gives exit code 1, after what went wrong was shown.
+// cancelled gives exit code 1. What goes wrong with its allocations is shown as
+// soon as it is known.
 func (m *Monitor) Deployment(ctx context.Context, id string) error {
 	m.title("Monitoring deployment %q", m.id(id))
 	painter := &painter{streams: m.Streams, live: m.Streams.OutIsTerminal()}
+	failures := &failures{Monitor: m, told: map[string]bool{}}
 	var index uint64
 	last := ""
 	for {
-		d, meta, err := m.Client.Deployment(ctx, id, &api.Query{WaitIndex: index, WaitTime: blockFor})
+		d, meta, err := m.Client.Deployment(ctx, id, &api.Query{WaitIndex: index, WaitTime: lookEvery})
 		if err != nil {
 			return term.Fail("Error reading deployment: %v", err)
 		}
 		index = meta.Index
+		allocs, _, err := m.Client.DeploymentAllocations(ctx, id, nil)
+		if err != nil {
+			return term.Fail("Error reading allocations: %v", err)
+		}
 		block := DeploymentBlock(d, m.Verbose)
 		if m.Verbose {
-			allocs, _, err := m.Client.DeploymentAllocations(ctx, id, nil)
-			if err != nil {
-				return term.Fail("Error reading allocations: %v", err)
-			}
 			block += view.Section("Allocations", Allocations(allocs, m.Streams.Clock.Now(), true), false)
 		}
 		if block != last {
 			last = block
 			painter.paint("    \n    " + m.now() + "\n" + indent(block))
 		}
-		switch d.Status {
-		case structs.DeploymentStatusSuccessful:
+		if d.Status == structs.DeploymentStatusSuccessful {
 			return nil
+		}
+		if failures.tell(ctx, allocs) {
+			painter.lines = 0 // what was told stays
+		}
+		switch d.Status {
 		case structs.DeploymentStatusFailed, structs.DeploymentStatusCancelled:
-			m.explainFailure(ctx, d)
 			return &term.Exit{Code: 1}
 		}
 	}

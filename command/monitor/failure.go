@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"sort"
 	"strings"
 
 	"github.com/steppe-run/steppe/api"
@@ -10,35 +11,93 @@ import (
 )
 
 const (
-	shownAllocs   = 3    // how many unhealthy allocations are explained
+	shownFailures = 6    // how many are explained
 	shownEvents   = 3    // of each of their tasks
 	shownLogLines = 10   // of each of their tasks
 	readLogBytes  = 8192 // from the log's end
 )
 
-// explainFailure shows why a deployment failed: for some of its unhealthy
-// allocations the last events of each task and the last lines it wrote.
-func (m *Monitor) explainFailure(ctx context.Context, d *structs.Deployment) {
-	allocs, _, err := m.Client.DeploymentAllocations(ctx, d.ID, nil)
-	if err != nil {
-		m.Streams.Errorf("The allocations can't be read: %v\n", err)
+// failures tells, once each, what goes wrong with the allocations of a
+// deployment: first that a task can't be started, then the verdict.
+type failures struct {
+	*Monitor
+	told  map[string]bool
+	shown int
+}
+
+// tell explains what wasn't yet and reports whether there was any.
+func (f *failures) tell(ctx context.Context, allocs []*structs.AllocationListStub) bool {
+	before := f.shown
+	for _, a := range allocs {
+		switch {
+		case unhealthy(a):
+			f.once(a.ID+" unhealthy", func() {
+				f.title("Allocation %q of group %q is unhealthy", f.id(a.ID), a.TaskGroup)
+				f.tasks(a, func(task string) { f.showLog(ctx, a.ID, task) })
+			})
+		case troubled(a):
+			f.once(a.ID+" troubled", func() {
+				f.title("Allocation %q of group %q has a task that can't start", f.id(a.ID), a.TaskGroup)
+				f.tasks(a, func(string) {})
+			})
+		}
+	}
+	return f.shown > before
+}
+
+// once explains one thing, if it is new and not one too many.
+func (f *failures) once(key string, explain func()) {
+	if f.told[key] || f.shown == shownFailures {
 		return
 	}
-	shown := 0
-	for _, a := range allocs {
-		if !unhealthy(a) || shown == shownAllocs {
+	f.told[key] = true
+	f.shown++
+	explain()
+}
+
+func (f *failures) tasks(a *structs.AllocationListStub, after func(task string)) {
+	names := make([]string, 0, len(a.TaskStates))
+	for name := range a.TaskStates {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, task := range names {
+		state := a.TaskStates[task]
+		f.detail("Task %q is %q", task, state.State)
+		for _, e := range tellingEvents(state.Events) {
+			f.event(e)
+		}
+		after(task)
+	}
+}
+
+// event shows an event; a text of several lines stands below its first.
+func (f *failures) event(e *structs.TaskEvent) {
+	lines := view.Lines(e.DisplayMessage)
+	if len(lines) == 0 {
+		lines = []string{""}
+	}
+	f.Streams.Printf("      * %s: %s\n", view.Clean(e.Type), lines[0])
+	for _, line := range lines[1:] {
+		f.Streams.Printf("          %s\n", line)
+	}
+}
+
+// troubled tells whether a task of the allocation could not be started, be it
+// that it is tried again.
+func troubled(a *structs.AllocationListStub) bool {
+	for _, state := range a.TaskStates {
+		if state.State == structs.TaskStateRunning {
 			continue
 		}
-		shown++
-		m.title("Allocation %q of group %q is unhealthy", m.id(a.ID), a.TaskGroup)
-		for task, state := range a.TaskStates {
-			m.detail("Task %q is %q", task, state.State)
-			for _, e := range tellingEvents(state.Events) {
-				m.Streams.Printf("      * %s: %s\n", view.Clean(e.Type), view.Clean(e.DisplayMessage))
+		for _, e := range state.Events {
+			switch e.Type {
+			case structs.TaskDriverFailure, structs.TaskFailedValidation, structs.TaskSetupFailure, structs.TaskHookFailed, structs.TaskArtifactDownloadFailed:
+				return true
 			}
-			m.showLog(ctx, a.ID, task)
 		}
 	}
+	return false
 }
 
 // eventUnhealthy is the event by which a node tells its verdict.

@@ -85,15 +85,27 @@ func (s Streams) Hint(text string) {
 type Exit struct {
 	Code int
 	Text string
+	// Cause, when known, is the error behind it.
+	Cause error
 }
 
 // Error implements error.
 func (e *Exit) Error() string { return e.Text }
 
+// Unwrap gives the cause.
+func (e *Exit) Unwrap() error { return e.Cause }
+
 // ExitCode implements the command library's interface.
 func (e *Exit) ExitCode() int { return e.Code }
 
-// Fail returns an error for exit code 1 with a formatted text.
+// Fail returns an error for exit code 1 with a formatted text; an error among
+// the arguments is its cause.
 func Fail(format string, args ...any) error {
-	return &Exit{Code: 1, Text: fmt.Sprintf(format, args...)}
+	exit := &Exit{Code: 1, Text: fmt.Sprintf(format, args...)}
+	for _, arg := range args {
+		if err, ok := arg.(error); ok {
+			exit.Cause = err
+		}
+	}
+	return exit
 }
