@@ -3,6 +3,10 @@
 // canaries that promote themselves, and finishes a deployment: successful when
 // every group is healthy, failed at its deadline, reverted where asked for.
 //
+// A group's progress deadline counts from its first placement and anew from
+// each allocation that becomes healthy. A deployment that waits for capacity
+// has no more time than that: with nothing placed it counts from its creation.
+//
 // It must not know clocks, the log or the scheduler: a Step takes a view and
 // the time and returns what to propose. Begin reading at Deployer.Step, then
 // examine.
