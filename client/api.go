@@ -18,6 +18,7 @@ func (c *Client) apiConfig() nodeapi.Config {
 		Node:        apiNode{c},
 		Checks:      c.services.Checks,
 		AllocDir:    c.cfg.AllocDir,
+		CPU:         func() int { return int(c.Node().NodeResources.Cpu.CpuShares) },
 		DisableExec: c.cfg.DisableRemoteExec,
 		Clock:       c.clock,
 		Logger:      c.logger,

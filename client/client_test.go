@@ -169,7 +169,7 @@ type world struct {
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, servers: newServers(), driver: clienttest.New()}
-	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Version: "1.2.3", Meta: map[string]string{"rack": "r1"}}
+	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Speaks: "1.2.3", Version: "0.1.0", Meta: map[string]string{"rack": "r1"}}
 	if change != nil {
 		change(&w.cfg)
 	}
@@ -243,7 +243,7 @@ func TestNodeRegistersWhatItIs(t *testing.T) {
 	if d := n.Drivers[clienttest.Name]; d == nil || !d.Healthy || n.Attributes["driver."+clienttest.Name] != "1" {
 		t.Errorf("the first registration came without the driver: %v", n.Drivers)
 	}
-	if n.Attributes["nomad.version"] != "1.2.3" || n.Attributes["nomad.service_discovery"] != "true" || n.Meta["rack"] != "r1" || n.NodeResources.MinDynamicPort != 20000 {
+	if n.Attributes["nomad.version"] != "1.2.3" || n.Attributes["steppe.version"] != "0.1.0" || n.Attributes["nomad.service_discovery"] != "true" || n.Meta["rack"] != "r1" || n.NodeResources.MinDynamicPort != 20000 {
 		t.Errorf("attributes %v, meta %v", n.Attributes, n.Meta)
 	}
 	w.stop()

@@ -17,8 +17,9 @@ type Config struct {
 	// Region, Datacenter, Name, NodeClass and NodePool describe the node
 	// ("global", "dc1", the host name, "", "default").
 	Region, Datacenter, Name, NodeClass, NodePool string
-	// Version is the agent's version, told as attribute nomad.version.
-	Version string
+	// Version is the agent's own version (attribute steppe.version), Speaks the
+	// version of the public surface that job files ask for (nomad.version).
+	Version, Speaks string
 	// Revision is the source revision the agent was built from.
 	Revision string
 	// StateDir holds the node's crash-safe memory. Required.

@@ -62,7 +62,7 @@ func (c *Client) fingerprint(ctx context.Context) {
 
 // ownAttributes are what the agent knows of itself.
 func (c *Client) ownAttributes(n *structs.Node) {
-	for key, value := range map[string]string{"nomad.version": c.cfg.Version, "nomad.revision": c.cfg.Revision} {
+	for key, value := range map[string]string{"nomad.version": c.cfg.Speaks, "nomad.revision": c.cfg.Revision, "steppe.version": c.cfg.Version} {
 		if value != "" {
 			n.Attributes[key] = value
 		}

@@ -17,8 +17,16 @@ import (
 	"github.com/steppe-run/steppe/command/term"
 )
 
-// version is set by the linker.
-var version = "dev"
+// release is the version of this program, and speaks the version of the public
+// surface that it follows: clients and job files ask for features by that one
+// (the node attribute nomad.version).
+const (
+	release = "0.1.0-dev"
+	speaks  = "2.0.6"
+)
+
+// revision of the source, set by the linker.
+var revision = "unknown"
 
 // Main runs the command line and returns the process's exit code.
 func Main(ctx context.Context, args []string, s term.Streams) int {

@@ -64,7 +64,7 @@ func unknownVerb(_ context.Context, cmd *cli.Command) error {
 
 func verbs(s term.Streams) []*cli.Command {
 	all := []*cli.Command{
-		agent.Command(agent.Process{Version: version, Out: s.Out, Err: s.Err}),
+		agent.Command(agent.Process{Version: release, Revision: revision, Speaks: speaks, Out: s.Out, Err: s.Err}),
 		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s),
 		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
 		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
@@ -125,7 +125,7 @@ func versionCommand(s term.Streams) *cli.Command {
 }
 
 func printVersion(s term.Streams) error {
-	_, err := fmt.Fprintf(s.Out, "Steppe %s\n", version)
+	_, err := fmt.Fprintf(s.Out, "Steppe v%s\nSpeaks Nomad %s\nRevision %s\n", release, speaks, revision)
 	return err
 }
 

@@ -142,6 +142,13 @@ func TestPublishedClientRunsAJob(t *testing.T) {
 	if got, _, err := c.Nodes().Allocations(node.ID, nil); err != nil || len(got) != 2 {
 		t.Errorf("allocations of the node %+v %v", got, err)
 	}
+	// Options left alone are sent as zeros.
+	if eval, _, err := c.Jobs().DeregisterOpts("web", &nomad.DeregisterOptions{Purge: true}, nil); err != nil || eval == "" {
+		t.Errorf("stop: evaluation %q, %v", eval, err)
+	}
+	if _, _, err := c.Jobs().Info("web", nil); err == nil {
+		t.Error("the purged job is still there")
+	}
 }
 
 func TestPublishedClientSeesRefusals(t *testing.T) {

@@ -133,6 +133,23 @@ func TestUnknownMethodsAndPaths(t *testing.T) {
 	}
 }
 
+func TestWrongMethodsNameTheRightOnes(t *testing.T) {
+	_, url := serve(t, door.Config{Server: newFakeServer()})
+	got := ask(t, "PATCH", url+"/v1/jobs", "")
+	if allow := strings.Join(got.header.Values("Allow"), ", "); allow != "GET, PUT, POST" {
+		t.Errorf("Allow: %q", allow)
+	}
+}
+
+func TestTopicsWithTwoColonsAreRefused(t *testing.T) {
+	_, url := serve(t, door.Config{Server: newFakeServer()})
+	for _, topic := range []string{"a:b:c", ":", "Job:"} {
+		if got := ask(t, "GET", url+"/v1/event/stream?topic="+topic, ""); got.status != 400 {
+			t.Errorf("%q: %d %q", topic, got.status, got.body)
+		}
+	}
+}
+
 func TestPathsBindTheLongestLiteral(t *testing.T) {
 	table, err := door.NewTable(Routes())
 	if err != nil {

@@ -72,6 +72,31 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 		periodic.Periodic = &structs.PeriodicConfig{Specs: []string{"* * * * *"}, SpecType: ptr("cron")}
 		parameterized := testJob("d", "batch", 1)
 		parameterized.ParameterizedJob = &structs.ParameterizedJobConfig{}
+		block := func(id string, change func(g *structs.TaskGroup)) *structs.Job {
+			job := testJob(id, "service", 1)
+			change(job.TaskGroups[0])
+			return job
+		}
+		blocks := map[string]*structs.Job{
+			"template blocks (group \"web\", task": block("t", func(g *structs.TaskGroup) {
+				g.Tasks[0].Templates = []*structs.Template{{EmbeddedTmpl: ptr("x"), DestPath: ptr("local/x")}}
+			}),
+			"artifact blocks (group \"web\", task": block("a", func(g *structs.TaskGroup) {
+				g.Tasks[0].Artifacts = []*structs.TaskArtifact{{GetterSource: ptr("https://example.com/x")}}
+			}),
+			"identity blocks (group \"web\", task":        block("i", func(g *structs.TaskGroup) { g.Tasks[0].Identity = &structs.WorkloadIdentity{Env: true} }),
+			"networks of mode \"bridge\" (group \"web\")": block("n", func(g *structs.TaskGroup) { g.Networks = []*structs.NetworkResource{{Mode: "bridge"}} }),
+		}
+		for want, job := range blocks {
+			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
+			var e *structs.Error
+			if !errors.As(err, &e) || e.Kind != structs.KindNotBuilt || !strings.Contains(e.Text, want) {
+				t.Errorf("job %s: %v", job.GetID(), err)
+			}
+			if w.s.store.Snapshot().Job("default", job.GetID()) != nil {
+				t.Errorf("job %s was stored all the same", job.GetID())
+			}
+		}
 		for _, job := range []*structs.Job{testJob("s", "system", 1), testJob("b", "sysbatch", 1), periodic, parameterized} {
 			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
 			var e *structs.Error

@@ -52,7 +52,9 @@ type Config struct {
 	Node   Node
 	Checks func(allocID string) map[string]*structs.AllocCheckStatus
 	// AllocDir is measured for the node's statistics.
-	AllocDir    string
+	AllocDir string
+	// CPU is how much the node has, in MHz.
+	CPU         func() int
 	DisableExec bool
 	Clock       clock.Clock
 	Logger      *slog.Logger

@@ -90,6 +90,7 @@ func newNode(t *testing.T, disableExec bool) *node {
 	group := loop.New(ctx)
 	group.Go("runner", n.runner.Run)
 	n.server = httptest.NewServer(New(Config{
+		CPU:  func() int { return 1000 },
 		Node: n, Checks: n.services.Checks, AllocDir: host.Dirs.Path, DisableExec: disableExec, Clock: clock.Real{}, Logger: logx.Discard(),
 	}))
 	t.Cleanup(func() {

@@ -27,6 +27,7 @@ func (a *api) hostStats(w http.ResponseWriter, r *http.Request) error {
 		out.Uptime = uptime
 	}
 	out.CPU = a.cpuShares(ctx)
+	out.CPUTicksConsumed = ticks(out.CPU, a.CPU())
 	if usage, err := disk.UsageWithContext(ctx, a.AllocDir); err == nil {
 		out.AllocDirStats = diskStats("", usage)
 	}
@@ -58,6 +59,15 @@ func (a *api) cpuShares(ctx context.Context) []*structs.HostCPUStats {
 		out[i] = cpuShare(before[i], after[i])
 	}
 	return out
+}
+
+// ticks is what the processors do together, in MHz of what the node has.
+func ticks(cores []*structs.HostCPUStats, mhz int) float64 {
+	var busy float64
+	for _, c := range cores {
+		busy += 100 - c.Idle
+	}
+	return busy / 100 / float64(max(1, len(cores))) * float64(mhz)
 }
 
 func cpuShare(before, after cpu.TimesStat) *structs.HostCPUStats {

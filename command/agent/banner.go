@@ -59,7 +59,7 @@ func (a *assembly) ready() bool {
 
 func (a *assembly) banner() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Steppe %s: %s\n\n", a.process.Version, a.kind())
+	fmt.Fprintf(&b, "Steppe v%s: %s\n\n", a.process.Version, a.kind())
 	fmt.Fprintf(&b, "  API      http://%s\n", a.settings.HTTPAdvertise)
 	fmt.Fprintf(&b, "  data     %s\n", a.config.DataDir)
 	if a.client != nil {

@@ -17,7 +17,10 @@ import (
 
 // Process is what the agent gets from the program around it.
 type Process struct {
-	Version  string
+	// Version and Revision are the program's own, Speaks is the version of the
+	// public surface that clients may expect.
+	Version, Revision, Speaks string
+
 	Out, Err io.Writer
 }
 

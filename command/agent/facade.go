@@ -29,7 +29,7 @@ func (f facade) Self(context.Context) (*structs.AgentSelf, error) {
 			"Client":         map[string]any{"Enabled": c.Client.Enabled, "NodeClass": c.Client.NodeClass, "Meta": c.Client.Meta},
 			"ACL":            map[string]any{"Enabled": c.ACL.Enabled},
 			"UI":             map[string]any{"Enabled": c.UI.Enabled},
-			"Version":        map[string]any{"Version": f.a.process.Version},
+			"Version":        map[string]any{"Version": f.a.process.Speaks, "Revision": f.a.process.Revision, "Steppe": f.a.process.Version},
 		},
 		Stats: map[string]map[string]string{"nomad": {"server": strconv.FormatBool(f.a.server != nil)}},
 	}

@@ -33,7 +33,7 @@ func newMeters(c *Config, s *Settings) (*meters, error) {
 	conf := metrics.DefaultConfig(metricsPrefix)
 	conf.HostName = s.Name
 	conf.EnableHostname = !c.Telemetry.DisableHostname && !c.Telemetry.PrometheusMetrics
-	conf.EnableRuntimeMetrics = false // collected by Prometheus' own collector where wanted
+	conf.EnableRuntimeMetrics = false // go-metrics' own loop never ends; measure tells them
 	conf.FilterDefault = c.Telemetry.FilterDefault
 	var err error
 	if m.metrics, err = metrics.New(conf, sink); err != nil {

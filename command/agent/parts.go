@@ -50,7 +50,7 @@ func (a *assembly) clientConfig() client.Config {
 	c, s := a.config, a.settings
 	return client.Config{
 		Region: c.Region, Datacenter: c.Datacenter, Name: s.Name, NodeClass: c.Client.NodeClass, NodePool: c.Client.NodePool,
-		Version: a.process.Version, StateDir: s.ClientDir, AllocDir: s.AllocDir, HTTPAddr: s.HTTPAdvertise, Meta: c.Client.Meta,
+		Version: a.process.Version, Revision: a.process.Revision, Speaks: a.process.Speaks, StateDir: s.ClientDir, AllocDir: s.AllocDir, HTTPAddr: s.HTTPAdvertise, Meta: c.Client.Meta,
 		NetworkInterface: c.Client.NetworkInterface,
 		CPUTotalCompute:  c.Client.CPUTotalCompute, MemoryTotalMB: c.Client.MemoryTotalMB,
 		DiskTotalMB: c.Client.DiskTotalMB, DiskFreeMB: c.Client.DiskFreeMB,

@@ -124,6 +124,7 @@ func (a *assembly) run(ctx context.Context) error {
 	top.Go("http", func(ctx context.Context) error { return door.Serve(ctx, a.listener, a.api) })
 	top.Go("reload", a.awaitHangup)
 	top.Go("banner", a.announce)
+	top.Go("metrics", a.measure)
 	err := top.Wait()
 	base.Stop()
 	return errors.Join(err, base.Wait())

@@ -28,7 +28,7 @@ func parseTopics(texts []string) (topics, error) {
 	out := topics{}
 	for _, text := range texts {
 		topic, key, cut := strings.Cut(text, ":")
-		if topic == "" || cut && key == "" {
+		if topic == "" || cut && key == "" || strings.Contains(key, ":") {
 			return nil, door.Refuse(http.StatusBadRequest, "Invalid topic %q: use Topic or Topic:Key", text)
 		}
 		if !cut {

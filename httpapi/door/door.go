@@ -113,7 +113,7 @@ func (a *API) findRoute(c *Call) error {
 		return Refuse(first.WrongMethod, "%s", http.StatusText(first.WrongMethod))
 	}
 	for _, row := range found.Rows {
-		c.Writer.Header().Add("Allow", row.Methods)
+		c.Writer.Header().Add("Allow", strings.ReplaceAll(row.Methods, "|", ", "))
 	}
 	return errMethod
 }

@@ -101,7 +101,7 @@ func JobStop(c *door.Call) (door.Reply, error) {
 		return door.Reply{}, err
 	}
 	priority, given, err := c.Number("eval_priority")
-	if err != nil || given && (priority < structs.JobMinPriority || priority > structs.JobMaxPriority) {
+	if err != nil || given && priority != 0 && (priority < structs.JobMinPriority || priority > structs.JobMaxPriority) {
 		return door.Reply{}, door.Refuse(http.StatusBadRequest, "eval_priority must be a number from %d to %d", structs.JobMinPriority, structs.JobMaxPriority)
 	}
 	req.EvalPriority = int(priority)

@@ -121,7 +121,7 @@ func (g *group) sortFailed(a *structs.Allocation) {
 	switch {
 	case a.NextAllocation != "":
 		return // replaced already
-	case structs.Value(a.DesiredTransition.Migrate), structs.Value(a.DesiredTransition.ForceReschedule):
+	case structs.Value(a.DesiredTransition.ForceReschedule):
 		g.now = append(g.now, a)
 		return
 	case g.heldByDeployment(a):

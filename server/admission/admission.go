@@ -2,11 +2,12 @@
 // job whole (defaults, implied constraints) and says all that is wrong with it.
 //
 // It must not know who asks nor how the job will be stored. Begin reading at
-// Admit.
+// Admit, what isn't built yet is in unbuilt.go.
 package admission
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
@@ -66,6 +67,9 @@ func NotBuilt(job *structs.Job) error {
 		return structs.NotBuilt("periodic jobs")
 	case job.IsParameterized():
 		return structs.NotBuilt("parameterized jobs")
+	}
+	if blocks := unbuilt(job); len(blocks) > 0 {
+		return structs.NotBuilt(strings.Join(blocks, ", "))
 	}
 	return nil
 }
