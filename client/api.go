@@ -18,7 +18,7 @@ func (c *Client) apiConfig() nodeapi.Config {
 		Node:        apiNode{c},
 		Checks:      c.services.Checks,
 		AllocDir:    c.cfg.AllocDir,
-		CPU:         func() int { return int(c.Node().NodeResources.Cpu.CpuShares) },
+		CPU:         func() int { return int(c.Figures().Total.CPU) },
 		DisableExec: c.cfg.DisableRemoteExec,
 		Clock:       c.clock,
 		Logger:      c.logger,

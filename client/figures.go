@@ -14,7 +14,9 @@ type Figures struct {
 func (c *Client) Figures() Figures {
 	f := Figures{
 		Allocs: map[string]int{structs.AllocClientPending: 0, structs.AllocClientRunning: 0},
-		Total:  c.Node().Comparable(),
+	}
+	if node := c.Node(); node != nil {
+		f.Total = node.Comparable()
 	}
 	for _, r := range c.runners() {
 		f.Allocs[r.Status().ClientStatus]++

@@ -58,8 +58,10 @@ func (a *assembly) gauges() []gauge {
 			out = append(out, gauge{name: path, value: float64(value)})
 		}
 	}
-	if a.client != nil {
-		node := a.client.Node()
+	if a.client == nil {
+		return out
+	}
+	if node := a.client.Node(); node != nil { // nil until it knows itself
 		labels := []metrics.Label{
 			{Name: "node_id", Value: node.ID}, {Name: "datacenter", Value: node.Datacenter},
 			{Name: "node_class", Value: node.NodeClass}, {Name: "node_pool", Value: node.NodePool},
