@@ -76,15 +76,31 @@ func TestForeignPagesCanNotDriveTheAPI(t *testing.T) {
 	}
 }
 
-func TestPagesMayAskForCORSRoutes(t *testing.T) {
-	_, url := serve(t, door.Config{Server: newFakeServer()})
-	path := url + "/v1/client/fs/ls/6f1c9a52-1111-4222-8333-94a5b6c7d8e9"
-	got := ask(t, "OPTIONS", path, "", "Origin: http://other", "Access-Control-Request-Method: GET")
-	if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != "*" {
-		t.Errorf("preflight: %d %v", got.status, got.header)
+func TestForeignPagesCanNotRead(t *testing.T) {
+	alloc := "6f1c9a52-1111-4222-8333-94a5b6c7d8e9"
+	paths := []string{"/v1/jobs", "/v1/client/stats", "/v1/client/allocation/" + alloc + "/stats"}
+	for _, verb := range []string{"ls", "stat", "cat", "readat", "stream", "logs"} {
+		paths = append(paths, "/v1/client/fs/"+verb+"/"+alloc)
 	}
-	if got := ask(t, "OPTIONS", url+"/v1/jobs", "", "Origin: http://other", "Access-Control-Request-Method: POST"); got.status == 204 || got.header.Get("Access-Control-Allow-Origin") != "" {
+	_, url := serve(t, door.Config{Server: newFakeServer()})
+	_, open := serve(t, door.Config{Server: newFakeServer(), ResponseHeaders: map[string]string{"Access-Control-Allow-Origin": "https://console.example.com"}})
+	for _, path := range paths {
+		for _, method := range []string{"GET", "OPTIONS"} {
+			got := ask(t, method, url+path, "", "Origin: http://other", "Access-Control-Request-Method: GET")
+			if got.header.Get("Access-Control-Allow-Origin") != "" || method == "OPTIONS" && got.status == 204 {
+				t.Errorf("%s %s: %d %v", method, path, got.status, got.header)
+			}
+		}
+		got := ask(t, "OPTIONS", open+path, "", "Origin: https://console.example.com", "Access-Control-Request-Method: GET")
+		if got.status != 204 || got.header.Get("Access-Control-Allow-Origin") != "https://console.example.com" {
+			t.Errorf("configured %s: %d %v", path, got.status, got.header)
+		}
+	}
+	if got := ask(t, "OPTIONS", open+"/v1/jobs", "", "Origin: http://other", "Access-Control-Request-Method: POST"); got.status == 204 {
 		t.Errorf("preflight of a write: %d %v", got.status, got.header)
+	}
+	if got := ask(t, "POST", open+"/v1/jobs", "{}", "Origin: https://console.example.com"); got.status != 403 {
+		t.Errorf("write of a foreign page: %d %q", got.status, got.body)
 	}
 }
 

@@ -45,6 +45,7 @@ var (
 	watchPoolJobs    = []server.Table{server.TableNodePools, server.TableJobs, server.TableJobSummaries}
 	watchScheduler   = []server.Table{server.TableSchedulerConfig}
 	watchNamespaces  = []server.Table{server.TableNamespaces}
+	watchNothing     = watchNamespaces // lists that stay empty
 )
 
 // New makes an agent's public interface.

@@ -3,13 +3,14 @@ package httpapi
 import (
 	"net/http"
 
+	"github.com/steppe-run/steppe/httpapi/cluster"
 	"github.com/steppe-run/steppe/httpapi/door"
 )
 
 // storageRoutes are the rows about volumes and their plugins.
 func storageRoutes() []*door.Route {
 	return []*door.Route{
-		{Methods: "GET", Path: "/v1/volumes", Access: "host: ns:host-volume-read; csi: ns:csi-list-volume/csi-read-volume/csi-mount-volume", Blocking: true, Paged: true, Missing: missing("volumes")},
+		{Methods: "GET", Path: "/v1/volumes", Access: "host: ns:host-volume-read; csi: ns:csi-list-volume/csi-read-volume/csi-mount-volume", Blocking: true, Paged: true, Seat: door.SeatRead, Look: cluster.VolumesList, Watch: watchNothing},
 		{Methods: "PUT|POST", Path: "/v1/volumes", Access: "ns:csi-write-volume and plugin:read", Missing: missing("volumes")},
 		{Methods: "GET", Path: "/v1/volumes/external", Access: "ns:csi-list-volume... and plugin:read", Missing: missing("volumes")},
 		{Methods: "GET", Path: "/v1/volumes/snapshot", Access: "ns:csi-list-volume...", Missing: missing("volumes")},
@@ -21,13 +22,13 @@ func storageRoutes() []*door.Route {
 		{Methods: "PUT", Path: "/v1/volume/csi/:volume_id/create", Access: "ns:csi-write-volume and plugin:read", Missing: missing("volumes")},
 		{Methods: "DELETE", Path: "/v1/volume/csi/:volume_id/delete", Access: "ns:csi-write-volume and plugin:read", Missing: missing("volumes")},
 		{Methods: "DELETE", Path: "/v1/volume/csi/:volume_id/detach", Access: "ns:csi-mount-volume and plugin:read", Missing: missing("volumes")},
-		{Methods: "GET", Path: "/v1/plugins", Access: "plugin:list or read", Blocking: true, Missing: missing("storage plugins")},
+		{Methods: "GET", Path: "/v1/plugins", Access: "plugin:list or read", Blocking: true, Seat: door.SeatRead, Look: cluster.PluginsList, Watch: watchNothing},
 		{Methods: "GET", Path: "/v1/plugin/csi/:plugin_id", Access: "plugin:read; Allocations need ns:read-job", Blocking: true, Missing: missing("storage plugins")},
 		{Methods: "PUT|POST", Path: "/v1/volume/host/create", Access: "ns:host-volume-create (sentinel-override with PolicyOverride)", Missing: missing("volumes")},
 		{Methods: "PUT|POST", Path: "/v1/volume/host/register", Access: "ns:host-volume-register", Missing: missing("volumes")},
 		{Methods: "GET", Path: "/v1/volume/host/:volume_id", Access: "ns:host-volume-read", Blocking: true, Missing: missing("volumes")},
 		{Methods: "DELETE", Path: "/v1/volume/host/:volume_id", Access: "ns:host-volume-delete", Missing: missing("volumes")},
-		{Methods: "GET", Unchecked: true, Path: "/v1/volumes/claims", Access: "ns:host-volume-read", Blocking: true, Paged: true, Missing: missing("volumes")},
+		{Methods: "GET", Unchecked: true, Path: "/v1/volumes/claims", Access: "ns:host-volume-read", Blocking: true, Paged: true, Seat: door.SeatRead, Look: cluster.VolumeClaimsList, Watch: watchNothing},
 		{Methods: "DELETE", Path: "/v1/volumes/claim/:claim_id", Access: "ns:host-volume-delete", Missing: missing("volumes")},
 	}
 }
@@ -75,8 +76,8 @@ func aclRoutes() []*door.Route {
 // variableRoutes are the rows about variables and identities.
 func variableRoutes() []*door.Route {
 	return []*door.Route{
-		{Methods: "GET", Path: "/v1/vars", Access: "variables list on path", CORS: true, Blocking: true, Paged: true, Missing: missing("variables")},
-		{Methods: "GET", Path: "/v1/var/:path+", Access: "variables read on path", CORS: true, Blocking: true, WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
+		{Methods: "GET", Path: "/v1/vars", Access: "variables list on path", Blocking: true, Paged: true, Missing: missing("variables")},
+		{Methods: "GET", Path: "/v1/var/:path+", Access: "variables read on path", Blocking: true, WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
 		{Methods: "PUT|POST", Path: "/v1/var/:path+", Access: "variables write on path", WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
 		{Methods: "DELETE", Path: "/v1/var/:path+", Access: "variables destroy on path", WrongMethod: http.StatusBadRequest, Missing: missing("variables")},
 		{Methods: "GET", Path: "/.well-known/jwks.json", Blocking: true, Missing: missing("workload identities")},

@@ -60,7 +60,11 @@ func (a *assembly) ready() bool {
 func (a *assembly) banner() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Steppe v%s: %s\n\n", a.process.Version, a.kind())
-	fmt.Fprintf(&b, "  API      http://%s\n", a.settings.HTTPAdvertise)
+	scheme := "http"
+	if a.config.TLS.HTTP {
+		scheme = "https"
+	}
+	fmt.Fprintf(&b, "  API      %s://%s\n", scheme, a.settings.HTTPAdvertise)
 	fmt.Fprintf(&b, "  data     %s\n", a.config.DataDir)
 	if a.client != nil {
 		found, missing := a.drivers()

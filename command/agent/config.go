@@ -20,6 +20,9 @@ type Config struct {
 	LeaveOnTerminate   bool   `hcl:"leave_on_terminate,optional"`
 	DisableUpdateCheck bool   `hcl:"disable_update_check,optional"` // accepted: there is no update check
 
+	// HTTPHeaders go with every answer of the HTTP API.
+	HTTPHeaders map[string]string `hcl:"http_api_response_headers,optional"`
+
 	Ports     *Ports         `hcl:"ports,block"`
 	Addresses *Addresses     `hcl:"addresses,block"`
 	Advertise *Addresses     `hcl:"advertise,block"`

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"maps"
 	"net"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func (a *assembly) clientConfig() client.Config {
 	c, s := a.config, a.settings
 	return client.Config{
 		Region: c.Region, Datacenter: c.Datacenter, Name: s.Name, NodeClass: c.Client.NodeClass, NodePool: c.Client.NodePool,
-		Version: a.process.Version, Revision: a.process.Revision, Speaks: a.process.Speaks, StateDir: s.ClientDir, AllocDir: s.AllocDir, HTTPAddr: s.HTTPAdvertise, Meta: c.Client.Meta,
+		Version: a.process.Version, Revision: a.process.Revision, Speaks: a.process.Speaks, StateDir: s.ClientDir, AllocDir: s.AllocDir, HTTPAddr: s.HTTPAdvertise, TLSEnabled: c.TLS.HTTP, Meta: c.Client.Meta,
 		NetworkInterface: c.Client.NetworkInterface,
 		CPUTotalCompute:  c.Client.CPUTotalCompute, MemoryTotalMB: c.Client.MemoryTotalMB,
 		DiskTotalMB: c.Client.DiskTotalMB, DiskFreeMB: c.Client.DiskFreeMB,
@@ -116,6 +117,12 @@ func (a *assembly) apiConfig() door.Config {
 	c := door.Config{
 		Region: a.config.Region, Name: a.settings.Name, Hosts: a.knownHosts(), Agent: facade{a}, Logs: a.logs,
 		Metrics: a.metrics.metrics, Sink: a.metrics.sink, Logger: a.logger,
+	}
+	for name, value := range a.config.HTTPHeaders {
+		if c.ResponseHeaders == nil {
+			c.ResponseHeaders = map[string]string{}
+		}
+		c.ResponseHeaders[http.CanonicalHeaderKey(name)] = value
 	}
 	if a.metrics.registry != nil {
 		c.Prometheus = a.metrics.registry

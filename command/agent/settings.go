@@ -77,8 +77,11 @@ func (c *Config) checkUnbuilt(faults *diag.List) {
 	if c.ACL.Enabled {
 		faults.Add("acl.enabled", "access control is not built yet: remove the block, and keep the API on loopback or behind a proxy that authenticates")
 	}
-	if c.TLS.HTTP {
-		faults.Add("tls.http", "TLS on the HTTP API is not built yet; the links between agents always use it")
+	if c.TLS.HTTP && (c.TLS.CAFile == "" || c.TLS.CertFile == "" || c.TLS.KeyFile == "") {
+		faults.Add("tls.http", "it needs tls.ca_file, tls.cert_file and tls.key_file: make them with `steppe tls ca create` and `steppe tls cert create`")
+	}
+	if c.TLS.VerifyHTTPSClient && !c.TLS.HTTP {
+		faults.Add("tls.verify_https_client", "callers can prove who they are over TLS only: set tls.http too")
 	}
 	if len(c.Server.StartJoin)+len(c.Server.ServerJoin.StartJoin)+len(c.Client.ServerJoin.StartJoin) > 0 {
 		faults.Add("start_join", "start_join is not built: use retry_join, which also waits for servers that come later")

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -71,11 +73,11 @@ func (a *assembly) prepare() error {
 	if a.config.Server.Enabled {
 		role = certs.RoleServer
 	}
-	tls, err := a.identity(role)
+	identity, err := a.identity(role)
 	if err != nil {
 		return err
 	}
-	a.tls = tls
+	a.tls = identity
 	return nil
 }
 
@@ -149,4 +151,30 @@ func explain(err error) error {
 
 func say(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, args...) // a closed terminal is no reason to end
+}
+
+// secure puts TLS on the listener of the HTTP API, if the configuration says
+// so. The certificate is that of the agent, and changes when it is reloaded.
+func (a *assembly) secure(l net.Listener) (net.Listener, error) {
+	block := a.config.TLS
+	if !block.HTTP {
+		return l, nil
+	}
+	out := &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"http/1.1"},
+		GetCertificate: a.tls.ServerConfig(func(string) certs.Role { return certs.RoleServer }).GetCertificate,
+	}
+	if block.VerifyHTTPSClient {
+		text, err := os.ReadFile(block.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read tls.ca_file: %w", err)
+		}
+		out.ClientCAs = x509.NewCertPool()
+		if !out.ClientCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read tls.ca_file: %s holds no certificate", block.CAFile)
+		}
+		out.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return tls.NewListener(l, out), nil
 }

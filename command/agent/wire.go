@@ -51,6 +51,9 @@ func (a *assembly) build(ctx context.Context) error {
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.settings.HTTPAddr); err != nil {
 		return err
 	}
+	if a.listener, err = a.secure(door.PerClient(a.listener, a.config.Limits.HTTPMaxConnsPerClient)); err != nil {
+		return err
+	}
 	if a.metrics, err = newMeters(a.config, a.settings); err != nil {
 		return err
 	}

@@ -35,6 +35,10 @@ type Config struct {
 	// Loopback names and the listener's own addresses are always good.
 	Hosts []string
 
+	// ResponseHeaders go with every answer. Only here an operator can let pages
+	// of other origins read answers; keys are in canonical form.
+	ResponseHeaders map[string]string
+
 	// Server is this agent's server, nil on an agent that only runs tasks.
 	Server backend.Server
 	// Upstream reaches some server of this region, for an agent that has no

@@ -51,6 +51,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, inside bool) {
 		r.Header.Set(headerRequestID, c.id)
 	}
 	rec.Header().Set(headerRequestID, c.id)
+	for name, value := range a.cfg.ResponseHeaders {
+		rec.Header().Set(name, value)
+	}
 	defer a.finish(c, rec, began)
 
 	rep, err := a.admit(c)
@@ -73,7 +76,7 @@ func (a *API) admit(c *Call) (Reply, error) {
 	if err := a.findRoute(c); err != nil {
 		return Reply{}, err
 	}
-	if c.route.CORS && allowOthers(c.Writer, c.Request) {
+	if a.asksWhether(c) {
 		return Reply{Status: http.StatusNoContent}, nil
 	}
 	if err := a.checkOrigin(c); err != nil {

@@ -9,14 +9,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hashicorp/go-bexpr"
-
 	"github.com/steppe-run/steppe/httpapi/backend"
 )
-
-// maxFilterSteps bounds the work of parsing one filter: enough for a hundred
-// comparisons, not for one that is made to be hard to read.
-const maxFilterSteps = 1 << 16
 
 // Key is an item's place in a list. Lists are ordered by the parts in turn.
 type Key struct {
@@ -133,24 +127,6 @@ func List[S, T any](c *Call, v backend.View, items iter.Seq[S], how Listing[S, T
 // IndexOf is the index of everything that the route watches.
 func (c *Call) IndexOf(v backend.View) uint64 {
 	return max(1, v.TableIndex(c.route.Watch...))
-}
-
-// Matcher compiles a filter expression; an empty one matches everything.
-func Matcher(filter string) (func(any) (bool, error), error) {
-	if strings.TrimSpace(filter) == "" {
-		return func(any) (bool, error) { return true, nil }, nil
-	}
-	eval, err := bexpr.CreateEvaluator(filter, bexpr.WithMaxExpressions(maxFilterSteps))
-	if err != nil {
-		return nil, Refuse(http.StatusBadRequest, "failed to create result paginator: failed to read filter expression: %v", err)
-	}
-	return func(item any) (bool, error) {
-		ok, err := eval.Evaluate(item)
-		if err != nil {
-			return false, Refuse(http.StatusBadRequest, "failed to read result page: filter %q: %v", filter, err)
-		}
-		return ok, nil
-	}, nil
 }
 
 // Same shows an item as it is.

@@ -107,19 +107,12 @@ func isForm(contentType string) bool {
 	return false
 }
 
-// allowOthers lets pages of other origins read a route, and reports whether
-// the request was only a browser's question if they may.
-func allowOthers(w http.ResponseWriter, r *http.Request) (asked bool) {
-	if r.Header.Get("Origin") == "" {
-		return false
-	}
-	h := w.Header()
-	h.Set("Access-Control-Allow-Origin", "*")
-	h.Add("Vary", "Origin")
-	if r.Method != http.MethodOptions {
-		return false
-	}
-	h.Set("Access-Control-Allow-Methods", "GET, HEAD")
-	h.Set("Access-Control-Allow-Headers", "*, Authorization, X-Nomad-Token")
-	return true
+// asksWhether reports whether a request is only a browser's question if pages
+// of other origins may read a route. No page may, unless the configured
+// headers say so; what changes something stays closed to them.
+func (a *API) asksWhether(c *Call) bool {
+	r := c.Request
+	return r.Method == http.MethodOptions && r.Header.Get("Origin") != "" &&
+		a.cfg.ResponseHeaders["Access-Control-Allow-Origin"] != "" &&
+		!c.route.mutates(r.Header.Get("Access-Control-Request-Method"))
 }

@@ -73,8 +73,6 @@ type Route struct {
 	// Mutates marks a route that changes something although its method
 	// doesn't say so.
 	Mutates bool
-	// CORS lets pages of other origins read the answer.
-	CORS bool
 	// WrongMethod is the status for a known path with an unknown method;
 	// zero means 405.
 	WrongMethod int

@@ -31,7 +31,8 @@ func (m limits) serve(ctx context.Context, l net.Listener, h http.Handler) error
 	requests, cancel := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), drainKey{}, ctx.Done()))
 	defer cancel()
 	srv := &http.Server{
-		Handler:           h,
+		Handler:           refuseTooMany(h),
+		ConnContext:       markTooMany,
 		ReadHeaderTimeout: m.readHeader,
 		IdleTimeout:       m.idle,
 		MaxHeaderBytes:    m.headerBytes,
