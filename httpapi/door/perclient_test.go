@@ -47,5 +47,7 @@ func TestConnectionsOfOneClientAreBounded(t *testing.T) {
 	}
 	t.Error("closed connections still count")
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 }
