@@ -61,6 +61,7 @@ type agent struct {
 	args   []string // beyond the configuration
 	cmd    *exec.Cmd
 	exited chan error
+	api    *api.Client
 }
 
 // newAgent writes the configuration of an agent on host; extra is added to it.
@@ -210,10 +211,14 @@ func (a *agent) url() string { return fmt.Sprintf("http://%s:%d", a.host, a.port
 // client is the published Go client, talking to this agent.
 func (a *agent) client() *api.Client {
 	a.t.Helper()
+	if a.api != nil {
+		return a.api // a new one would keep connections of its own
+	}
 	c, err := api.NewClient(&api.Config{Address: a.url()})
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	a.api = c
 	return c
 }
 
