@@ -9,8 +9,9 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// JobsParse turns a job file into the job that it describes, or says
-// where the file breaks a rule.
+// JobsParse turns a job file into the job that it describes. A job that can't
+// be run is still a job: its rules are checked when it is validated, planned
+// or registered.
 func JobsParse(c *door.Call) (door.Reply, error) {
 	var req structs.JobsParseRequest
 	if err := c.Decode(&req); err != nil {
@@ -24,9 +25,6 @@ func JobsParse(c *door.Call) (door.Reply, error) {
 		in.VarFiles = []jobspec.File{{Name: "variables.hcl", Source: []byte(req.Variables)}}
 	}
 	job, faults := jobspec.Parse(in)
-	if job != nil {
-		faults = jobspec.Check(in, job)
-	}
 	if err := faults.Err(); err != nil {
 		return door.Reply{}, door.Refuse(http.StatusBadRequest, "Failed to parse job: %v", err)
 	}
