@@ -14,7 +14,7 @@ func TestFaultsOfFiltersAreSentences(t *testing.T) {
 		`ID = "x"`:              `failed to read filter expression: at column 4, before "= \"x\"": write comparisons such as`,
 		`ID == `:                `at column 7, at its end, something is missing`,
 		`(ID == "x"`:            `at column 11, at its end`,
-		`ID == "ä" orr`:        `at column 13, before "r"`,
+		`ID == "ä" orr`:         `at column 13, before "r"`,
 		`ID == "x" or Nme == 1`: `failed to read result page: at column 14: what is listed has no field "Nme"`,
 		`Count == "many"`:       `at column 11: "many" is not a value of the field`,
 		`ID matches "("`:        `can't be used: failed to compile regular expression`,

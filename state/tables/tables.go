@@ -27,6 +27,7 @@ type Item[T any] struct {
 	V       *T
 }
 
+// Table is stored values in the order of their keys.
 type Table[T any] struct{ cow.Tree[Item[T]] }
 
 func newTable[T any]() Table[T] {
@@ -43,6 +44,7 @@ func newTable[T any]() Table[T] {
 	})}
 }
 
+// Find returns the value under a key without a third name, or nil.
 func (t *Table[T]) Find(a, b string, n uint64) *T {
 	found, _ := t.Get(Item[T]{A: a, B: b, N: n})
 	return found.V
@@ -134,8 +136,10 @@ type ScalingLog struct {
 	Groups           map[string][]*structs.ScalingEvent
 }
 
-const MaxScalingEvents = 20 // kept of a group
+// MaxScalingEvents is how many are kept of a group.
+const MaxScalingEvents = 20
 
+// New returns the tables of a new cluster: the default namespace and pools.
 func New() *Tables {
 	t := &Tables{
 		Jobs: newTable[structs.Job](), Versions: newTable[structs.Job](), Children: newTable[structs.Job](),
@@ -177,12 +181,18 @@ func (t *Tables) Share() {
 	}
 }
 
+// Job returns the newest version of a job, or nil.
 func (t *Tables) Job(key structs.NamespacedID) *structs.Job {
 	return t.Jobs.Find(key.Namespace, key.ID, 0)
 }
 
-func (t *Tables) Node(id string) *structs.Node             { return t.Nodes.Find("", id, 0) }
-func (t *Tables) Eval(id string) *structs.Evaluation       { return t.Evals.Find("", id, 0) }
+// Node returns a node, or nil.
+func (t *Tables) Node(id string) *structs.Node { return t.Nodes.Find("", id, 0) }
+
+// Eval returns an evaluation, or nil.
+func (t *Tables) Eval(id string) *structs.Evaluation { return t.Evals.Find("", id, 0) }
+
+// Deployment returns a deployment, or nil.
 func (t *Tables) Deployment(id string) *structs.Deployment { return t.Deployments.Find("", id, 0) }
 
 // JobVersions returns the versions that are kept of a job, newest first.
