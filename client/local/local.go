@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -42,6 +43,9 @@ var (
 
 // ErrInUse says that another process holds the memory.
 var ErrInUse = errors.New("another agent is using this state directory: stop it, or give this one a data_dir of its own")
+
+// errBroken says that what the file holds can't be understood.
+var errBroken = errors.New("client state is broken")
 
 // Identity is the node's name and the proof of it, for life.
 type Identity struct {
@@ -107,9 +111,10 @@ type write struct {
 	turn chan bool
 }
 
-// Open opens the memory in dir and creates it if there is none. A file that
-// can't be read is moved aside and a new one begun; moved then names where the
-// old one went.
+// Open opens the memory in dir and creates it if there is none. A file whose
+// content is broken is moved aside and a new one begun; moved then names where
+// the old one went. Any other error leaves the file alone: a node that begins
+// anew has another identity and ends every task that runs.
 func Open(dir string) (db *DB, moved string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("open client state: %w", err)
@@ -119,8 +124,13 @@ func Open(dir string) (db *DB, moved string, err error) {
 	if err == nil {
 		return db, "", nil
 	}
-	var later *versionError
-	if errors.Is(err, ErrInUse) || errors.As(err, &later) || errors.Is(err, os.ErrPermission) {
+	if broken(err) {
+		// bbolt says the same of a disk that can't be read.
+		if readErr := readThrough(path); readErr != nil {
+			err = readErr
+		}
+	}
+	if !broken(err) {
 		return nil, "", fmt.Errorf("open client state %s: %w", path, err)
 	}
 	moved, moveErr := moveAside(path)
@@ -189,6 +199,28 @@ func (db *DB) prepare() error {
 		return err
 	}
 	_, err = db.Allocs()
+	return err
+}
+
+// broken reports whether an error is about the content of the file, and not
+// about the machine or another process.
+func broken(err error) bool {
+	for _, sign := range []error{errBroken, bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch} {
+		if errors.Is(err, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// readThrough reads a file to its end, for the error alone.
+func readThrough(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // only read
+	_, err = io.Copy(io.Discard, f)
 	return err
 }
 
@@ -267,7 +299,7 @@ func guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("client state is broken: %v", r)
+			err = fmt.Errorf("%w: %v", errBroken, r)
 		}
 	}()
 	return f()
@@ -287,8 +319,12 @@ func get(b *bbolt.Bucket, key []byte, into any) error {
 	if data == nil {
 		return nil
 	}
+	return decode(data, key, into)
+}
+
+func decode(data, key []byte, into any) error {
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("decode client state %s: %w", key, err)
+		return fmt.Errorf("%w: decode %s: %w", errBroken, key, err)
 	}
 	return nil
 }

@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/structs"
@@ -176,5 +178,85 @@ func TestLaterLayoutIsRefused(t *testing.T) {
 	closeDB(t, db)
 	if _, moved, err := Open(dir); err == nil || moved != "" {
 		t.Errorf("err %v, moved %q", err, moved)
+	}
+}
+
+// What says nothing about the file's content must not cost the node its
+// identity: the next start finds everything as it was.
+func TestHealthyFileThatCannotBeOpenedIsKept(t *testing.T) {
+	dir := t.TempDir()
+	db := open1(t, dir)
+	id := Identity{NodeID: "n", SecretID: "s"}
+	must(t, db.PutIdentity(id))
+	closeDB(t, db)
+
+	var limit syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Max: limit.Max}))
+	_, moved, err := Open(dir)
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit))
+	if !errors.Is(err, syscall.EMFILE) || moved != "" {
+		t.Errorf("without descriptors: err %v, moved %q", err, moved)
+	}
+	db = open1(t, dir)
+	defer closeDB(t, db)
+	if got, err := db.Identity(); err != nil || got != id {
+		t.Errorf("identity %+v, %v", got, err)
+	}
+}
+
+func TestFullDiskIsNoBrokenFile(t *testing.T) {
+	const full = "/dev/full"
+	if _, err := os.Stat(full); err != nil {
+		t.Skip("this system has no device that is always full")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "state.db")
+	must(t, os.Symlink(full, path))
+	if _, moved, err := Open(dir); !errors.Is(err, syscall.ENOSPC) || moved != "" {
+		t.Errorf("err %v, moved %q", err, moved)
+	}
+	if to, err := os.Readlink(path); err != nil || to != full {
+		t.Errorf("the file was moved: %q, %v", to, err)
+	}
+}
+
+func TestWhatCountsAsBroken(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{bolterrors.ErrInvalid, true},
+		{bolterrors.ErrChecksum, true},
+		{bolterrors.ErrVersionMismatch, true},
+		{guard(func() error { panic("page 7 is no page") }), true},
+		{decode([]byte("{"), keyIdentity, &Identity{}), true},
+		{decode([]byte("[]"), keyIdentity, &Identity{}), true},
+		{ErrInUse, false},
+		{&versionError{found: 9}, false},
+		{&os.PathError{Op: "open", Err: syscall.EACCES}, false},
+		{&os.PathError{Op: "read", Err: syscall.EIO}, false},
+		{fmt.Errorf("map: %w", syscall.ENOMEM), false},
+		{syscall.ENOSPC, false},
+	} {
+		if got := broken(fmt.Errorf("open: %w", c.err)); got != c.want {
+			t.Errorf("%v: broken %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+func TestValueThatCannotBeDecodedIsMovedAside(t *testing.T) {
+	dir := t.TempDir()
+	db := open1(t, dir)
+	must(t, db.PutAlloc(sample("a1")))
+	must(t, db.update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketAllocs).Bucket([]byte("a1")).Put(keyAlloc, []byte("{"))
+	}))
+	closeDB(t, db)
+	db, moved, err := Open(dir)
+	must(t, err)
+	defer closeDB(t, db)
+	if moved == "" {
+		t.Error("a broken record was taken for a good one")
 	}
 }
