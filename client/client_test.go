@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -175,9 +176,9 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	}
 	t.Cleanup(func() { // secrets may be mounted
 		base := allocdir.Base{Path: w.cfg.AllocDir}
-		ids, err := base.List()
-		for _, id := range ids {
-			err = errors.Join(err, base.Dir(id).Destroy())
+		entries, err := os.ReadDir(base.Path)
+		for _, entry := range entries {
+			err = errors.Join(err, base.Dir(entry.Name()).Destroy())
 		}
 		if err != nil {
 			t.Error(err)
@@ -356,12 +357,17 @@ func TestAgentRestartKeepsTasks(t *testing.T) {
 
 func TestLostMemoryLeavesNothingRunning(t *testing.T) {
 	w := newWorld(t, nil)
-	a := sample("a1", "service")
+	const lost = "11111111-2222-3333-4444-555555555555"
+	a := sample(lost, "service")
 	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{a}})
-	w.eventually("a1", "running")
-	id, dir := w.client.Identity(), w.client.runner("a1").Dir()
+	w.eventually(lost, "running")
+	id, dir := w.client.Identity(), w.client.runner(lost).Dir()
 	w.stop()
 	if err := os.WriteFile(w.cfg.StateDir+"/state.db", []byte("garbage, and more of it"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	foreign := filepath.Join(w.cfg.AllocDir, "backups", "alloc", "data") // whose name is no allocation's
+	if err := os.MkdirAll(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	w.servers.mu.Lock()
@@ -376,6 +382,9 @@ func TestLostMemoryLeavesNothingRunning(t *testing.T) {
 	})
 	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("b1", "service")}})
 	w.eventually("b1", "running")
+	if _, err := os.Stat(foreign); err != nil {
+		t.Errorf("a directory that is no allocation's was removed: %v", err)
+	}
 }
 
 func TestServersThatAreAwayAreTriedAgain(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -213,7 +214,8 @@ func (d Dir) Move(previous Dir, tasks []string) error {
 	return nil
 }
 
-// List returns the ids of the allocations that have a directory below base.
+// List returns the ids of the allocations that have a directory below base. A
+// directory whose name is no allocation id belongs to somebody else.
 func (b Base) List() ([]string, error) {
 	entries, err := os.ReadDir(b.Path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -222,13 +224,13 @@ func (b Base) List() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list allocation directories: %w", err)
 	}
-	var ids []string
+	var out []string
 	for _, entry := range entries {
-		if entry.IsDir() {
-			ids = append(ids, entry.Name())
+		if entry.IsDir() && ids.Valid(entry.Name()) {
+			out = append(out, entry.Name())
 		}
 	}
-	return ids, nil
+	return out, nil
 }
 
 // SecretsMB is the size of the secrets file system a task asks for.

@@ -279,3 +279,16 @@ func TestDestroyDoesNotFollowLinks(t *testing.T) {
 		t.Errorf("%v are left", ids)
 	}
 }
+
+func TestListLeavesOthersDirectoriesOut(t *testing.T) {
+	d := build(t)
+	for _, name := range []string{"lost+found", "backups", ".snapshots", "a1", id + ".old", strings.ReplaceAll(id, "-", "")} {
+		must(t, os.Mkdir(filepath.Join(d.base.Path, name), 0o700))
+	}
+	must(t, os.WriteFile(filepath.Join(d.base.Path, "33333333-2222-3333-4444-555555555555"), nil, 0o600))
+	ids, err := d.base.List()
+	must(t, err)
+	if !slices.Equal(ids, []string{id}) {
+		t.Errorf("%v are taken for allocations", ids)
+	}
+}
