@@ -125,10 +125,11 @@ func NewRotator(dir, name string, maxFiles int, maxBytes int64) (*Rotator, error
 		maxBytes = 10 << 20
 	}
 	r := &Rotator{dir: dir, name: name, maxFiles: maxFiles, maxBytes: maxBytes}
+	newest := 0
 	for _, index := range r.indexes() {
-		r.index = max(r.index, index)
+		newest = max(newest, index)
 	}
-	return r, r.open()
+	return r, r.open(newest)
 }
 
 // indexes lists the numbers of the stream's files.
@@ -154,10 +155,11 @@ func (r *Rotator) path(index int) string {
 	return filepath.Join(r.dir, r.name+"."+strconv.Itoa(index))
 }
 
-// open opens the file of the current index. A link is refused: whoever can
-// write the directory must not lead us elsewhere.
-func (r *Rotator) open() error {
-	f, err := os.OpenFile(r.path(r.index), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o644)
+// open opens the file of an index and makes it the current one; if that fails
+// the index stays what it was. A link is refused: whoever can write the
+// directory must not lead us elsewhere.
+func (r *Rotator) open(index int) error {
+	f, err := os.OpenFile(r.path(index), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return fmt.Errorf("open log file: %w", err)
 	}
@@ -166,9 +168,9 @@ func (r *Rotator) open() error {
 		return errors.Join(fmt.Errorf("open log file: %w", err), f.Close())
 	}
 	if !info.Mode().IsRegular() {
-		return errors.Join(fmt.Errorf("open log file: %s is not a regular file", r.path(r.index)), f.Close())
+		return errors.Join(fmt.Errorf("open log file: %s is not a regular file", r.path(index)), f.Close())
 	}
-	r.file, r.size = f, info.Size()
+	r.file, r.index, r.size = f, index, info.Size()
 	return nil
 }
 
@@ -216,10 +218,11 @@ func (r *Rotator) fitting(p []byte) []byte {
 	return part
 }
 
+// rotate goes on to the next file. As long as that fails each write tries
+// again, and nothing older is removed.
 func (r *Rotator) rotate() error {
-	_ = r.file.Close()
-	r.index++
-	if err := r.open(); err != nil {
+	_ = r.file.Close() // first, as there may be no descriptor for another
+	if err := r.open(r.index + 1); err != nil {
 		return err
 	}
 	for _, index := range r.indexes() {

@@ -106,3 +106,49 @@ func TestRotatorRefusesLinks(t *testing.T) {
 		t.Error("the link's target was made")
 	}
 }
+
+// TestRotatorKeepsLogsWhileNoFileCanBeMade: what is written meanwhile is lost,
+// what was written before is not.
+func TestRotatorKeepsLogsWhileNoFileCanBeMade(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "logs")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewRotator(dir, "x", 3, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) error {
+		_, err := w.Write([]byte(text))
+		return err
+	}
+	for _, text := range []string{"aaaa", "bbbb"} {
+		if err := write(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away := dir + ".away"
+	if err := os.Rename(dir, away); err != nil {
+		t.Fatal(err)
+	}
+	for range 300 {
+		if write("cccc") == nil {
+			t.Fatal("a file was made in a directory that isn't there: the test shows nothing")
+		}
+	}
+	if err := os.Rename(away, dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("dddd"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"aaaa", "bbbb", "dddd"} {
+		data, err := os.ReadFile(w.path(i))
+		if err != nil || string(data) != want {
+			t.Errorf("file %d = %q, %v, want %q", i, data, err, want)
+		}
+	}
+}
