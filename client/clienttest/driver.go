@@ -35,6 +35,7 @@ type Driver struct {
 	deaf      bool
 	modes     []drivers.NetworkMode
 	networks  map[string]bool
+	hanging   int
 }
 
 type task struct {
@@ -363,10 +364,25 @@ func (d *Driver) ExecStreaming(ctx context.Context, id string, req *drivers.Exec
 		_, err := fmt.Fprintf(req.Stdout, "%dx%d", size.Height, size.Width)
 		return &drivers.ExitResult{}, err
 	case "hang":
+		d.hang(1)
+		defer d.hang(-1)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
 	return nil, errors.New("command not found")
+}
+
+func (d *Driver) hang(change int) {
+	d.mu.Lock()
+	d.hanging += change
+	d.mu.Unlock()
+}
+
+// Hanging counts the "hang" commands that run.
+func (d *Driver) Hanging() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.hanging
 }
 
 func (d *Driver) find(id string) (*task, error) {

@@ -72,6 +72,17 @@ func (n *node) ApplyMetadata(changes map[string]*string) (*Metadata, error) {
 
 func newNode(t *testing.T, disableExec bool) *node {
 	t.Helper()
+	return newNodeAt(t, disableExec, clock.Real{})
+}
+
+// hasty is a clock on which everything is due at once, almost.
+type hasty struct{ clock.Real }
+
+func (h hasty) NewTimer(d time.Duration) clock.Timer { return h.Real.NewTimer(d / 500) }
+
+// newNodeAt makes a node whose handlers live by clk.
+func newNodeAt(t *testing.T, disableExec bool, clk clock.Clock) *node {
+	t.Helper()
 	n := &node{t: t, driver: clienttest.New()}
 	memory := clienttest.NewMemory()
 	n.services = service.NewManager(service.Config{Clock: clock.Real{}, Logger: logx.Discard()})
@@ -91,7 +102,7 @@ func newNode(t *testing.T, disableExec bool) *node {
 	group.Go("runner", n.runner.Run)
 	n.server = httptest.NewServer(New(Config{
 		CPU:  func() int { return 1000 },
-		Node: n, Checks: n.services.Checks, AllocDir: host.Dirs.Path, DisableExec: disableExec, Clock: clock.Real{}, Logger: logx.Discard(),
+		Node: n, Checks: n.services.Checks, AllocDir: host.Dirs.Path, DisableExec: disableExec, Clock: clk, Logger: logx.Discard(),
 	}))
 	t.Cleanup(func() {
 		n.server.Close()
@@ -526,6 +537,26 @@ func TestCallerWhoGoesEndsTheCommand(t *testing.T) {
 	}
 	// goleak, at the end of the tests, sees whether the command has ended.
 	n.server.CloseClientConnections()
+}
+
+func TestCallerWhoGoesEndsTheCommandThatReadsNothing(t *testing.T) {
+	n := newNodeAt(t, false, hasty{})
+	conn := n.dial(t, []string{"hang"})
+	say(t, conn, structs.ExecStreamingInput{Stdin: &structs.ExecStreamingIOOperation{Data: []byte("x")}})
+	testx.Eventually(t, patience, "the command runs", func() bool { return n.driver.Hanging() == 1 })
+	if err := conn.CloseNow(); err != nil {
+		t.Fatal(err)
+	}
+	testx.Eventually(t, patience, "the command has ended", func() bool { return n.driver.Hanging() == 0 })
+}
+
+func TestBrowserThatSaysNothingIsHungUpOn(t *testing.T) {
+	n := newNodeAt(t, false, hasty{})
+	conn := n.dial(t, []string{"exit", "0"}, "ws_handshake", "true")
+	_, _, exit, err := hear(t, conn)
+	if exit != nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the session went on: %+v, %v", exit, err)
+	}
 }
 
 func TestExecRefusals(t *testing.T) {

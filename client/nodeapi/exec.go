@@ -27,6 +27,8 @@ const (
 	execFrame = 16 << 10
 	// execLimit is the largest message that is read.
 	execLimit = 1 << 20
+	// handshakePatience bounds the wait for a browser's first message.
+	handshakePatience = 10 * time.Second
 	// closePatience bounds the last words of a session.
 	closePatience = 5 * time.Second
 )
@@ -121,7 +123,7 @@ func (s *execSession) handshake(ctx context.Context) error {
 		Version int    `json:"version"`
 		Token   string `json:"auth_token"`
 	}
-	_, data, err := s.conn.Read(ctx)
+	data, err := s.first(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,6 +134,24 @@ func (s *execSession) handshake(ctx context.Context) error {
 		return fmt.Errorf("version %d is unknown", hello.Version)
 	}
 	return nil
+}
+
+// first reads the first message. A caller who says nothing for too long is hung
+// up on.
+func (s *execSession) first(ctx context.Context) (data []byte, err error) {
+	deadline := loop.New(ctx)
+	readCtx, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	deadline.Go("deadline", func(ctx context.Context) error {
+		if s.api.pause(ctx, handshakePatience) == nil {
+			hangUp()
+		}
+		return nil
+	})
+	_, data, err = s.conn.Read(readCtx)
+	deadline.Stop()
+	_ = deadline.Wait() // its function returns no error
+	return data, err
 }
 
 // run connects the streams and waits for the command.
@@ -163,7 +183,14 @@ func (s *execSession) run(ctx context.Context, t *task.Runner, req *drivers.Exec
 		_ = stdinWriter.CloseWithError(err) // a pipe's closing never fails
 		return nil
 	})
-	group.Go("beat", s.beat)
+	group.Go("beat", func(ctx context.Context) error {
+		s.beat(ctx)
+		// The caller has gone, or all is over. Reading may not have seen it:
+		// it waits for a command that doesn't take its input.
+		cancel()
+		_ = stdin.Close() // a pipe's closing never fails
+		return nil
+	})
 	_ = group.Wait() // its functions return no errors
 }
 
@@ -217,13 +244,11 @@ func (s *execSession) read(ctx context.Context, stdin *io.PipeWriter, resize cha
 	}
 }
 
-func (s *execSession) beat(ctx context.Context) error {
-	for {
-		if err := s.api.pause(ctx, execBeat); err != nil {
-			return nil // the session is over
-		}
-		if err := s.send(ctx, structs.ExecStreamingOutput{}); err != nil {
-			return nil // reading tells the same
+// beat says that the session lives, until nobody hears it or ctx ends.
+func (s *execSession) beat(ctx context.Context) {
+	for s.api.pause(ctx, execBeat) == nil {
+		if s.send(ctx, structs.ExecStreamingOutput{}) != nil {
+			return
 		}
 	}
 }

@@ -87,6 +87,18 @@ func cut(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], ts.Getenv(args[0])[:n])
 }
 
+// ports NAME... puts a free port into each of the variables.
+func ports(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: ports NAME...")
+	}
+	free, err := freePorts(len(args))
+	ts.Check(err)
+	for i, name := range args {
+		ts.Setenv(name, strconv.Itoa(free[i]))
+	}
+}
+
 // ownAgent gives the script an agent of its own.
 func ownAgent(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
