@@ -1,5 +1,6 @@
 // Command steppe is a job and service scheduler: server, node agent and
-// command line in one binary. Begin reading at command.Main.
+// command line in one binary. It must not know what the words of a command line
+// mean. Begin reading at command.Main.
 package main
 
 import (

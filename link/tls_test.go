@@ -421,11 +421,14 @@ func TestMayBind(t *testing.T) {
 		"127.0.0.1:4647": true, "127.0.0.3:0": true, "localhost:4646": true, "[::1]:4647": true, "127.0.0.1": true,
 		"0.0.0.0:4647": false, ":4647": false, "10.1.2.3:4647": false, "[::]:1": false, "example.com:1": false,
 	} {
-		if err := certs.MayBind(addr, false); (err == nil) != free {
+		if err := certs.MayBind(addr); (err == nil) != free {
 			t.Errorf("without certificates, %s: %v", addr, err)
 		}
-		if err := certs.MayBind(addr, true); err != nil {
-			t.Errorf("with certificates, %s: %v", addr, err)
+		if err := certs.MayServe(addr, false); (err == nil) != free {
+			t.Errorf("an API for strangers, %s: %v", addr, err)
+		}
+		if err := certs.MayServe(addr, true); err != nil {
+			t.Errorf("an API for callers with certificates, %s: %v", addr, err)
 		}
 	}
 }

@@ -24,15 +24,23 @@ type fsm struct {
 	// fatal receives an entry that this build can't read: from there on this
 	// server would differ from the others, so it ends.
 	fatal chan error
+	// broken is that entry's error. Until the server has ended nothing more is
+	// applied and no snapshot taken: it would hide the entry from the next start.
+	// Only the log's goroutine uses it.
+	broken error
 }
 
 func newFSM(store *state.Store) *fsm { return &fsm{store: store, fatal: make(chan error, 1)} }
 
 // Apply implements replica.FSM.
 func (f *fsm) Apply(index uint64, data []byte) any {
+	if f.broken != nil {
+		return f.broken
+	}
 	c, err := command.Decode(data)
 	if err != nil {
 		err = fmt.Errorf("read log entry %d: %w", index, err)
+		f.broken = err
 		select {
 		case f.fatal <- err:
 		default: // the first one is enough
@@ -43,7 +51,12 @@ func (f *fsm) Apply(index uint64, data []byte) any {
 }
 
 // Snapshot implements replica.FSM.
-func (f *fsm) Snapshot() (replica.Snapshot, error) { return f.store.Snapshot(), nil }
+func (f *fsm) Snapshot() (replica.Snapshot, error) {
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	return f.store.Snapshot(), nil
+}
 
 // Restore implements replica.FSM.
 func (f *fsm) Restore(r io.Reader) error { return f.store.Restore(r) }

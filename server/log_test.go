@@ -52,7 +52,17 @@ func TestAnEntryOfTheFutureEndsTheServerWithoutHarm(t *testing.T) {
 	if store.Snapshot().StateHash() != before {
 		t.Error("the state changed")
 	}
-	err := f.watch(t.Context())
+	known, err := command.Encode(&command.DeregisterJob{Namespace: "default", JobID: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, failed := f.Apply(8, known).(error); !failed {
+		t.Error("an entry after the unreadable one was applied")
+	}
+	if _, err := f.Snapshot(); err == nil {
+		t.Error("a snapshot was taken that hides the unreadable entry")
+	}
+	err = f.watch(t.Context())
 	var unknown *command.UnknownEntryError
 	if !errors.As(err, &unknown) || !strings.Contains(err.Error(), "upgrade this server") {
 		t.Errorf("the server ends with %v", err)

@@ -16,7 +16,7 @@ const bannerWait = 3 * time.Second
 
 // remedies tell how to get a driver that wasn't found.
 var remedies = map[string]string{
-	"docker": "install Docker and start it, as root on Debian or Ubuntu: apt-get install docker.io",
+	"docker": "start the engine, or install it first, as root on Debian or Ubuntu: apt-get install docker.io",
 }
 
 // announce shows once where the agent can be reached and what it found.
@@ -73,6 +73,9 @@ func (a *assembly) banner() string {
 			fmt.Fprintf(&b, "  missing  %s\n", line)
 		}
 	}
+	if a.config.InsecureOpenAPI {
+		b.WriteString("\nWARNING: insecure_open_api is set: whoever reaches the API may run anything here.\n")
+	}
 	if a.config.Dev {
 		b.WriteString("\nNothing is kept when this agent ends. Ctrl-C ends it.\n")
 	}
@@ -101,7 +104,7 @@ func (a *assembly) drivers() (found, missing []string) {
 		case d.Detected && d.Healthy:
 			found = append(found, name)
 		case remedies[name] != "":
-			missing = append(missing, fmt.Sprintf("%s: %s", name, remedies[name]))
+			missing = append(missing, fmt.Sprintf("%s: %s; %s", name, d.HealthDescription, remedies[name]))
 		default:
 			missing = append(missing, fmt.Sprintf("%s: %s", name, d.HealthDescription))
 		}

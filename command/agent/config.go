@@ -19,6 +19,9 @@ type Config struct {
 	LeaveOnInterrupt   bool   `hcl:"leave_on_interrupt,optional"`
 	LeaveOnTerminate   bool   `hcl:"leave_on_terminate,optional"`
 	DisableUpdateCheck bool   `hcl:"disable_update_check,optional"` // accepted: there is no update check
+	// InsecureOpenAPI lets an API that asks nobody who they are bind beyond
+	// loopback. Steppe's own key.
+	InsecureOpenAPI bool `hcl:"insecure_open_api,optional"`
 
 	// HTTPHeaders go with every answer of the HTTP API.
 	HTTPHeaders map[string]string `hcl:"http_api_response_headers,optional"`

@@ -37,7 +37,7 @@ func (a *assembly) measure(ctx context.Context) error {
 			a.metrics.metrics.SetGaugeWithLabels(g.name, float32(g.value), g.labels)
 		}
 		a.metrics.metrics.EmitRuntimeStats()
-		timer := clock.Real{}.NewTimer(max(a.settings.MetricsInterval, time.Second))
+		timer := clock.Real{}.NewTimer(max(a.settings.CollectionInterval, time.Second))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

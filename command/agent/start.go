@@ -84,17 +84,19 @@ func (a *assembly) prepare() error {
 // identity is the agent's certificate: from files, or on loopback from the
 // certificate authority of the user.
 func (a *assembly) identity(role certs.Role) (*certs.TLS, error) {
+	callersProven := a.config.TLS.HTTP && a.config.TLS.VerifyHTTPSClient || a.config.InsecureOpenAPI
+	if err := certs.MayServe(a.settings.HTTPAddr, callersProven); err != nil {
+		return nil, err
+	}
 	files := certs.Files{CA: a.config.TLS.CAFile, Cert: a.config.TLS.CertFile, Key: a.config.TLS.KeyFile}
 	if files.Set() {
 		return certs.LoadTLS(files, a.config.Region, role)
 	}
-	addrs := []string{a.settings.HTTPAddr}
 	if a.config.Server.Enabled {
-		addrs = append(addrs, a.settings.RPCAddr, a.settings.SerfAddr)
-	}
-	for _, addr := range addrs {
-		if err := certs.MayBind(addr, false); err != nil {
-			return nil, err
+		for _, addr := range []string{a.settings.RPCAddr, a.settings.SerfAddr} {
+			if err := certs.MayBind(addr); err != nil {
+				return nil, err
+			}
 		}
 	}
 	home, err := homedir.Dir()

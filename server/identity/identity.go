@@ -39,12 +39,28 @@ func writeID(path string) (string, error) {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
 	id := ids.New()
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(id+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("write server id: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := writeDurably(path, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("write server id: %w", err)
 	}
 	return id, nil
+}
+
+// writeDurably leaves the whole file or none, also if the power fails.
+func writeDurably(path string, data []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -87,22 +87,33 @@ func (w *sweep) old(nanos int64, threshold time.Duration) bool {
 	return w.force || !time.Unix(0, nanos).Add(threshold).After(w.now)
 }
 
-// into returns the command to put n more items into.
-func (w *sweep) into(n int) *command.Sweep {
-	if len(w.out) == 0 || w.count+n > maxItems && w.count > 0 {
+// into returns the command to put one more item into. What belongs to something
+// is put in before it, in the same command or an earlier one: the store takes
+// nothing away that still has something.
+func (w *sweep) into() *command.Sweep {
+	if len(w.out) == 0 || w.count >= maxItems {
 		w.out = append(w.out, &command.Sweep{Now: w.now.UnixNano()})
 		w.count = 0
 	}
-	w.count += n
+	w.count++
 	return w.out[len(w.out)-1]
 }
 
-func (w *sweep) take(list *[]string, id string) {
-	if !w.taken[id] {
+// take adds ids to one of a command's lists, unless they are in one already.
+func (w *sweep) take(list func(*command.Sweep) *[]string, ids ...string) {
+	for _, id := range ids {
+		if w.taken[id] {
+			continue
+		}
 		w.taken[id] = true
-		*list = append(*list, id)
+		to := list(w.into())
+		*to = append(*to, id)
 	}
 }
+
+func allocIDs(c *command.Sweep) *[]string      { return &c.AllocIDs }
+func evalIDs(c *command.Sweep) *[]string       { return &c.EvalIDs }
+func deploymentIDs(c *command.Sweep) *[]string { return &c.DeploymentIDs }
 
 // jobs takes dead jobs with all that belongs to them.
 func (w *sweep) jobs() {
@@ -123,17 +134,11 @@ func (w *sweep) jobs() {
 		for d := range w.v.DeploymentsByJob(ns, id) {
 			deployments = append(deployments, d.ID)
 		}
-		c := w.into(1 + len(evals) + len(allocs) + len(deployments))
+		w.take(allocIDs, allocs...)
+		w.take(evalIDs, evals...)
+		w.take(deploymentIDs, deployments...)
+		c := w.into()
 		c.Jobs = append(c.Jobs, command.JobKey{Namespace: ns, JobID: id})
-		for _, x := range evals {
-			w.take(&c.EvalIDs, x)
-		}
-		for _, x := range allocs {
-			w.take(&c.AllocIDs, x)
-		}
-		for _, x := range deployments {
-			w.take(&c.DeploymentIDs, x)
-		}
 	}
 }
 
@@ -190,12 +195,9 @@ func (w *sweep) eval(e *structs.Evaluation, threshold time.Duration) {
 	if len(gone) == 0 && !all {
 		return
 	}
-	c := w.into(1 + len(gone))
-	for _, id := range gone {
-		w.take(&c.AllocIDs, id)
-	}
+	w.take(allocIDs, gone...)
 	if all {
-		w.take(&c.EvalIDs, e.ID)
+		w.take(evalIDs, e.ID)
 	}
 }
 
@@ -241,7 +243,7 @@ func (w *sweep) orphans() {
 		}
 		job := w.v.Job(a.Namespace, a.JobID)
 		if !keepsHistory(job) && w.ended(a, job, w.t.Eval) {
-			w.take(&w.into(1).AllocIDs, a.ID)
+			w.take(allocIDs, a.ID)
 		}
 	}
 }
@@ -252,7 +254,7 @@ func (w *sweep) deployments() {
 		if w.taken[d.ID] || d.Active() || !w.old(d.ModifyTime, w.t.Deployment) || w.deploymentUsed(d) {
 			continue
 		}
-		w.take(&w.into(1).DeploymentIDs, d.ID)
+		w.take(deploymentIDs, d.ID)
 	}
 }
 
@@ -272,7 +274,7 @@ func (w *sweep) nodes() {
 		if n.Status != structs.NodeStatusDown || !w.old(since, w.t.Node) || w.nodeUsed(n.ID) {
 			continue
 		}
-		c := w.into(1)
+		c := w.into()
 		c.NodeIDs = append(c.NodeIDs, n.ID)
 	}
 }

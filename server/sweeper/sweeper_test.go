@@ -188,3 +188,53 @@ func TestLargeSweepsComeInPieces(t *testing.T) {
 		t.Errorf("%d commands", len(commands))
 	}
 }
+
+func TestALargeJobGoesInPieces(t *testing.T) {
+	w := newWorld(t)
+	evalID, _ := w.run("web", "service", structs.AllocClientComplete)
+	seed, rows := ids.NewSeed(), make([]structs.Placement, maxItems+10)
+	updates := make([]*structs.AllocUpdate, len(rows))
+	for i := range rows {
+		rows[i] = structs.Placement{NodeID: w.node, NameIndex: uint32(i + 1)}
+		updates[i] = &structs.AllocUpdate{ID: ids.Derive(seed, uint32(i)), ClientStatus: structs.AllocClientComplete, ModifyTime: start.UnixNano()}
+	}
+	job := w.store.Snapshot().Job("default", "web")
+	small := job.TaskGroups[0].AllocatedResources()
+	small.Shared.DiskMB = 0
+	for _, task := range small.Tasks {
+		task.Cpu.CpuShares, task.Memory.MemoryMB = 1, 1
+	}
+	// The evaluation runs once more.
+	again := w.store.Snapshot().Eval(evalID).Clone()
+	again.Status, again.ID = structs.EvalStatusComplete, ids.New()
+	w.do(&command.UpsertEvals{Evals: []*structs.Evaluation{pending(again)}, Now: start.UnixNano()})
+	w.do(&command.ApplyPlans{Now: start.UnixNano(), Evals: []*structs.Evaluation{again}, Plans: []*structs.Plan{{
+		EvalID: again.ID, Namespace: "default", JobID: "web",
+		Groups: []structs.PlacementGroup{{TaskGroup: "g", Seed: seed, Resources: small, Rows: rows}},
+	}}})
+	w.do(&command.UpdateAllocs{Now: start.UnixNano(), Updates: updates})
+	w.stop("web")
+	commands := New(thresholds).Step(w.store.Snapshot(), start.Add(1000*time.Hour), true)
+	if len(commands) < 2 {
+		t.Fatalf("%d commands", len(commands))
+	}
+	for _, c := range commands {
+		if n := len(c.AllocIDs) + len(c.EvalIDs) + len(c.DeploymentIDs) + len(c.Jobs) + len(c.NodeIDs); n > maxItems {
+			t.Errorf("%d items in one command", n)
+		}
+		w.do(c)
+	}
+	snap := w.store.Snapshot()
+	for a := range snap.Allocs(structs.AllNamespaces, "") {
+		t.Fatalf("allocation %s is still there", a.ID)
+	}
+	if snap.Job("default", "web") != nil {
+		t.Error("the job is still there")
+	}
+}
+
+func pending(e *structs.Evaluation) *structs.Evaluation {
+	p := e.Clone()
+	p.Status = structs.EvalStatusPending
+	return p
+}

@@ -1,0 +1,4 @@
+// Package driver is the generated wire form of what a driver plugin answers. It must not know
+// anything of ours: the protocol is public. Begin reading at the .proto files,
+// from which generate.sh makes it.
+package driver
