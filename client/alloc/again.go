@@ -2,6 +2,7 @@ package alloc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/steppe-run/steppe/client/task"
@@ -36,13 +37,19 @@ func (r *Runner) RestartAll(reason string) error {
 
 // renew begins the group again, once all but the poststop tasks have ended.
 func (r *Runner) renew() {
+	var errs []error
 	for _, t := range r.tasks {
-		t.Renew()
+		errs = append(errs, t.Renew())
 	}
 	r.mu.Lock()
 	r.again = false
 	r.mu.Unlock()
-	if err := r.remember(); err != nil {
+	err := errors.Join(errs...)
+	if err == nil {
+		// Not before: dead tasks that are not to begin again are the end.
+		err = r.remember()
+	}
+	if err != nil {
 		r.logger.Error("allocation could not be written down", logx.KeyError, err)
 	}
 	r.poke()

@@ -57,6 +57,15 @@ type Memory struct {
 	mu     sync.Mutex
 	tasks  map[string]*local.Task
 	allocs map[string]*local.Alloc
+	err    error
+}
+
+// Fail has everything that is to be stored refused with this error, until it
+// is nil.
+func (m *Memory) Fail(err error) {
+	m.mu.Lock()
+	m.err = err
+	m.mu.Unlock()
 }
 
 // NewMemory makes an empty memory.
@@ -68,6 +77,9 @@ func NewMemory() *Memory {
 func (m *Memory) PutTask(allocID, name string, t *local.Task) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
 	m.tasks[allocID+"/"+name] = t
 	return nil
 }
@@ -76,6 +88,9 @@ func (m *Memory) PutTask(allocID, name string, t *local.Task) error {
 func (m *Memory) PutAlloc(a *local.Alloc) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
 	m.allocs[a.Alloc.ID] = a
 	return nil
 }
@@ -84,6 +99,9 @@ func (m *Memory) PutAlloc(a *local.Alloc) error {
 func (m *Memory) DeleteAlloc(id string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
 	delete(m.allocs, id)
 	return nil
 }

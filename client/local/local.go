@@ -70,7 +70,11 @@ type Task struct {
 	Intent Intent
 	TaskID string
 	Handle *drivers.Handle `json:",omitempty"`
-	State  *structs.TaskState
+	// Fail and NoDelay belong to IntentStop: the task fails by being ended, and
+	// its shutdown_delay is left out, or over.
+	Fail    bool `json:",omitempty"`
+	NoDelay bool `json:",omitempty"`
+	State   *structs.TaskState
 	// Window counts the restarts within the policy's interval.
 	Window structs.RestartWindow
 	// Network is where the driver said that the task is reached.

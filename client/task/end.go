@@ -30,18 +30,26 @@ func (r *Runner) end(ctx context.Context) {
 	r.mu.Lock()
 	task, kill, stopping, id := r.task, r.kill, r.desired.Stop, r.memory.TaskID
 	if stopping {
-		r.memory.Intent = local.IntentStop
+		r.memory.Intent, r.memory.Fail, r.memory.NoDelay = local.IntentStop, kill.Fail, kill.NoDelay
 	}
 	r.mu.Unlock()
+	if stopping {
+		r.note() // it is ended all the same: a full disk must not keep it running
+	}
 	r.watcher.Down(ctx, r.name)
 	if stopping && !kill.NoDelay && task.ShutdownDelay > 0 {
 		r.emit(delayEvent(task.ShutdownDelay))
-		r.linger(ctx, task.ShutdownDelay)
+		if r.linger(ctx, task.ShutdownDelay); ctx.Err() != nil {
+			return
+		}
 	}
 	timeout := min(task.GetKillTimeout(), r.host.MaxKillTimeout)
 	if stopping {
 		r.emit(killingEvent(timeout, kill.Reason))
-		r.save()
+		r.mu.Lock()
+		r.memory.NoDelay = true // it is over, also for the next agent
+		r.mu.Unlock()
+		r.note()
 	}
 	err := r.stop(ctx, id, timeout, task.KillSignal)
 	if ctx.Err() != nil {
@@ -162,7 +170,7 @@ func (r *Runner) decide() {
 		r.dead(verdict.Failed)
 		return
 	}
-	r.save()
+	r.note()
 	r.watcher.Changed(r.name)
 }
 
@@ -235,6 +243,6 @@ func (r *Runner) dead(failed bool) {
 	r.state.FinishedAt = r.host.Clock.Now().UTC()
 	r.memory.Intent, r.memory.Handle = local.IntentNone, nil
 	r.mu.Unlock()
-	r.save()
+	r.note()
 	r.watcher.Changed(r.name)
 }

@@ -76,9 +76,6 @@ func (r *Runner) taken(ctx context.Context, group *loop.Group, network *drivers.
 	r.mu.Lock()
 	r.env = r.environment()
 	r.phase = PhaseRunning
-	if r.memory.Intent == local.IntentStop {
-		r.desired.Stop = true
-	}
 	env, id, stopping := r.env, r.memory.TaskID, r.desired.Stop
 	r.mu.Unlock()
 	r.logger.Info("task was found again")

@@ -7,18 +7,20 @@ import (
 
 // Renew brings a dead task back to its beginning, as if it had never run; only
 // its events and the number of its restarts tell. Whoever runs the task has to
-// call Run again. A task that isn't dead is left as it is.
-func (r *Runner) Renew() {
+// call Run again. A task that isn't dead is left as it is. An error says that
+// the next agent would still find it dead.
+func (r *Runner) Renew() error {
 	r.mu.Lock()
 	if r.phase != PhaseDead {
 		r.mu.Unlock()
-		return
+		return nil
 	}
 	now := r.host.Clock.Now()
 	begun := !r.state.StartedAt.IsZero()
 	r.desired, r.kill, r.restart = Desired{}, Kill{}, ""
 	r.phase, r.cause, r.exit, r.interrupt, r.restored = PhaseNew, "", nil, nil, false
 	r.memory.Intent, r.memory.TaskID, r.memory.Handle, r.memory.Network = local.IntentNone, "", nil, nil
+	r.memory.Fail, r.memory.NoDelay = false, false
 	r.memory.Window = structs.RestartWindow{}
 	events, restarts := r.state.Events, r.state.Restarts
 	r.state = structs.TaskState{State: structs.TaskStatePending, Events: events, Restarts: restarts}
@@ -28,12 +30,14 @@ func (r *Runner) Renew() {
 		r.emitLocked(restartingEvent("Restart of all tasks", 0))
 	}
 	r.mu.Unlock()
-	r.save()
+	err := r.save()
 	select {
 	case r.renewed <- struct{}{}:
 	default:
 	}
+	r.poke()
 	r.watcher.Changed(r.name)
+	return err
 }
 
 // Renewed delivers a token when the task has been renewed.

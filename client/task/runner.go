@@ -97,6 +97,7 @@ type Runner struct {
 	logger  *slog.Logger
 	wake    chan struct{}
 	renewed chan struct{}
+	saving  sync.Mutex // held before mu: what was taken first is written first
 
 	mu        sync.Mutex
 	alloc     *structs.Allocation
@@ -117,6 +118,7 @@ type Runner struct {
 	interrupt context.CancelFunc // ends a start or a wait that is under way
 	restored  bool
 	collected bool // its FIFOs are read for it
+	unsaved   bool // the last try to write it down has failed
 }
 
 // exit is how a start of the task ended.
@@ -164,6 +166,10 @@ func New(cfg Config) *Runner {
 	if r.state.State == structs.TaskStateDead {
 		r.phase = PhaseDead
 	}
+	if r.memory.Intent == local.IntentStop {
+		r.desired.Stop = true
+		r.kill = Kill{Fail: r.memory.Fail, NoDelay: r.memory.NoDelay}
+	}
 	return r
 }
 
@@ -186,9 +192,12 @@ func (r *Runner) steps(ctx context.Context, group *loop.Group) error {
 		desired, observed, wait := r.look()
 		switch Step(desired, observed) {
 		case ActReturn:
-			return nil
+			if !r.isUnsaved() {
+				return nil
+			}
+			r.awaitSave(ctx, 0)
 		case ActWait:
-			r.await(ctx, wait)
+			r.awaitSave(ctx, wait)
 		case ActPrepare:
 			r.prepare(ctx)
 		case ActStart:
@@ -338,16 +347,4 @@ func (r *Runner) emitLocked(e *structs.TaskEvent) {
 		e.Details = map[string]string{}
 	}
 	r.state.Events = appendEvent(r.state.Events, e)
-}
-
-// save writes everything down. What can't be written is logged: the task goes
-// on, only its being found again is at risk.
-func (r *Runner) save() {
-	r.mu.Lock()
-	record := r.memory
-	record.State = r.state.Clone()
-	r.mu.Unlock()
-	if err := r.host.Memory.PutTask(r.allocID, r.name, &record); err != nil {
-		r.logger.Error("task could not be written down", logx.KeyError, err)
-	}
 }

@@ -97,7 +97,11 @@ func (r *Runner) start(ctx context.Context, group *loop.Group) {
 	// at least what may have been started.
 	r.memory.Handle = &drivers.Handle{Config: config, State: drivers.TaskUnknown}
 	r.mu.Unlock()
-	r.save()
+	if err := r.save(); err != nil {
+		// A start that is written nowhere is a second copy after the next one.
+		r.startFailed(ctx, false, drivers.Recoverable(err))
+		return
+	}
 	r.launch(ctx, startCtx, group, config)
 }
 
@@ -113,7 +117,7 @@ func (r *Runner) launch(ctx, startCtx context.Context, group *loop.Group, config
 		return
 	}
 	r.running(started)
-	r.save()
+	r.note() // the intent to start it, which leads to it as well, is on disk
 	r.leave(r.current().Driver, started.Handle)
 	r.watch(group, config.ID)
 	r.watcher.Up(ctx, r.name, r.env, started.Network)
