@@ -8,6 +8,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -18,6 +20,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -72,6 +75,7 @@ type Manager struct {
 	mu      sync.Mutex
 	want    map[string]*structs.ServiceRegistration
 	have    map[string]*structs.ServiceRegistration
+	refused map[string]*structs.ServiceRegistration // by the servers, and told of
 	owned   map[key][]string // registration ids
 	probes  map[key][]*probe
 	flushed chan struct{} // closed after the next flush
@@ -86,6 +90,7 @@ func NewManager(cfg Config) *Manager {
 		tick:    make(chan struct{}, 1),
 		want:    map[string]*structs.ServiceRegistration{},
 		have:    map[string]*structs.ServiceRegistration{},
+		refused: map[string]*structs.ServiceRegistration{},
 		owned:   map[key][]string{},
 		probes:  map[key][]*probe{},
 		flushed: make(chan struct{}),
@@ -240,19 +245,69 @@ func (m *Manager) flush(ctx context.Context) bool {
 			}
 		})
 	}
-	if len(upserts) == 0 {
-		return ok
+	return m.upsert(ctx, upserts) && ok
+}
+
+// upsert registers and reports whether everything is. If the catalogue refuses
+// what is sent together it is sent one by one, so that a registration at fault
+// keeps no other out.
+func (m *Manager) upsert(ctx context.Context, regs []*structs.ServiceRegistration) bool {
+	if len(regs) == 0 {
+		return true
 	}
-	if err := m.cfg.Catalog.UpsertServices(ctx, upserts); err != nil {
-		m.cfg.Logger.Warn("services could not be registered and are tried again", logx.KeyError, err, logx.KeyCount, len(upserts))
-		return false
+	err := m.put(ctx, regs...)
+	if errors.Is(err, link.ErrRefused) {
+		err = m.putEach(ctx, regs)
+	}
+	if err == nil {
+		return true
+	}
+	if !errors.Is(err, link.ErrRefused) {
+		m.cfg.Logger.Warn("services could not be registered and are tried again", logx.KeyError, err, logx.KeyCount, len(regs))
+	}
+	return false
+}
+
+// putEach registers one by one and returns the last refusal, or what else
+// failed.
+func (m *Manager) putEach(ctx context.Context, regs []*structs.ServiceRegistration) (refusal error) {
+	for _, reg := range regs {
+		err := m.put(ctx, reg)
+		switch {
+		case err == nil:
+		case errors.Is(err, link.ErrRefused):
+			m.refuse(reg, err)
+			refusal = err
+		default:
+			return err
+		}
+	}
+	return refusal
+}
+
+func (m *Manager) put(ctx context.Context, regs ...*structs.ServiceRegistration) error {
+	if err := m.cfg.Catalog.UpsertServices(ctx, regs); err != nil {
+		return err
 	}
 	m.sent(func() {
-		for _, reg := range upserts {
+		for _, reg := range regs {
 			m.have[reg.ID] = reg
+			delete(m.refused, reg.ID)
 		}
 	})
-	return ok
+	return nil
+}
+
+// refuse tells once that the servers don't take a registration. It is tried
+// again as long as it is wanted: what they object to may pass.
+func (m *Manager) refuse(reg *structs.ServiceRegistration, err error) {
+	m.mu.Lock()
+	told := reflect.DeepEqual(m.refused[reg.ID], reg)
+	m.refused[reg.ID] = reg
+	m.mu.Unlock()
+	if !told {
+		m.cfg.Logger.Error("a service is refused and not registered; it is tried again now and then", logx.KeyError, fmt.Errorf("service %q: %w", reg.ServiceName, err), logx.KeyAlloc, reg.AllocID)
+	}
 }
 
 func (m *Manager) sent(f func()) {
@@ -265,6 +320,11 @@ func (m *Manager) differenceLocked() (upserts []*structs.ServiceRegistration, de
 	for id, reg := range m.want {
 		if !reflect.DeepEqual(m.have[id], reg) {
 			upserts = append(upserts, reg)
+		}
+	}
+	for id := range m.refused {
+		if m.want[id] == nil {
+			delete(m.refused, id)
 		}
 	}
 	deletes = map[string][]string{}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,7 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -38,6 +40,7 @@ type catalog struct {
 	mu     sync.Mutex
 	regs   map[string]*structs.ServiceRegistration
 	broken bool
+	refuse string // the name of a service that is refused
 	calls  int
 }
 
@@ -49,6 +52,11 @@ func (c *catalog) UpsertServices(_ context.Context, regs []*structs.ServiceRegis
 	c.calls++
 	if c.broken {
 		return errors.New("no servers")
+	}
+	for _, reg := range regs {
+		if reg.ServiceName == c.refuse {
+			return fmt.Errorf("register services: %w: not of this node", link.ErrRefused)
+		}
 	}
 	for _, reg := range regs {
 		c.regs[reg.ID] = reg
@@ -91,7 +99,9 @@ func run(t *testing.T, cfg Config) *Manager {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
 	}
-	cfg.Logger = logx.Discard()
+	if cfg.Logger == nil {
+		cfg.Logger = logx.Discard()
+	}
 	m := NewManager(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	group := loop.New(ctx)
@@ -168,6 +178,58 @@ func TestCatalogThatFailsIsTriedAgain(t *testing.T) {
 		clk.Advance(retryMin)
 		return len(c.ids()) == 1
 	})
+}
+
+// One registration that the servers refuse must not keep the others of the
+// node out, and is tried again: the reason may pass.
+func TestRefusedServiceDoesNotBlockTheOthers(t *testing.T) {
+	c := newCatalog()
+	c.refuse = "bad"
+	clk := clock.NewManual(time.Unix(0, 0))
+	var log syncBuffer
+	m := run(t, Config{Catalog: c, Clock: clk, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	bad := func(s *structs.Service) { s.Name = "bad" }
+	m.Add(workload("server", 8000, nomad(nil), nomad(bad), nomad(func(s *structs.Service) { s.Name = "api" })))
+	want := []string{"_nomad-task-a1-server-api-http", "_nomad-task-a1-server-web-http"}
+	testx.Eventually(t, patience, "the others are registered", func() bool { return slices.Equal(c.ids(), want) })
+	asked := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.calls
+	}
+	before := asked()
+	testx.Eventually(t, patience, "the refused one is tried again", func() bool {
+		clk.Advance(retryMax)
+		return asked() >= before+3
+	})
+	if told := strings.Count(log.String(), "bad"); told != 1 {
+		t.Errorf("the refusal is told %d times:\n%s", told, log.String())
+	}
+	c.mu.Lock()
+	c.refuse = ""
+	c.mu.Unlock()
+	testx.Eventually(t, patience, "it is taken in the end", func() bool {
+		clk.Advance(retryMax)
+		return len(c.ids()) == 3
+	})
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 func TestChangedServicesReplaceTheirOldSelves(t *testing.T) {
