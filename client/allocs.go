@@ -24,7 +24,7 @@ func (c *Client) restore(ctx context.Context) error {
 		return err
 	}
 	known := map[string]bool{}
-	for _, record := range records {
+	for _, record := range alloc.PredecessorsFirst(records) {
 		known[record.Alloc.ID] = true
 		c.start(record.Alloc, record)
 	}

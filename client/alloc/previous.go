@@ -2,8 +2,10 @@ package alloc
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -12,15 +14,15 @@ import (
 const previousPatience = 10 * time.Minute
 
 // awaitPrevious waits for the allocation that this one replaces, if it is on
-// this node and is to end: its ports and its data are wanted.
+// this node and ends: its ports and its data are wanted.
 func (r *Runner) awaitPrevious(ctx context.Context) error {
 	previous := r.previous()
-	if previous == nil || !previous.isStopping() {
+	if previous == nil || !previous.ends() {
 		return nil
 	}
 	timer := r.host.Task.Clock.NewTimer(previousPatience)
 	defer timer.Stop()
-	for {
+	for !r.isStopping() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -30,12 +32,19 @@ func (r *Runner) awaitPrevious(ctx context.Context) error {
 			r.logger.Warn("the replaced allocation has not ended; its replacement starts all the same")
 			return nil
 		case <-r.wake:
-			if r.isStopping() {
-				r.poke()
-				return nil
-			}
 		}
 	}
+	r.poke()
+	return nil
+}
+
+// ends reports whether the allocation is to end, or only has to notice that all
+// of its tasks have.
+func (r *Runner) ends() bool {
+	dead := r.finished()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopping || dead && !r.again
 }
 
 // adoptDisk takes over the data of a previous allocation on this node, when
@@ -59,4 +68,25 @@ func (r *Runner) previous() *Runner {
 		return nil
 	}
 	return r.host.Previous(id)
+}
+
+// PredecessorsFirst orders what is remembered such that a replacement finds the
+// allocation that it waits for.
+func PredecessorsFirst(records []*local.Alloc) []*local.Alloc {
+	byID := make(map[string]*local.Alloc, len(records))
+	for _, record := range records {
+		byID[record.Alloc.ID] = record
+	}
+	out := make([]*local.Alloc, 0, len(records))
+	for _, record := range records {
+		var line []*local.Alloc // this one, its predecessor, and so on
+		for record != nil && byID[record.Alloc.ID] != nil {
+			delete(byID, record.Alloc.ID)
+			line = append(line, record)
+			record = byID[record.Alloc.PreviousAllocation]
+		}
+		slices.Reverse(line)
+		out = append(out, line...)
+	}
+	return out
 }

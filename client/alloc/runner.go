@@ -86,6 +86,7 @@ type Runner struct {
 	status     string
 	statusText string
 	restored   *local.Alloc
+	prepared   bool // its predecessor has ended, what it left is taken over; written by Run alone
 	netDriver  string
 	network    *drivers.NetworkIsolation
 }
@@ -108,8 +109,12 @@ func New(host Host, a *structs.Allocation, restored *local.Alloc) *Runner {
 		up:       map[string]running{},
 		status:   structs.AllocClientPending,
 		stopping: a.ServerTerminal(),
+		prepared: a.PreviousAllocation == "", // there is nothing to wait for
 	}
 	if restored != nil {
+		// Earlier releases wrote nothing of it, but what is remembered of a task
+		// comes from after it.
+		r.prepared = r.prepared || restored.Prepared || len(restored.Tasks) > 0
 		r.network, r.netDriver, r.again = restored.Network, restored.NetworkDriver, restored.Again
 	}
 	r.resetHealth()
@@ -163,6 +168,8 @@ func (r *Runner) prepare(ctx context.Context) error {
 		if err := r.remember(); err != nil {
 			return err
 		}
+	}
+	if !r.prepared {
 		if err := r.awaitPrevious(ctx); err != nil {
 			return err
 		}
@@ -176,10 +183,18 @@ func (r *Runner) prepare(ctx context.Context) error {
 	if _, err := r.host.Dirs.Build(r.id); err != nil {
 		return err
 	}
-	if r.restored == nil {
-		return r.adoptDisk()
+	if r.prepared {
+		return nil
 	}
-	return nil
+	// An agent that dies before this is written does it again: what was moved
+	// already isn't found any more, and no task has run.
+	if err := r.adoptDisk(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.prepared = true
+	r.mu.Unlock()
+	return r.remember()
 }
 
 // giveUp fails every task: the allocation can't be run here.
@@ -372,7 +387,7 @@ func (r *Runner) statusLocked(views []View) {
 // remember writes the allocation down.
 func (r *Runner) remember() error {
 	r.mu.Lock()
-	record := &local.Alloc{Alloc: r.alloc, Network: r.network, NetworkDriver: r.netDriver, Health: r.health, Again: r.again}
+	record := &local.Alloc{Alloc: r.alloc, Network: r.network, NetworkDriver: r.netDriver, Health: r.health, Prepared: r.prepared, Again: r.again}
 	r.mu.Unlock()
 	return r.host.Memory.PutAlloc(record)
 }

@@ -91,6 +91,9 @@ type Alloc struct {
 	NetworkDriver string `json:",omitempty"`
 	// Health is the verdict on its health, once there is one.
 	Health *structs.AllocDeploymentStatus `json:",omitempty"`
+	// Prepared says that it has waited for the allocation that it replaces and
+	// has taken over what is to be kept: its tasks may have run.
+	Prepared bool `json:",omitempty"`
 	// Again says that its tasks are being ended to begin again.
 	Again bool `json:",omitempty"`
 	// Tasks by name; filled when reading, ignored by PutAlloc.
