@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"time"
 
@@ -97,6 +98,7 @@ func (c *Client) apply(set *link.AllocSet) {
 				removed = append(removed, r.ID())
 			}
 		}
+		c.dropVerdicts(wanted)
 	}
 	for _, id := range removed {
 		c.remove(id)
@@ -106,8 +108,10 @@ func (c *Client) apply(set *link.AllocSet) {
 func (c *Client) upsert(a *structs.Allocation) {
 	r := c.runner(a.ID)
 	switch {
-	case r == nil && (a.ServerTerminal() || a.ClientTerminal()):
-		// It has ended before this node ever knew of it.
+	case r == nil && a.ClientTerminal():
+		// It has ended, and the servers know.
+	case r == nil && a.ServerTerminal():
+		c.verdict(a.ID, structs.AllocClientComplete, "It was stopped before this node had seen it")
 	case r == nil:
 		c.start(a, nil)
 	case a.AllocModifyIndex != 0 && a.AllocModifyIndex == r.Alloc().AllocModifyIndex:
@@ -126,6 +130,7 @@ func (c *Client) upsert(a *structs.Allocation) {
 func (c *Client) start(a *structs.Allocation, restored *local.Alloc) {
 	if a.Job == nil || a.Job.LookupTaskGroup(a.TaskGroup) == nil {
 		c.logger.Error("allocation came without its task group and can't be run", logx.KeyAlloc, a.ID, logx.KeyGroup, a.TaskGroup)
+		c.verdict(a.ID, structs.AllocClientFailed, fmt.Sprintf("The allocation came without its task group %q and can't be run", a.TaskGroup))
 		return
 	}
 	r := alloc.New(c.host, a, restored)
@@ -136,6 +141,7 @@ func (c *Client) start(a *structs.Allocation, restored *local.Alloc) {
 		return
 	}
 	c.allocs[a.ID] = r
+	delete(c.verdicts, a.ID)
 	c.dirty[a.ID] = true
 	c.mu.Unlock()
 	work.Go("allocation "+a.ID, func(ctx context.Context) error {
@@ -153,6 +159,7 @@ func (c *Client) start(a *structs.Allocation, restored *local.Alloc) {
 func (c *Client) remove(id string) {
 	r := c.runner(id)
 	if r == nil {
+		c.clean(id, nil)
 		return
 	}
 	r.Stop()
@@ -214,66 +221,6 @@ func (c *Client) runners() []*alloc.Runner {
 func (c *Client) checkChanged(id string) {
 	if r := c.runner(id); r != nil {
 		r.Poke()
-	}
-}
-
-// collect removes finished allocations when they are too many or take too
-// much of the disk.
-func (c *Client) collect(ctx context.Context) error {
-	for ctx.Err() == nil {
-		c.sleep(ctx, c.cfg.GC.Interval, c.gcWake)
-		if ctx.Err() == nil {
-			c.sweep(ctx)
-		}
-	}
-	return ctx.Err()
-}
-
-// sweep removes finished allocations, the oldest first, until the node is
-// within its limits.
-func (c *Client) sweep(ctx context.Context) {
-	for ctx.Err() == nil {
-		finished := c.finished()
-		if len(finished) == 0 {
-			return
-		}
-		c.mu.Lock()
-		over := len(c.allocs) - c.cfg.GC.MaxAllocs
-		c.mu.Unlock()
-		n := max(over, 0)
-		if n == 0 && c.diskFull(ctx) {
-			n = c.cfg.GC.ParallelDestroys
-		}
-		if n == 0 {
-			return
-		}
-		for _, r := range finished[:min(n, len(finished))] {
-			c.destroy(r)
-		}
-	}
-}
-
-// finished are the allocations whose end the servers know of.
-func (c *Client) finished() []*alloc.Runner {
-	var out []*alloc.Runner
-	for _, r := range c.runners() {
-		if !r.Finished() {
-			continue
-		}
-		c.mu.Lock()
-		told := c.sent[r.ID()] != nil && structs.ClientTerminal(c.sent[r.ID()].ClientStatus)
-		c.mu.Unlock()
-		if told {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-// GC removes every finished allocation at once.
-func (c *Client) GC() {
-	for _, r := range c.finished() {
-		c.destroy(r)
 	}
 }
 

@@ -18,11 +18,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/client/allocdir"
+	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/client/nodeapi"
 	"github.com/steppe-run/steppe/client/service"
@@ -66,9 +68,10 @@ type Client struct {
 	work     *loop.Group // runs allocations; nil unless Run runs
 	dirty    map[string]bool
 	sent     map[string]*structs.AllocUpdate
+	verdicts map[string]*structs.AllocUpdate // to be told of allocations without a runner
 	sendWake chan struct{}
 	gcWake   chan struct{}
-	contact  time.Time // when a heartbeat was last answered
+	contact  time.Time // when the servers last answered; at first, when Run began
 
 	randMu sync.Mutex
 	random *rand.Rand
@@ -86,6 +89,9 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	if deps.Logger == nil {
 		deps.Logger = logx.Discard()
 	}
+	if deps.HostUUID == nil {
+		deps.HostUUID = fingerprint.HostUUID
+	}
 	c := &Client{
 		cfg: cfg, deps: deps, clock: deps.Clock,
 		logger:   deps.Logger,
@@ -94,6 +100,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		allocs:   map[string]*alloc.Runner{},
 		dirty:    map[string]bool{},
 		sent:     map[string]*structs.AllocUpdate{},
+		verdicts: map[string]*structs.AllocUpdate{},
 		sendWake: make(chan struct{}, 1),
 		gcWake:   make(chan struct{}, 1),
 		random:   rand.New(rand.NewPCG(seed(), seed())),
@@ -132,7 +139,7 @@ func (c *Client) open() error {
 	c.memory = memory
 	id, err := memory.Identity()
 	if err == nil && id.NodeID == "" {
-		id = local.Identity{NodeID: ids.New(), SecretID: ids.New()}
+		id = local.Identity{NodeID: c.newNodeID(), SecretID: ids.New()}
 		err = memory.PutIdentity(id)
 	}
 	if err != nil {
@@ -141,6 +148,25 @@ func (c *Client) open() error {
 	}
 	c.identity = Identity(id)
 	return nil
+}
+
+// newNodeID names a node that has no name yet: at random, or as the host is
+// called where that is asked for.
+func (c *Client) newNodeID() string {
+	if c.cfg.NoHostUUID {
+		return ids.New()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callPatience)
+	defer cancel()
+	id, err := c.deps.HostUUID(ctx)
+	if err == nil && !ids.Valid(id) {
+		err = fmt.Errorf("%q is no UUID", id)
+	}
+	if err != nil {
+		c.logger.Warn("the host has no UUID, the node's id is a random one (client.no_host_uuid is false)", logx.KeyError, err)
+		return ids.New()
+	}
+	return strings.ToLower(id)
 }
 
 func (c *Client) allocHost() alloc.Host {
@@ -218,24 +244,17 @@ func (c *Client) Run(ctx context.Context) error {
 		return nil
 	}
 	c.fingerprint(ctx)
+	c.contacted() // nobody knows for how long the servers have been away
 	// Allocations have a life of their own: on a development node they are
 	// ended in an orderly way after everything else has stopped.
 	work := loop.New(context.WithoutCancel(ctx))
 	c.mu.Lock()
 	c.work = work
 	c.mu.Unlock()
-	if err := c.restore(ctx); err != nil {
-		return err
+	err := c.restore(ctx)
+	if err == nil {
+		err = c.serve(ctx)
 	}
-	group := loop.New(ctx)
-	group.Go("watch drivers", c.watchDrivers)
-	group.Go("watch driver events", c.watchDriverEvents)
-	group.Go("keep registered", c.keepRegistered)
-	group.Go("watch allocations", c.watchAllocs)
-	group.Go("report allocations", c.onceKnown(c.report))
-	group.Go("services", c.services.Run)
-	group.Go("collect garbage", c.collect)
-	err := group.Wait()
 	if c.cfg.Dev {
 		c.stopAll()
 	}
@@ -244,6 +263,19 @@ func (c *Client) Run(ctx context.Context) error {
 	c.mu.Unlock()
 	work.Stop()
 	return errors.Join(err, work.Wait())
+}
+
+// serve runs the loops of the node until ctx ends.
+func (c *Client) serve(ctx context.Context) error {
+	group := loop.New(ctx)
+	group.Go("watch drivers", c.watchDrivers)
+	group.Go("watch driver events", c.watchDriverEvents)
+	group.Go("keep registered", c.keepRegistered)
+	group.Go("watch allocations", c.watchAllocs)
+	group.Go("report allocations", c.onceKnown(c.report))
+	group.Go("services", c.services.Run)
+	group.Go("collect garbage", c.collect)
+	return group.Wait()
 }
 
 // stopAll ends every task and removes what it left, by force if need be.

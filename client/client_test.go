@@ -170,7 +170,7 @@ type world struct {
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, servers: newServers(), driver: clienttest.New()}
-	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Speaks: "1.2.3", Version: "0.1.0", Meta: map[string]string{"rack": "r1"}}
+	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Speaks: "1.2.3", Version: "0.1.0", NoHostUUID: true, Meta: map[string]string{"rack": "r1"}}
 	if change != nil {
 		change(&w.cfg)
 	}
@@ -188,7 +188,8 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	return w
 }
 
-func (w *world) start() {
+// make makes the client and doesn't run it.
+func (w *world) make() *Client {
 	w.t.Helper()
 	c, err := New(w.cfg, Deps{
 		Connect: func(Identity, http.Handler) (Session, error) { return w.servers, nil },
@@ -197,6 +198,12 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return c
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	c := w.make()
 	w.client = c
 	ctx, cancel := context.WithCancel(context.Background())
 	group := loop.New(ctx)

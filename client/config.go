@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -53,7 +54,8 @@ type Config struct {
 	CgroupParent string
 	// Options are the key-value settings of client.options.
 	Options map[string]string
-	// NoHostUUID, when false, derives the node's id from the host's.
+	// NoHostUUID gives a new node a random id; when false, it is the host's
+	// UUID, if the host has one. A node that has an id keeps it.
 	NoHostUUID bool
 	// MaxKillTimeout caps the kill_timeout of tasks (30s).
 	MaxKillTimeout time.Duration
@@ -72,7 +74,7 @@ type Config struct {
 type GCConfig struct {
 	// Interval between sweeps (1m).
 	Interval time.Duration
-	// ParallelDestroys at once (2).
+	// ParallelDestroys are removed at the same time (2).
 	ParallelDestroys int
 	// DiskUsageThreshold and InodeUsageThreshold in percent (80, 70).
 	DiskUsageThreshold, InodeUsageThreshold float64
@@ -91,6 +93,8 @@ type Deps struct {
 	// Logs reads the output of drivers that leave it to the agent; nil
 	// refuses such drivers.
 	Logs task.Logs
+	// HostUUID finds the host's UUID; nil asks the machine.
+	HostUUID func(ctx context.Context) (string, error)
 	// Clock is the time; nil means the machine's.
 	Clock clock.Clock
 	// Logger receives what operators may want to read; nil discards.

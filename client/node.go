@@ -184,7 +184,8 @@ func (c *Client) awaitDrivers(ctx context.Context) {
 }
 
 // register stores the node with the servers, trying until it works or ctx
-// ends, and returns the time to live.
+// ends, and returns the time to live. While it tries there are no heartbeats:
+// each failure is one.
 func (c *Client) register(ctx context.Context) time.Duration {
 	pause := retryMin
 	for {
@@ -203,7 +204,7 @@ func (c *Client) register(ctx context.Context) time.Duration {
 			return time.Second
 		}
 		c.logger.Warn("node could not be registered and is tried again", logx.KeyError, err)
-		c.sleep(ctx, pause, nil)
+		c.sleep(ctx, min(pause, c.disconnected()), nil)
 		pause = min(pause*2, retryMax)
 	}
 }
@@ -227,22 +228,28 @@ func (c *Client) heartbeat(ctx context.Context) time.Duration {
 		return ttl
 	}
 	c.logger.Warn("heartbeat failed", logx.KeyError, err)
-	c.disconnected()
-	return time.Second
+	return min(time.Second, c.disconnected())
 }
 
 // disconnected stops what must not go on without the servers for as long as
-// they are away by now.
-func (c *Client) disconnected() {
+// they are away by now. It returns when to look again, at the latest.
+func (c *Client) disconnected() time.Duration {
+	next := retryMax
 	c.mu.Lock()
 	away := c.clock.Now().Sub(c.contact)
 	c.mu.Unlock()
 	for _, r := range c.runners() {
-		if most := r.StopAfterDisconnect(); most > 0 && away >= most && !r.Finished() {
+		most := r.StopAfterDisconnect()
+		switch {
+		case most <= 0 || r.Finished():
+		case away < most:
+			next = min(next, most-away)
+		default:
 			c.logger.Warn("allocation is stopped: the servers are away for longer than its job allows", logx.KeyAlloc, r.ID(), logx.KeyDuration, away)
 			r.Stop()
 		}
 	}
+	return next
 }
 
 func (c *Client) contacted() {

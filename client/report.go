@@ -86,7 +86,11 @@ func (c *Client) gather() (updates []*structs.AllocUpdate, urgent bool) {
 	for _, id := range ids {
 		r := c.runner(id)
 		if r == nil {
-			c.clean(id, nil)
+			if update := c.unreported(id); update != nil {
+				updates, urgent = append(updates, update), true
+			} else {
+				c.clean(id, nil)
+			}
 			continue
 		}
 		c.mu.Lock()
@@ -137,7 +141,11 @@ func (c *Client) clean(id string, update *structs.AllocUpdate) {
 	if update == nil {
 		delete(c.dirty, id)
 		delete(c.sent, id)
+		delete(c.verdicts, id)
 		return
+	}
+	if c.verdicts[id] == update {
+		delete(c.verdicts, id)
 	}
 	if c.allocs[id] != nil {
 		c.sent[id] = update

@@ -2,6 +2,7 @@ package fingerprint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -126,3 +127,20 @@ func hostFacts(ctx context.Context, _ Options) (Facts, error) {
 // signals are those that tasks can be sent by name.
 const signals = "SIGABRT,SIGALRM,SIGBUS,SIGCHLD,SIGCONT,SIGFPE,SIGHUP,SIGILL,SIGINT,SIGIO,SIGIOT,SIGKILL,SIGPIPE,SIGPROF," +
 	"SIGQUIT,SIGSEGV,SIGSTOP,SIGSYS,SIGTERM,SIGTRAP,SIGTSTP,SIGTTIN,SIGTTOU,SIGURG,SIGUSR1,SIGUSR2,SIGWINCH,SIGXCPU,SIGXFSZ"
+
+// bootID is a file whose UUID is another one each time the machine starts.
+const bootID = "/proc/sys/kernel/random/boot_id"
+
+// HostUUID returns the UUID of the machine, or of the system installed on it:
+// what stays the same when the machine starts again.
+func HostUUID(ctx context.Context) (string, error) {
+	id, err := host.HostIDWithContext(ctx)
+	if err != nil {
+		return "", fmt.Errorf("find the host's UUID: %w", err)
+	}
+	boot, err := os.ReadFile(bootID)
+	if err == nil && strings.EqualFold(strings.TrimSpace(string(boot)), id) {
+		return "", errors.New("find the host's UUID: it has one only until it starts again")
+	}
+	return id, nil
+}

@@ -76,7 +76,7 @@ type Manager struct {
 	want    map[string]*structs.ServiceRegistration
 	have    map[string]*structs.ServiceRegistration
 	refused map[string]*structs.ServiceRegistration // by the servers, and told of
-	owned   map[key][]string // registration ids
+	owned   map[key][]string                        // registration ids
 	probes  map[key][]*probe
 	flushed chan struct{} // closed after the next flush
 	running bool
