@@ -13,7 +13,6 @@ import (
 
 	"github.com/steppe-run/steppe/client/clienttest"
 	"github.com/steppe-run/steppe/internal/ids"
-	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
@@ -140,7 +139,6 @@ func TestFailedRestoreWaitsForAllocations(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-
 
 func TestNodeIDOfTheHost(t *testing.T) {
 	const uuid = "4C4C4544-0042-3510-8051-B4C04F4E4D32"
