@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -360,6 +361,37 @@ func TestAgentRestartKeepsTasks(t *testing.T) {
 	// What the servers want is still done.
 	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{stopped(a)}})
 	w.eventually("a1", "complete")
+}
+
+// The one that is replaced sorts after its replacement.
+func TestReplacementFindsItsPredecessorAfterTheAgent(t *testing.T) {
+	w := newWorld(t, nil)
+	old, next := sample("z1", "service"), sample("a1", "service")
+	next.PreviousAllocation = "z1"
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{old}})
+	w.eventually("z1", "running")
+	w.driver.Deaf(true)
+	w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{stopped(old), next}})
+	stops := func() (n int) {
+		for _, call := range w.driver.Calls() {
+			if strings.HasPrefix(call, "stop ") {
+				n++
+			}
+		}
+		return n
+	}
+	testx.Eventually(t, patience, "the old one is being ended", func() bool { return stops() == 1 && w.client.runner("a1") != nil })
+	w.stop()
+	w.servers.mu.Lock()
+	w.servers.sets = nil // what is remembered has to do
+	w.servers.mu.Unlock()
+	w.start()
+	testx.Eventually(t, patience, "the old one is being ended again", func() bool { return stops() == 2 })
+	if n := len(w.driver.Starts()); n != 1 {
+		t.Errorf("%d starts: the replacement has not waited", n)
+	}
+	w.driver.Exit("z1", "web", 0)
+	w.eventually("a1", "running")
 }
 
 func TestLostMemoryLeavesNothingRunning(t *testing.T) {
