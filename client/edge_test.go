@@ -93,6 +93,7 @@ func TestWhatMustNotRunAloneStopsWhenTheAgentStartsAlone(t *testing.T) {
 	w := newWorld(t, nil)
 	tied := sample("a1", "service")
 	tied.Job.TaskGroups[0].Disconnect = &structs.DisconnectStrategy{StopOnClientAfter: p(2 * time.Second)}
+	tied.Job.TaskGroups[0].Tasks[0].Services = nil // taking them back would take its time
 	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{tied}})
 	w.eventually("a1", "running")
 	w.stop()
