@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 
 	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -21,10 +22,11 @@ func (c *Client) collect(ctx context.Context) error {
 }
 
 // sweep removes finished allocations, the oldest first, until the node is
-// within its limits.
+// within its limits. What can't be removed is left to the next sweep.
 func (c *Client) sweep(ctx context.Context) {
+	tried := map[*alloc.Runner]bool{}
 	for ctx.Err() == nil {
-		finished := c.finished()
+		finished := slices.DeleteFunc(c.finished(), func(r *alloc.Runner) bool { return tried[r] })
 		if len(finished) == 0 {
 			return
 		}
@@ -33,12 +35,16 @@ func (c *Client) sweep(ctx context.Context) {
 		c.mu.Unlock()
 		n := max(over, 0)
 		if n == 0 && c.diskFull(ctx) {
-			n = c.cfg.GC.ParallelDestroys
+			n = max(c.cfg.GC.ParallelDestroys, 1)
 		}
 		if n == 0 {
 			return
 		}
-		c.destroyAll(finished[:min(n, len(finished))])
+		batch := finished[:min(n, len(finished))]
+		c.destroyAll(batch)
+		for _, r := range batch {
+			tried[r] = true
+		}
 	}
 }
 
@@ -69,8 +75,8 @@ func (c *Client) destroyAll(runners []*alloc.Runner) {
 	parallel(c.cfg.GC.ParallelDestroys, runners, c.destroy)
 }
 
-// parallel calls f for each item, at most limit of them at once, and returns
-// when all are done.
+// parallel calls f for each item, at most limit (but at least one) of them at
+// once, and returns when all are done.
 func parallel[T any](limit int, items []T, f func(T)) {
 	next := make(chan T, len(items))
 	for _, item := range items {
@@ -78,7 +84,7 @@ func parallel[T any](limit int, items []T, f func(T)) {
 	}
 	close(next)
 	group := loop.New(context.Background()) // what was begun is ended
-	for range min(limit, len(items)) {
+	for range min(max(limit, 1), len(items)) {
 		group.Go("worker", func(context.Context) error {
 			for item := range next {
 				f(item)

@@ -237,5 +237,37 @@ func TestParallelDestroys(t *testing.T) {
 			t.Errorf("%d at once, %d are done; want %d and 7", most, done, limit)
 		}
 	}
+	called := false
+	parallel(-1, []int{1}, func(int) { called = true })
+	if !called {
+		t.Error("a senseless limit lets nothing be done")
+	}
 	parallel(2, nil, func(int) { t.Error("called for nothing") })
+}
+
+// What can't be removed must neither keep the sweep busy nor the others from
+// being tried.
+func TestSweepEndsWhenNothingCanBeRemoved(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, id := range []string{"a1", "b1"} {
+		w.servers.send(link.AllocSet{Upserts: []*structs.Allocation{sample(id, "batch")}})
+		testx.Eventually(t, patience, id+" runs", func() bool { return w.driver.Exit(id, "web", 0) })
+	}
+	testx.Eventually(t, patience, "both have ended", func() bool { return len(w.client.finished()) == 2 })
+	w.stop() // closes the memory: forgetting an allocation fails
+	w.client.cfg.GC.MaxAllocs = 1
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	w.client.sweep(ctx)
+	if ctx.Err() != nil {
+		t.Error("the sweep went on for ever")
+	}
+	if len(w.client.runners()) != 2 {
+		t.Error("an allocation was removed: the test shows nothing")
+	}
+	for _, id := range []string{"a1", "b1"} {
+		if w.client.runner(id).Dir().Exists() {
+			t.Errorf("%s was not tried", id)
+		}
+	}
 }

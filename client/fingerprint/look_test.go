@@ -1,6 +1,8 @@
 package fingerprint
 
 import (
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,5 +69,21 @@ func TestDriverAttributesComeAndGo(t *testing.T) {
 	broken := &drivers.Fingerprint{Err: "no answer"}
 	if !Driver(n, "docker", broken, now) || n.Drivers["docker"].Healthy || n.Drivers["docker"].HealthDescription == "" {
 		t.Errorf("driver info %+v", n.Drivers["docker"])
+	}
+}
+
+func TestHostUUIDOutlivesTheBoot(t *testing.T) {
+	id, err := HostUUID(t.Context())
+	if err != nil {
+		t.Logf("this host has none: %v", err) // a bare container
+		return
+	}
+	boot, err := os.ReadFile(bootID)
+	if err == nil && strings.TrimSpace(string(boot)) == id {
+		t.Error("it is the id of this boot")
+	}
+	again, err := HostUUID(t.Context())
+	if err != nil || again != id || len(id) != 36 {
+		t.Errorf("first %q, then %q, %v", id, again, err)
 	}
 }
