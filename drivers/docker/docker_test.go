@@ -152,14 +152,14 @@ func TestConformance(t *testing.T) {
 		New: docker.New, Survives: true, TTY: true, Config: pluginBlock(), Env: map[string]string{"FOO": "bar"},
 		MissingCommand: map[string]any{"image": image, "command": "/no/such/program"},
 		Tasks: drivertest.Tasks{
-			Forever: func() map[string]any { return sh("trap 'exit 0' TERM; while :; do sleep 0.1; done") },
+			Forever: func() map[string]any { return sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.1; done") },
 			Exit: func(code int, after time.Duration) map[string]any {
 				return sh("sleep %g; exit %d", after.Seconds(), code)
 			},
 			Print: func(stdout, stderr string) map[string]any {
 				return sh("printf %%s '%s'; printf %%s '%s' >&2; sleep 300", stdout, stderr)
 			},
-			Stubborn: func() map[string]any { return sh("trap '' TERM; while :; do sleep 1; done") },
+			Stubborn: func() map[string]any { return sh("trap '' TERM; echo stubborn; while :; do sleep 1; done") },
 		},
 		Commands: drivertest.Commands{
 			Echo: func(w string) []string { return []string{"echo", w} },

@@ -49,13 +49,14 @@ type Harness struct {
 
 // Tasks are what tasks do.
 type Tasks struct {
-	// Forever runs until it is stopped, and ends on the default stop signal.
+	// Forever runs until it is stopped, and ends on the default stop signal. It
+	// prints a line once it does.
 	Forever func() map[string]any
 	// Exit ends with a code after a moment.
 	Exit func(code int, after time.Duration) map[string]any
 	// Print prints both texts and stays.
 	Print func(stdout, stderr string) map[string]any
-	// Stubborn ignores the stop signal.
+	// Stubborn ignores the stop signal, and prints a line once it does.
 	Stubborn func() map[string]any
 }
 

@@ -124,6 +124,7 @@ func (s *suite) waiting(t *testing.T, b *bed) {
 
 func (s *suite) stops(t *testing.T, b *bed) {
 	h := s.start(t, b, s.h.Tasks.Forever())
+	testx.Eventually(t, patience, "the task heeds signals", func() bool { return readLog(h.Config, "stdout") == "ready\n" })
 	begun := now()
 	if err := b.driver.Stop(t.Context(), h.Config.ID, 20*time.Second, ""); err != nil {
 		t.Fatal(err)
@@ -148,6 +149,7 @@ func (s *suite) stops(t *testing.T, b *bed) {
 
 func (s *suite) kills(t *testing.T, b *bed) {
 	h := s.start(t, b, s.h.Tasks.Stubborn())
+	testx.Eventually(t, patience, "the task is stubborn", func() bool { return readLog(h.Config, "stdout") == "stubborn\n" })
 	begun := now()
 	if err := b.driver.Stop(t.Context(), h.Config.ID, time.Second, ""); err != nil {
 		t.Fatal(err)

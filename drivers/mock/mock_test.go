@@ -27,14 +27,14 @@ func harness() drivertest.Harness {
 		New: mock.New, Survives: true,
 		MissingCommand: map[string]any{"start_error": "no such thing"},
 		Tasks: drivertest.Tasks{
-			Forever: func() map[string]any { return map[string]any{} },
+			Forever: func() map[string]any { return map[string]any{"stdout_string": "ready\n"} },
 			Exit: func(code int, after time.Duration) map[string]any {
 				return map[string]any{"run_for": after.String(), "exit_code": code}
 			},
 			Print: func(stdout, stderr string) map[string]any {
 				return map[string]any{"stdout_string": stdout, "stderr_string": stderr}
 			},
-			Stubborn: func() map[string]any { return map[string]any{"kill_after": "1h"} },
+			Stubborn: func() map[string]any { return map[string]any{"kill_after": "1h", "stdout_string": "stubborn\n"} },
 		},
 		Commands: drivertest.Commands{
 			Echo: func(w string) []string { return []string{"echo", w} },

@@ -22,6 +22,7 @@ import (
 	"github.com/steppe-run/steppe/drivers/plugin/config"
 	"github.com/steppe-run/steppe/drivers/rawexec"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
+	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/process"
@@ -49,14 +50,14 @@ func TestConformance(t *testing.T) {
 		Env:            map[string]string{"PATH": os.Getenv("PATH")},
 		MissingCommand: map[string]any{"command": "/no/such/program"},
 		Tasks: drivertest.Tasks{
-			Forever: func() map[string]any { return map[string]any{"command": "sleep", "args": []any{"300"}} },
+			Forever: func() map[string]any { return sh("echo ready; exec sleep 300") },
 			Exit: func(code int, after time.Duration) map[string]any {
 				return sh("sleep %g; exit %d", after.Seconds(), code)
 			},
 			Print: func(stdout, stderr string) map[string]any {
 				return sh("printf %%s '%s'; printf %%s '%s' >&2; sleep 300", stdout, stderr)
 			},
-			Stubborn: func() map[string]any { return sh("trap '' INT TERM; while :; do sleep 1; done") },
+			Stubborn: func() map[string]any { return sh("trap '' INT TERM; echo stubborn; while :; do sleep 1; done") },
 		},
 		Commands: drivertest.Commands{
 			Echo: func(w string) []string { return []string{"echo", w} },
@@ -106,7 +107,7 @@ func (w *world) task(block map[string]any) *drivers.TaskConfig {
 	}
 	w.next++
 	task := &drivers.TaskConfig{
-		ID: fmt.Sprintf("alloc/web/%08x", w.next), Name: "web", AllocDir: w.t.TempDir(), Config: encoded,
+		ID: fmt.Sprintf("%s/web/%08x", ids.New(), w.next), Name: "web", AllocDir: w.t.TempDir(), Config: encoded,
 		Env: map[string]string{"PATH": os.Getenv("PATH")}, Logs: &drivers.LogPolicy{MaxFiles: 2, MaxFileSizeMB: 1},
 	}
 	if err := os.MkdirAll(task.TaskDir(), 0o755); err != nil {
@@ -426,21 +427,21 @@ func BenchmarkStart(b *testing.B) {
 	group := loop.New(b.Context())
 	group.Go("service", d.(drivers.Service).Run)
 	dir := b.TempDir()
-	n := 0
+	var started []string
 	for b.Loop() {
-		n++
 		task := &drivers.TaskConfig{
-			ID: fmt.Sprintf("alloc/t/%08x", n), Name: "t", AllocDir: dir, Config: encoded,
+			ID: ids.New() + "/t/00000000", Name: "t", AllocDir: dir, Config: encoded,
 			Logs: &drivers.LogPolicy{MaxFiles: 2, MaxFileSizeMB: 1},
 		}
 		_ = os.MkdirAll(task.TaskDir(), 0o755)
 		if _, err := d.Start(b.Context(), task); err != nil {
 			b.Fatal(err)
 		}
+		started = append(started, task.ID)
 	}
 	b.StopTimer()
-	for ; n > 0; n-- {
-		if err := d.Destroy(b.Context(), fmt.Sprintf("alloc/t/%08x", n), true); err != nil {
+	for _, id := range started {
+		if err := d.Destroy(b.Context(), id, true); err != nil {
 			b.Error(err)
 		}
 	}
