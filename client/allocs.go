@@ -87,7 +87,7 @@ func (c *Client) watchAllocs(ctx context.Context) error {
 // apply starts, updates, stops and removes allocations.
 func (c *Client) apply(set *link.AllocSet) {
 	wanted := map[string]bool{}
-	for _, a := range set.Upserts {
+	for _, a := range knownFirst(set.Upserts, c.runner) {
 		wanted[a.ID] = true
 		c.upsert(a)
 	}
@@ -103,6 +103,20 @@ func (c *Client) apply(set *link.AllocSet) {
 	for _, id := range removed {
 		c.remove(id)
 	}
+}
+
+// knownFirst puts what is here already before what is new: an allocation that
+// replaces another must find it told to stop.
+func knownFirst(list []*structs.Allocation, runner func(id string) *alloc.Runner) []*structs.Allocation {
+	known, fresh := make([]*structs.Allocation, 0, len(list)), []*structs.Allocation{}
+	for _, a := range list {
+		if runner(a.ID) != nil {
+			known = append(known, a)
+		} else {
+			fresh = append(fresh, a)
+		}
+	}
+	return append(known, fresh...)
 }
 
 func (c *Client) upsert(a *structs.Allocation) {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/steppe-run/steppe/client/allocdir"
+	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/client/clienttest"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -547,5 +548,24 @@ func TestConfigurationThatCannotWork(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := New(Config{StateDir: dir, AllocDir: dir}, deps); !errors.Is(err, refusal) {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatIsKnownIsToldBeforeWhatIsNew(t *testing.T) {
+	var list []*structs.Allocation
+	for _, id := range []string{"new1", "old1", "new2", "old2"} {
+		list = append(list, &structs.Allocation{ID: id})
+	}
+	var got []string
+	for _, a := range knownFirst(list, func(id string) *alloc.Runner {
+		if strings.HasPrefix(id, "old") {
+			return &alloc.Runner{}
+		}
+		return nil
+	}) {
+		got = append(got, a.ID)
+	}
+	if want := []string{"old1", "old2", "new1", "new2"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
