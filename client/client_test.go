@@ -15,8 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/alloc"
+	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/clienttest"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
