@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "capture": capture, "agent": ownAgent, "cut": cut, "ports": ports,
+			"exits": exits, "await": await, "capture": capture, "agent": ownAgent, "cut": cut, "ports": ports, "tty": tty,
 		},
 	})
 }
