@@ -65,7 +65,7 @@ func TestEncodeReachesADriversStruct(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := decoded{
-		Image: "web:20.10", Args: []string{"-p", "8080", "/root/x", "${kept}", "ME", "1-20.10"},
+		Image: "web:20.10", Args: []string{"-p", "8080", "/srv/x", "${kept}", "ME", "1-20.10"},
 		Retries: 8080, Init: true, Timeout: "5m", Labels: []map[string]string{{"a": "abc"}},
 	}
 	want.Mount = append(want.Mount, struct {
