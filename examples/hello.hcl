@@ -1,6 +1,8 @@
 # Three instances of a small web service that is inside the binary.
 #
-#   steppe job run examples/hello.hcl
+#   steppe job run -var binary=/usr/local/bin/steppe examples/hello.hcl
+#
+# It needs the raw_exec driver, which only -dev turns on by itself.
 variable "version" {
   type        = string
   default     = "1"

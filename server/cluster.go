@@ -37,6 +37,7 @@ func (s *Server) membersConfig() (members.Config, error) {
 		RetryJoin:       s.cfg.RetryJoin,
 		RetryInterval:   s.cfg.RetryInterval,
 		RetryMax:        s.cfg.RetryMax,
+		Prove:           s.prove,
 		DataDir:         s.cfg.DataDir,
 		Clock:           s.cfg.Clock,
 		Logger:          s.log,
@@ -47,6 +48,16 @@ func (s *Server) membersConfig() (members.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// prove connects to a server as Raft would; its certificate must be one of a
+// server of this region.
+func (s *Server) prove(ctx context.Context, addr string) error {
+	conn, err := link.Dial(ctx, addr, s.cfg.TLS, link.ALPNRaft)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // SerfAddr is the address of gossip, as told to others.
@@ -106,8 +117,12 @@ func (v voters) Voters() ([]members.Voter, error) {
 	return out, nil
 }
 
-// AddVoter implements members.Voters.
+// AddVoter implements members.Voters. What gossip says must be proven: anyone
+// who reaches the gossip port can say it.
 func (v voters) AddVoter(ctx context.Context, id, addr string) error {
+	if err := v.s.members.Prove(ctx, addr); err != nil {
+		return fmt.Errorf("prove that %s belongs to the cluster: %w", addr, err)
+	}
 	return v.s.replica.AddVoter(ctx, id, addr)
 }
 

@@ -175,3 +175,28 @@ func TestAServerThatCannotOpenLeavesNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+func TestStrangersWhoGossipGetNoVote(t *testing.T) {
+	one := startReal(t, realConfig(t, "one", t.TempDir(), 1))
+	testx.Eventually(t, 10*time.Second, "the server leads", one.leads)
+	for _, name := range []string{"rogue-1", "rogue-2"} {
+		cfg := realConfig(t, name, t.TempDir(), 0) // another authority
+		cfg.RetryJoin = []string{one.SerfAddr()}
+		startReal(t, cfg)
+	}
+	testx.Eventually(t, 10*time.Second, "all gossip", func() bool { return len(one.members.List()) == 3 })
+	for _, m := range one.members.List() {
+		if m.ID == one.id {
+			continue
+		}
+		if err := (voters{one.Server}).AddVoter(t.Context(), m.ID, m.RPCAddr); err == nil {
+			t.Errorf("%s was made a voter", m.Name)
+		}
+	}
+	if servers, _, err := one.replica.Configuration(); err != nil || len(servers) != 1 {
+		t.Errorf("%d servers vote, %v", len(servers), err)
+	}
+	if _, err := one.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 1)}); err != nil {
+		t.Errorf("the cluster does not work any more: %v", err)
+	}
+}

@@ -30,6 +30,7 @@ for _ in $(seq 200); do
 		agent=""
 		echo "The agent ended:" >&2
 		cat "$work/agent.log" >&2
+		echo "If an address is in use: DEMO_PORT=5646 make demo takes other ports." >&2
 		exit 1
 	fi
 	grep -q "$STEPPE_ADDR" "$work/agent.log" || continue
@@ -52,18 +53,18 @@ for address in $addresses; do
 done
 [ -n "$addresses" ] || { echo "no instance is registered" >&2; exit 1; }
 
+if [ "${1:-}" = once ]; then
+	exit "$failed"
+fi
 cat <<TXT
 
 Try next:
   export STEPPE_ADDR=$STEPPE_ADDR
   bin/steppe job status hello
-  bin/steppe job run -var binary=$PWD/bin/steppe -var version=2 examples/hello.hcl   # a rolling update
   curl http://${addresses%%[[:space:]]*}/crash && bin/steppe job status hello        # and see it heal
+  bin/steppe job run -var binary=$PWD/bin/steppe -var version=2 examples/hello.hcl   # a rolling update
 TXT
 
-if [ "${1:-}" = once ]; then
-	exit "$failed"
-fi
 echo
 echo "The agent runs until Ctrl-C."
 wait "$agent"

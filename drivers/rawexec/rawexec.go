@@ -102,7 +102,7 @@ func (d *Driver) Fingerprint(ctx context.Context, emit func(*drivers.Fingerprint
 	d.mu.Unlock()
 	fp := &drivers.Fingerprint{Health: drivers.Healthy, Description: "Healthy"}
 	if !enabled {
-		fp = &drivers.Fingerprint{Health: drivers.HealthUndetected, Description: `disabled: enable it with plugin "raw_exec" { config { enabled = true } }`}
+		fp = &drivers.Fingerprint{Health: drivers.HealthUndetected, Description: `disabled: set enabled = true in the config block of plugin "raw_exec" of the agent's configuration`}
 	}
 	if err := emit(fp); err != nil {
 		return err

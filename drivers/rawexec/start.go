@@ -24,7 +24,7 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 	_, known := d.tasks[t.ID]
 	d.mu.Unlock()
 	if !plugin.Enabled {
-		return nil, errors.New(`the raw_exec driver is disabled on this node: enable it with plugin "raw_exec" { config { enabled = true } }`)
+		return nil, errors.New(`the raw_exec driver is disabled on this node: set enabled = true in the config block of plugin "raw_exec" of the agent's configuration`)
 	}
 	if known {
 		return nil, fmt.Errorf("start task: %s is started already", t.ID)

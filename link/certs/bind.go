@@ -22,8 +22,8 @@ func MayServe(addr string, callersProven bool) error {
 	if callersProven || onLoopback(addr) {
 		return nil
 	}
-	return fmt.Errorf("the HTTP API at %s would obey anyone who reaches this machine: set addresses { http = \"127.0.0.1\" }, "+
-		"or tls { http = true  verify_https_client = true }, or, where something else keeps strangers out, insecure_open_api = true", addr)
+	return fmt.Errorf("the HTTP API at %s would obey anyone who reaches this machine: set http = \"127.0.0.1\" in the addresses block, "+
+		"or http and verify_https_client to true in the tls block, or, where something else keeps strangers out, insecure_open_api = true", addr)
 }
 
 func onLoopback(addr string) bool {

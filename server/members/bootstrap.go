@@ -18,6 +18,8 @@ const (
 	settle = 300 * time.Millisecond
 	// glance is how often what gossip doesn't tell is looked at.
 	glance = 100 * time.Millisecond
+	// proveAgain is how long a server that could not prove itself waits.
+	proveAgain = time.Second
 )
 
 // Voter is a member of Raft's configuration.
@@ -28,36 +30,80 @@ type Voter struct{ ID, Addr string }
 // lowest ID. The others learn of the cluster from it. It returns nil when this
 // server needs no bootstrap any more, or ctx ended.
 func (m *Members) Bootstrap(ctx context.Context, hasState func() bool, bootstrap func([]Voter) error) error {
-	var last []Voter
-	same := m.clock.Now()
+	view := &view{same: m.clock.Now()}
 	for {
 		changed := m.Changed()
 		if hasState() {
 			m.setTag(tagState, "1")
 			return nil
 		}
-		if seen, why := candidates(m.List(), m.Local(), m.cfg.BootstrapExpect); why == "" {
-			m.setTag(tagSees, signature(seen)) // the others wait until we agree
-		}
-		voters, why := firstVoters(m.List(), m.Local(), m.cfg.BootstrapExpect)
-		if !slices.Equal(voters, last) {
-			last, same = voters, m.clock.Now()
-			if why != "" {
-				m.log.Info("no cluster yet", logx.KeyReason, why)
+		pause := glance
+		if voters := m.settled(view); voters != nil {
+			if m.proven(ctx, voters) {
+				m.log.Info("making a new cluster", logx.KeyCount, len(voters))
+				if err := bootstrap(voters); err != nil {
+					return err
+				}
+				m.setTag(tagState, "1")
+				return nil
 			}
+			pause = proveAgain
 		}
-		if len(voters) == 1 && m.cfg.BootstrapExpect == 1 || len(voters) > 0 && m.clock.Now().Sub(same) >= settle {
-			m.log.Info("making a new cluster", logx.KeyCount, len(voters))
-			if err := bootstrap(voters); err != nil {
-				return err
-			}
-			m.setTag(tagState, "1")
-			return nil
-		}
-		if !m.await(ctx, changed, glance) {
+		if !m.await(ctx, changed, pause) {
 			return nil
 		}
 	}
+}
+
+// view is who would make up a new cluster, and since when that has been so.
+type view struct {
+	voters []Voter
+	same   time.Time
+}
+
+// settled returns those who make up a new cluster, once that has not changed for
+// a while; nil while this server has none to make.
+func (m *Members) settled(v *view) []Voter {
+	list, local, expect := m.List(), m.Local(), m.cfg.BootstrapExpect
+	if seen, why := candidates(list, local, expect); why == "" {
+		m.setTag(tagSees, signature(seen)) // the others wait until we agree
+	}
+	voters, why := firstVoters(m.List(), m.Local(), expect)
+	if !slices.Equal(voters, v.voters) {
+		v.voters, v.same = voters, m.clock.Now()
+		if why != "" {
+			m.log.Info("no cluster yet", logx.KeyReason, why)
+		}
+	}
+	if len(voters) == 1 && expect == 1 || len(voters) > 0 && m.clock.Now().Sub(v.same) >= settle {
+		return voters
+	}
+	return nil
+}
+
+// proven reports whether all others have the cluster's certificate.
+func (m *Members) proven(ctx context.Context, voters []Voter) bool {
+	for _, v := range voters {
+		if v.ID == m.cfg.ID {
+			continue
+		}
+		if err := m.Prove(ctx, v.Addr); err != nil {
+			m.log.Warn("no cluster yet: a server that gossips does not prove that it belongs here; if it is yours, look at its certificate",
+				logx.KeyAddr, v.Addr, logx.KeyError, err)
+			return false
+		}
+	}
+	return true
+}
+
+// Prove asks the server at an address for the cluster's certificate.
+func (m *Members) Prove(ctx context.Context, rpcAddr string) error {
+	if m.cfg.Prove == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	return m.cfg.Prove(ctx, rpcAddr)
 }
 
 // candidates are the servers that would make up a new cluster as this one sees

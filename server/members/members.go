@@ -47,6 +47,9 @@ type Config struct {
 	EncryptKey []byte
 	// StartJoin must answer at once, RetryJoin some time.
 	StartJoin, RetryJoin []string
+	// Prove reports whether the server at an address of another member has the
+	// cluster's certificate. Gossip alone makes nobody a voter. nil believes all.
+	Prove func(ctx context.Context, rpcAddr string) error
 	// RetryInterval is the longest time between two attempts. Default 30 s.
 	RetryInterval time.Duration
 	// RetryMax ends the server after so many attempts; 0: it goes on trying.

@@ -140,6 +140,28 @@ func TestThreeServersMakeOneCluster(t *testing.T) {
 	}
 }
 
+func TestAClusterIsNotMadeWithStrangers(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	doubt := func(c *Config) {
+		c.Prove = func(context.Context, string) error { asked.Add(1); return errors.New("another authority") }
+	}
+	a := open(t, 1, 2, doubt)
+	b := open(t, 2, 2, func(c *Config) { doubt(c); c.RetryJoin = []string{a.addr} })
+	ctx, cancel := context.WithCancel(t.Context())
+	group := loop.New(ctx)
+	for _, h := range []*host{a, b} {
+		group.Go("bootstrap", func(ctx context.Context) error {
+			return h.m.Bootstrap(ctx, func() bool { return false }, func([]Voter) error { return errors.New("a cluster was made") })
+		})
+	}
+	testx.Eventually(t, 20*time.Second, "the other was asked twice", func() bool { return asked.Load() >= 2 })
+	cancel()
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestWhoLeavesAndWhoFails(t *testing.T) {
 	t.Parallel()
 	a := open(t, 1, 3, nil)

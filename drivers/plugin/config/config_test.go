@@ -45,7 +45,7 @@ type decoded struct {
 
 func TestEncodeReachesADriversStruct(t *testing.T) {
 	vars := map[string]string{
-		"NOMAD_PORT_http": "8080", "meta.owner": "me", "HOME": "/root",
+		"NOMAD_PORT_http": "8080", "meta.owner": "me", "HOME": "/srv",
 		"attr.driver.docker": "1", "attr.driver.docker.version": "20.10", "node.unique.id": "abc",
 	}
 	block := map[string]any{
