@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	binary = filepath.Join(dir, "steppe")
 	build := exec.Command("go", "build", "-trimpath", "-o", binary, "..") // as make does it: the cache is warm
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // runs in an empty image too
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")                     // runs in an empty image too
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
 	if err := build.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "build steppe:", err)
