@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/testx"
 )
 
 const (
@@ -70,12 +70,11 @@ func startAgent(dir string) (*agent, error) {
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := testx.FindPort("127.0.0.1")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // held until all are known
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
 	return ports, nil
 }
