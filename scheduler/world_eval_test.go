@@ -40,6 +40,10 @@ func (w *world) LatestDeployment(_, id string) *structs.Deployment {
 // the decision and, unless it is only a plan, applies it.
 func (w *world) eval(args []string, dry bool) {
 	eval := w.last
+	if args[0] == "last" && eval == nil {
+		fmt.Fprintln(&w.out, "no evaluation followed")
+		return
+	}
 	if args[0] != "last" {
 		trigger := structs.TriggerJobRegister
 		if len(args) > 1 {

@@ -61,6 +61,7 @@ type Index struct {
 	verdicts  map[string]*verdict
 	columns   map[string]*Column
 	exprLimit int
+	shelves   shelves
 }
 
 // Pow holds ten to the power of the free shares of a node, which is all that
@@ -80,6 +81,7 @@ func New() *Index {
 		verdicts:  map[string]*verdict{},
 		columns:   map[string]*Column{},
 		exprLimit: maxExpressions,
+		shelves:   shelves{byKey: map[shelfKey]*shelf{}},
 	}
 }
 
@@ -104,6 +106,7 @@ func (x *Index) RemoveNode(id string) {
 	}
 	x.nodes[i] = nil
 	x.ready.Set(i, false)
+	x.shelves.touch(i)
 	x.log.add(i)
 	x.release(i)
 }
@@ -276,6 +279,7 @@ func (x *Index) drop(k key) {
 // powers: equal nodes have equal bits whatever happened to them before.
 func (x *Index) refresh(i int32) {
 	x.pow[i] = PowOf(x.totals[i], x.used[i])
+	x.shelves.touch(i)
 }
 
 // PowOf returns the free shares of a node as powers of ten. A resource that

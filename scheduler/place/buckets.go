@@ -34,11 +34,21 @@ type bucketKey struct {
 	parts  int
 }
 
-// fill offers every feasible node; whatever was offered before is forgotten.
+// fill offers feasible nodes anew: for a few rows those that the index finds
+// best, else every one; see seek.go.
 func (r *run) fill() {
 	r.buckets, r.byKey, r.lastAt = nil, map[bucketKey]int{}, -1
 	clear(r.epochs)
 	r.aside = r.aside[:0]
+	if r.fewRows() {
+		r.partial = r.seek()
+		return
+	}
+	r.fillAll()
+}
+
+// fillAll offers every feasible node.
+func (r *run) fillAll() {
 	r.feasible.Each(r.append)
 	for _, b := range r.buckets {
 		b.init()
@@ -78,7 +88,7 @@ func (r *run) entry(node int32) (*bucket, entry) {
 		}
 		r.lastKey, r.lastAt = key, at
 	}
-	e := entry{sum: s.sum, tie: capacity.Mix(r.x.Hash(node) ^ r.opts.Seed), node: node}
+	e := entry{sum: s.sum, tie: capacity.Tie(r.x.Hash(node), r.opts.Seed), node: node}
 	if len(r.epochs) > 0 {
 		e.epoch = r.epochs[node]
 	}
@@ -87,7 +97,7 @@ func (r *run) entry(node int32) (*bucket, entry) {
 
 func (r *run) newBucket(node int32, parts int) *bucket {
 	b := &bucket{values: r.valuesOf(node), parts: parts}
-	if len(r.spreads) == 0 && len(r.buckets) == 0 {
+	if len(r.spreads) == 0 && len(r.buckets) == 0 && !r.fewRows() {
 		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
 	}
 	return b
@@ -162,8 +172,23 @@ func (r *run) restore() {
 	r.aside = r.aside[:0]
 }
 
-// pop takes the best live entry of all buckets.
+// pop takes the best live entry of all buckets. If nodes that were not offered
+// may be better, all are.
 func (r *run) pop() (candidate, bool) {
+	from, best := r.peek()
+	if r.partial && (from == nil || r.floor.Before(capacity.Found{Score: best.final, Tie: best.tie})) {
+		r.everyone()
+		from, best = r.peek()
+	}
+	if from == nil {
+		return candidate{}, false
+	}
+	from.pop()
+	return best, true
+}
+
+// peek finds the best live entry of all buckets.
+func (r *run) peek() (*bucket, candidate) {
 	var from *bucket
 	var best candidate
 	for _, b := range r.buckets {
@@ -178,11 +203,7 @@ func (r *run) pop() (candidate, bool) {
 			from, best = b, c
 		}
 	}
-	if from == nil {
-		return candidate{}, false
-	}
-	from.pop()
-	return best, true
+	return from, best
 }
 
 // finish adds the spread part and computes the mean.

@@ -100,6 +100,11 @@ type run struct {
 	lastTotal capacity.Amount
 	last      capacity.Pow
 
+	// partial says that only the best nodes were offered; whatever was not comes
+	// after floor.
+	partial bool
+	floor   capacity.Found
+
 	buckets []*bucket
 	byKey   map[bucketKey]int
 	epochs  map[int32]uint32 // nodes whose older entries are void

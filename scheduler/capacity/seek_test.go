@@ -1,0 +1,87 @@
+package capacity
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// TestSeekFindsWhatLookingAtAllFinds places at random, and asks after each step
+// for the best nodes: packing and spreading, with and without exclusions.
+func TestSeekFindsWhatLookingAtAllFinds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := New()
+		n := rapid.IntRange(1, 200).Draw(t, "nodes")
+		sizes := rapid.IntRange(1, 4).Draw(t, "sizes")
+		for i := range n {
+			x.UpsertNode(sized(i, int64(1000*(1+i%sizes)), int64(2000*(1+i%sizes))))
+		}
+		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
+			ask := Amount{CPU: rapid.Int64Range(0, 700).Draw(t, "cpu"), Memory: rapid.Int64Range(0, 1500).Draw(t, "memory")}
+			s := Search{Ask: ask, Seed: rapid.Uint64().Draw(t, "seed"), Keep: rapid.IntRange(1, 20).Draw(t, "keep")}
+			spread, skip := rapid.Bool().Draw(t, "spread"), rapid.IntRange(2, 9).Draw(t, "skip")
+			s.Bound = func(least, most Pow) float64 {
+				if spread {
+					return most.CPU + most.Memory
+				}
+				return -(least.CPU + least.Memory)
+			}
+			s.Score = func(i int32) (float64, bool) {
+				f := factorOf(ask, x.Total(i))
+				sum := x.Pow(i).CPU*f.CPU + x.Pow(i).Memory*f.Memory
+				if !spread {
+					sum = -sum
+				}
+				return sum, int(i)%skip != 0
+			}
+			got, want := x.Seek(s), all(x, s)
+			if !slices.Equal(got, want) {
+				t.Fatalf("step %d: %+v\nfound %v\nwant  %v", step, s.Ask, got, want)
+			}
+			if len(got) > 0 {
+				x.put(keyOf(fmt.Sprint("a", step)), got[0].Node, ask, nil)
+			}
+			switch rapid.IntRange(0, 5).Draw(t, "then") {
+			case 0:
+				x.RemoveAlloc(fmt.Sprint("a", rapid.IntRange(0, step).Draw(t, "gone")))
+			case 1:
+				x.RemoveNode(sized(rapid.IntRange(0, n-1).Draw(t, "down"), 0, 0).ID)
+			case 2:
+				i := rapid.IntRange(0, n-1).Draw(t, "up")
+				x.UpsertNode(sized(i, int64(1000*(1+(i+1)%sizes)), 2000))
+			}
+		}
+	})
+}
+
+func sized(i int, cpu, memory int64) *structs.Node {
+	return &structs.Node{
+		ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
+		NodeResources: &structs.NodeResources{
+			Cpu: structs.NodeCpuResources{CpuShares: cpu}, Memory: structs.NodeMemoryResources{MemoryMB: memory},
+			Disk: structs.NodeDiskResources{DiskMB: 1000},
+		},
+	}
+}
+
+// all is Seek without the trees.
+func all(x *Index, s Search) []Found {
+	var out []Found
+	x.Ready().Each(func(i int32) {
+		free := x.Total(i).Minus(x.Used(i))
+		if score, ok := s.Score(i); ok && free.CPU >= s.Ask.CPU && free.Memory >= s.Ask.Memory {
+			out = append(out, Found{i, score, Tie(x.Hash(i), s.Seed)})
+		}
+	})
+	slices.SortFunc(out, func(a, b Found) int {
+		if a.Before(b) {
+			return -1
+		}
+		return 1
+	})
+	return out[:min(len(out), s.Keep)]
+}
