@@ -98,6 +98,8 @@ func (p *planned) place(g *structs.PlacementGroup, j *structs.Job) {
 				canaries = append(canaries, v.ID())
 			}
 			p.linkPrevious(v)
+			_, at := v.Batch()
+			p.preempt(v, slice[at].Preempts)
 		}
 	}
 	if placed == 0 {
@@ -119,9 +121,9 @@ func (p *planned) rows(placements []structs.Placement) []alloc.Row {
 			Node: p.target(r.NodeID).ref, NameIndex: r.NameIndex, Canary: r.Canary,
 			Modify: p.tx.Index, ServerModify: p.tx.Index, ModifyTime: p.tx.now,
 		}
-		if len(r.Ports) > 0 || len(r.Devices) > 0 || r.PreviousAllocation != "" || r.Reschedule != nil || r.Metrics != nil {
+		if len(r.Ports)+len(r.Devices)+len(r.Cores) > 0 || r.PreviousAllocation != "" || r.Reschedule != nil || r.Metrics != nil {
 			rows[i].Placed = &alloc.Placed{
-				Ports: r.Ports, Devices: r.Devices, Previous: r.PreviousAllocation,
+				Ports: r.Ports, Devices: r.Devices, Cores: r.Cores, Previous: r.PreviousAllocation,
 				Reschedule: r.Reschedule, Metrics: r.Metrics,
 			}
 		}
@@ -142,6 +144,32 @@ func (p *planned) linkPrevious(v alloc.View) {
 	p.tx.setRow(previous, feed.AllocPlanned, func(r *alloc.Row) {
 		d := r.Decision()
 		d.Next = v.ID()
+		r.Decided = d
+	})
+}
+
+// preempt evicts the allocations that make room for a new one, and notes them
+// on it.
+func (p *planned) preempt(by alloc.View, victims []string) {
+	var evicted []string
+	for _, id := range victims {
+		v, ok := p.victim(id, by.Row().Node.ID)
+		if !ok {
+			continue
+		}
+		p.tx.changeRow(v, feed.AllocPlanned, func(r *alloc.Row) {
+			d := r.Decision()
+			d.Description, d.PreemptedBy = structs.DescAllocPreempted, by.ID()
+			r.Decided, r.Desired = d, alloc.Evict
+		})
+		evicted = append(evicted, id)
+	}
+	if len(evicted) == 0 {
+		return
+	}
+	p.tx.setRow(by, feed.AllocPlanned, func(r *alloc.Row) {
+		d := r.Decision()
+		d.Preempted = slices.Concat(d.Preempted, evicted)
 		r.Decided = d
 	})
 }

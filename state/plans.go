@@ -44,6 +44,7 @@ type planned struct {
 	nodes    map[string]*target
 	inPlace  *structs.Job // version that updates in place run
 	versions []*structs.Job
+	freed    map[string]bool // allocations that the trial counts no longer
 }
 
 // target is a node as plans see it.
@@ -53,14 +54,22 @@ type target struct {
 }
 
 // applyPlan verifies a plan node by node and applies what holds: a node that
-// can't take everything the plan puts on it takes nothing.
+// can't take everything the plan puts on it takes nothing. If the job asks for
+// all at once and a node refuses, nothing at all is applied.
 func (tx *txn) applyPlan(plan *structs.Plan) (refused []RefusedNode, rejected string) {
 	p := &planned{
 		Plan: plan, tx: tx, key: structs.NamespacedID{Namespace: plan.Namespace, ID: plan.JobID},
-		nodes: map[string]*target{},
+		nodes: map[string]*target{}, freed: map[string]bool{},
 	}
 	if why := p.outdated(); why != "" {
 		return nil, why
+	}
+	p.try()
+	for _, id := range p.trial.AllRefused() {
+		refused = append(refused, RefusedNode{id, p.trial.Refused(id)})
+	}
+	if len(refused) > 0 && p.inPlace != nil && structs.Value(p.inPlace.AllAtOnce) {
+		return refused, ""
 	}
 	tx.createDeployment(plan.Deployment)
 	tx.applyDeploymentUpdates(plan.DeploymentUpdates)
@@ -69,13 +78,6 @@ func (tx *txn) applyPlan(plan *structs.Plan) (refused []RefusedNode, rejected st
 	}
 	for i := range plan.Marks {
 		p.mark(&plan.Marks[i])
-	}
-	p.try()
-	for _, id := range p.trial.AllRefused() {
-		refused = append(refused, RefusedNode{id, p.trial.Refused(id)})
-	}
-	if len(refused) > 0 && p.inPlace != nil && structs.Value(p.inPlace.AllAtOnce) {
-		return refused, ""
 	}
 	p.updateInPlace()
 	for i := range plan.Groups {
@@ -190,6 +192,12 @@ func (p *planned) target(id string) *target {
 // try asks of all nodes whether they can take what the plan puts on them.
 func (p *planned) try() {
 	p.trial = p.tx.Allocs.Trial()
+	for i := range p.Stops {
+		s := &p.Stops[i]
+		if v := p.tx.Allocs.Find(s.AllocID); p.mine(v) || v.Valid() && s.PreemptedBy != "" {
+			p.free(v)
+		}
+	}
 	for i := range p.InPlace {
 		u := &p.InPlace[i]
 		v := p.tx.Allocs.Find(u.AllocID)
@@ -205,6 +213,21 @@ func (p *planned) try() {
 	}
 }
 
+// free counts an allocation no longer that ends with the plan.
+func (p *planned) free(v alloc.View) {
+	if t := p.target(v.Row().Node.ID); t.node != nil && !p.freed[v.ID()] {
+		p.freed[v.ID()] = true
+		p.trial.Free(t.node, v)
+	}
+}
+
+// victim returns an allocation that a row preempts: one of another job on the
+// row's node, not ended yet.
+func (p *planned) victim(id, nodeID string) (alloc.View, bool) {
+	v := p.tx.Allocs.Find(id)
+	return v, v.Valid() && !p.mine(v) && v.Row().Node.ID == nodeID && !v.Row().Terminal()
+}
+
 func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
 	row := alloc.Try{Ask: askOf(g.Resources), Collide: mayCollide(j.LookupTaskGroup(g.TaskGroup))}
 	for i := range g.Rows {
@@ -214,9 +237,14 @@ func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
 			p.trial.Refuse(r.NodeID, why)
 			continue
 		}
+		for _, id := range r.Preempts {
+			if v, ok := p.victim(id, r.NodeID); ok {
+				p.free(v)
+			}
+		}
 		row.Placed = nil
-		if len(r.Ports) > 0 || len(r.Devices) > 0 {
-			row.Placed = &alloc.Placed{Ports: r.Ports, Devices: r.Devices}
+		if len(r.Ports)+len(r.Devices)+len(r.Cores) > 0 {
+			row.Placed = &alloc.Placed{Ports: r.Ports, Devices: r.Devices, Cores: r.Cores}
 		}
 		p.trial.Add(t.node, row)
 	}

@@ -140,7 +140,7 @@ func TestDevicesAreTakenOnce(t *testing.T) {
 		"main": {{Vendor: "v", Type: "gpu", Name: "n", DeviceIDs: []string{"0"}}},
 	}}
 	equal(t, "first", w.refusal(w.plan(e, row)), map[string]string{})
-	equal(t, "second", w.refusal(w.plan(e, row)), map[string]string{node: "device v/gpu/n/0 in use"})
+	equal(t, "second", w.refusal(w.plan(e, row)), map[string]string{node: "v/gpu/n/0 in use"})
 	a := slices.Collect(w.snap().AllocsByNode(node))[0]
 	equal(t, "task's devices", a.AllocatedResources.Tasks["main"].Devices, row.Devices["main"])
 }

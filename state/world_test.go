@@ -61,6 +61,9 @@ func testNode(id string) *structs.Node {
 			Cpu:    structs.NodeCpuResources{CpuShares: 4000},
 			Memory: structs.NodeMemoryResources{MemoryMB: 8192},
 			Disk:   structs.NodeDiskResources{DiskMB: 100000},
+			Devices: []*structs.NodeDeviceResource{{
+				Vendor: "v", Type: "gpu", Name: "n", Instances: []*structs.NodeDevice{{ID: "0", Healthy: true}},
+			}},
 		},
 		ReservedResources: &structs.NodeReservedResources{
 			Networks: structs.NodeReservedNetworkResources{ReservedHostPorts: "22,8000-8010"},

@@ -21,9 +21,11 @@ type AllocatedSharedResources struct {
 	Ports    []PortMapping
 }
 
-// AllocatedCpuResources is in MHz.
+// AllocatedCpuResources is in MHz; ReservedCores are the numbers of the cores
+// that the task has to itself, which the shares are the sum of.
 type AllocatedCpuResources struct {
-	CpuShares int64
+	CpuShares     int64
+	ReservedCores []uint16 `json:",omitempty"`
 }
 
 // AllocatedMemoryResources is in MB.

@@ -67,13 +67,18 @@ func TestContractOfJSON(t *testing.T) {
 	contract[api.Allocation](t, func(a *Allocation) {
 		ownServiceFields(a.Job)
 		ownDelays(a.RescheduleTracker)
+		ownCores(a.AllocatedResources)
 	})
-	contract[api.AllocationListStub](t, func(a *AllocationListStub) { ownDelays(a.RescheduleTracker) })
+	contract[api.AllocationListStub](t, func(a *AllocationListStub) {
+		ownDelays(a.RescheduleTracker)
+		ownCores(a.AllocatedResources)
+	})
 	contract[api.Node](t, func(n *Node) { n.SecretID, n.ComputedClass = "", "" })
 	contract[api.NodeListStub, NodeListStub](t)
 	contract[api.Evaluation](t, func(e *Evaluation) {
 		for _, stub := range e.PlanAnnotations.PreemptedAllocs {
 			ownDelays(stub.RescheduleTracker)
+			ownCores(stub.AllocatedResources)
 		}
 	})
 	contract[api.Deployment, Deployment](t)
@@ -103,6 +108,14 @@ func TestContractOfJSON(t *testing.T) {
 	contract[api.JobsParseRequest, JobsParseRequest](t)
 	contract[api.DesiredUpdates, DesiredUpdates](t)
 	contract[api.DrainStrategy, DrainStrategy](t)
+}
+
+// ownCores clears the numbers of reserved cores, which servers show and the
+// published client drops.
+func ownCores(r *AllocatedResources) {
+	for _, t := range r.Tasks {
+		t.Cpu.ReservedCores = nil
+	}
 }
 
 // ownDelays clears what servers show of reschedules and the client drops.

@@ -61,7 +61,8 @@ type AllocInPlace struct {
 type PlacementGroup struct {
 	TaskGroup    string
 	DeploymentID string
-	// Resources is what each row gets, host ports and devices aside.
+	// Resources is what each row gets, host ports, devices and the numbers of
+	// reserved cores aside.
 	Resources *AllocatedResources
 	// Metrics explains the choice for the whole batch.
 	Metrics *AllocationMetric
@@ -85,6 +86,11 @@ type Placement struct {
 	Ports []PortMapping
 	// Devices are the device instances that this row was given, by task.
 	Devices map[string][]*AllocatedDeviceResource
+	// Cores are the processor cores that this row was given, by task.
+	Cores map[string][]uint16
+	// Preempts are allocations of other jobs that make room for this row: they
+	// are evicted if, and only if, the row is placed.
+	Preempts []string
 	// PreviousAllocation is the one that this row replaces, if any.
 	PreviousAllocation string
 	Reschedule         *RescheduleTracker

@@ -11,7 +11,8 @@ type Shared struct {
 	DeploymentID string
 	// Job is the version that the rows run.
 	Job *structs.Job
-	// Resources is what each row takes, host ports and devices aside.
+	// Resources is what each row takes, host ports, devices and the numbers of
+	// reserved cores aside.
 	Resources *structs.AllocatedResources
 	Metrics   *structs.AllocationMetric
 	// Ask is the sum over Resources.
@@ -50,6 +51,7 @@ type Row struct {
 type Placed struct {
 	Ports      []structs.PortMapping
 	Devices    map[string][]*structs.AllocatedDeviceResource
+	Cores      map[string][]uint16
 	Previous   string
 	Reschedule *structs.RescheduleTracker
 	Metrics    *structs.AllocationMetric

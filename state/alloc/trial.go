@@ -23,7 +23,9 @@ type tried struct {
 	sum      structs.Comparable
 	live     int
 	ports    []hostPort
-	devices  []string
+	things   []string
+	offered  []string // devices and cores that the node has, nil until asked
+	ownsBase bool     // base is a copy from which rows were taken
 	refused  string
 }
 
@@ -56,9 +58,28 @@ func (t *Trial) Add(node *structs.Node, row Try) {
 	case row.Placed != nil:
 		at.refused = at.takePorts(node, row)
 		if at.refused == "" {
-			at.refused = at.takeDevices(row)
+			at.refused = at.takeThings(node, row)
 		}
 	}
+}
+
+// Free gives back what a row takes that ends with the plan. Each row may be
+// given back once.
+func (t *Trial) Free(node *structs.Node, v View) {
+	row := v.Row()
+	if !row.uses() || row.Node.ID != node.ID {
+		return
+	}
+	at := t.node(node)
+	if at.base == nil {
+		return
+	}
+	if !at.ownsBase {
+		at.base, at.ownsBase = at.base.writable(), true
+	}
+	at.base.remove(v.Shared(), row.Placed)
+	at.sum.Subtract(v.Shared().Ask)
+	at.live--
 }
 
 // Grow changes what a row that is on the node already takes.
@@ -142,18 +163,51 @@ func (at *tried) takePorts(node *structs.Node, row Try) string {
 	return ""
 }
 
-func (at *tried) takeDevices(row Try) string {
-	for _, d := range deviceIDs(row.Placed.Devices) {
-		i, taken := slices.BinarySearch(at.devices, d)
+// takeThings gives a row its devices and cores, each of which the node must
+// have, healthy, and nobody else.
+func (at *tried) takeThings(node *structs.Node, row Try) string {
+	things := thingsOf(row.Placed)
+	if len(things) > 0 && at.offered == nil {
+		at.offered = offeredBy(node)
+	}
+	for _, thing := range things {
+		if _, has := slices.BinarySearch(at.offered, thing); !has {
+			return thing + " is not offered"
+		}
+		i, taken := slices.BinarySearch(at.things, thing)
 		if at.base != nil && !taken {
-			_, taken = slices.BinarySearch(at.base.devices, d)
+			_, taken = slices.BinarySearch(at.base.things, thing)
 		}
 		if taken {
-			return "device " + d + " in use"
+			return thing + " in use"
 		}
-		at.devices = slices.Insert(at.devices, i, d)
+		at.things = slices.Insert(at.things, i, thing)
 	}
 	return ""
+}
+
+// offeredBy returns the healthy devices and the reservable cores of a node, as
+// sorted keys.
+func offeredBy(n *structs.Node) []string {
+	out := []string{}
+	if n.NodeResources == nil {
+		return out
+	}
+	for _, d := range n.NodeResources.Devices {
+		if d == nil {
+			continue
+		}
+		for _, instance := range d.Instances {
+			if instance != nil && instance.Healthy {
+				out = append(out, d.Vendor+"/"+d.Type+"/"+d.Name+"/"+instance.ID)
+			}
+		}
+	}
+	for _, core := range n.NodeResources.Cpu.ReservableCpuCores {
+		out = append(out, "core/"+strconv.Itoa(int(core)))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func grows(from, to structs.Comparable) bool {

@@ -3,6 +3,7 @@ package alloc
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/steppe-run/steppe/structs"
 )
@@ -16,9 +17,9 @@ type Use struct {
 
 	refs    []Ref // all allocations, terminal ones too
 	ports   []hostPort
-	devices []string
+	things  []string // devices and reserved cores, each of which one row has
 	// The lists are shared with older versions until they are first changed.
-	ownsPorts, ownsDevices bool
+	ownsPorts, ownsThings bool
 }
 
 // hostPort is a port of the host in use. Two allocations may have the same one
@@ -34,7 +35,7 @@ func (p hostPort) compare(o hostPort) int {
 
 func (u *Use) writable() *Use {
 	next := *u
-	next.ownsPorts, next.ownsDevices = false, false
+	next.ownsPorts, next.ownsThings = false, false
 	return &next
 }
 
@@ -47,10 +48,10 @@ func (u *Use) add(s *Shared, p *Placed) {
 	for _, port := range p.Ports {
 		u.insertPort(hostPort{port.Value, port.HostIP})
 	}
-	for _, d := range deviceIDs(p.Devices) {
-		u.ownDevices()
-		at, _ := slices.BinarySearch(u.devices, d)
-		u.devices = slices.Insert(u.devices, at, d)
+	for _, d := range thingsOf(p) {
+		u.ownThings()
+		at, _ := slices.BinarySearch(u.things, d)
+		u.things = slices.Insert(u.things, at, d)
 	}
 }
 
@@ -63,10 +64,10 @@ func (u *Use) remove(s *Shared, p *Placed) {
 	for _, port := range p.Ports {
 		u.removePort(hostPort{port.Value, port.HostIP})
 	}
-	for _, d := range deviceIDs(p.Devices) {
-		if at, ok := slices.BinarySearch(u.devices, d); ok {
-			u.ownDevices()
-			u.devices = slices.Delete(u.devices, at, at+1)
+	for _, d := range thingsOf(p) {
+		if at, ok := slices.BinarySearch(u.things, d); ok {
+			u.ownThings()
+			u.things = slices.Delete(u.things, at, at+1)
 		}
 	}
 }
@@ -90,9 +91,9 @@ func (u *Use) ownPorts() {
 	}
 }
 
-func (u *Use) ownDevices() {
-	if !u.ownsDevices {
-		u.devices, u.ownsDevices = slices.Clone(u.devices), true
+func (u *Use) ownThings() {
+	if !u.ownsThings {
+		u.things, u.ownsThings = slices.Clone(u.things), true
 	}
 }
 
@@ -108,10 +109,14 @@ func portTaken(used []hostPort, p hostPort) bool {
 	return false
 }
 
-// deviceIDs returns the instances as sorted keys.
-func deviceIDs(devices map[string][]*structs.AllocatedDeviceResource) []string {
+// thingsOf returns the device instances and the cores of a row as sorted keys:
+// a device is vendor/type/name/id, a core is core/number.
+func thingsOf(p *Placed) []string {
+	if len(p.Devices) == 0 && len(p.Cores) == 0 {
+		return nil
+	}
 	var out []string
-	for _, list := range devices {
+	for _, list := range p.Devices {
 		for _, d := range list {
 			if d == nil {
 				continue
@@ -119,6 +124,11 @@ func deviceIDs(devices map[string][]*structs.AllocatedDeviceResource) []string {
 			for _, id := range d.DeviceIDs {
 				out = append(out, d.Vendor+"/"+d.Type+"/"+d.Name+"/"+id)
 			}
+		}
+	}
+	for _, cores := range p.Cores {
+		for _, core := range cores {
+			out = append(out, "core/"+strconv.Itoa(int(core)))
 		}
 	}
 	slices.Sort(out)

@@ -1,7 +1,6 @@
 package alloc
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/steppe-run/steppe/internal/ids"
@@ -93,24 +92,29 @@ func (v View) health() *structs.AllocDeploymentStatus {
 	return nil
 }
 
-// resources returns what is shared completed by the row's ports and devices.
+// resources returns what is shared completed by the row's ports, devices and
+// cores.
 func (r *Row) resources(s *Shared) *structs.AllocatedResources {
-	if s.Resources == nil || r.Placed == nil || r.Placed.Ports == nil && r.Placed.Devices == nil {
+	p := r.Placed
+	if s.Resources == nil || p == nil || p.Ports == nil && p.Devices == nil && p.Cores == nil {
 		return s.Resources
 	}
 	out := *s.Resources
-	if ports := r.Placed.Ports; ports != nil {
-		out.Shared.Ports = slices.Concat(s.Resources.Shared.Ports, ports)
-		out.Shared.Networks = withPorts(s.Resources.Shared.Networks, ports)
+	if p.Ports != nil {
+		out.Shared.Ports = slices.Concat(s.Resources.Shared.Ports, p.Ports)
+		out.Shared.Networks = withPorts(s.Resources.Shared.Networks, p.Ports)
 	}
-	if len(r.Placed.Devices) > 0 {
-		out.Tasks = maps.Clone(s.Resources.Tasks)
-		for name, devices := range r.Placed.Devices {
-			if t := out.Tasks[name]; t != nil {
-				task := *t
+	if len(p.Devices)+len(p.Cores) > 0 {
+		out.Tasks = make(map[string]*structs.AllocatedTaskResources, len(s.Resources.Tasks))
+		for name, t := range s.Resources.Tasks {
+			task := *t
+			if devices, ok := p.Devices[name]; ok {
 				task.Devices = devices
-				out.Tasks[name] = &task
 			}
+			if cores, ok := p.Cores[name]; ok {
+				task.Cpu.ReservedCores = cores
+			}
+			out.Tasks[name] = &task
 		}
 	}
 	return &out

@@ -18,6 +18,8 @@ const (
 	rowPrevious
 	rowReschedule
 	rowMetrics
+	rowCores
+	rowPreempts
 )
 
 func encodePlans(head []byte, c *ApplyPlans) ([]byte, error) {
@@ -121,6 +123,8 @@ func (e *encoder) row(r *structs.Placement) {
 	note(rowPrevious, r.PreviousAllocation != "")
 	note(rowReschedule, r.Reschedule != nil)
 	note(rowMetrics, r.Metrics != nil)
+	note(rowCores, len(r.Cores) > 0)
+	note(rowPreempts, len(r.Preempts) > 0)
 	e.uint(has)
 	if has&rowPorts != 0 {
 		e.count(len(r.Ports))
@@ -142,6 +146,15 @@ func (e *encoder) row(r *structs.Placement) {
 	}
 	if has&rowMetrics != 0 {
 		shared(e, r.Metrics)
+	}
+	if has&rowCores != 0 {
+		e.blob(r.Cores)
+	}
+	if has&rowPreempts != 0 {
+		e.count(len(r.Preempts))
+		for _, id := range r.Preempts {
+			e.text(id)
+		}
 	}
 }
 
@@ -247,5 +260,15 @@ func (d *decoder) row(r *structs.Placement) {
 	}
 	if has&rowMetrics != 0 {
 		r.Metrics = readShared[structs.AllocationMetric](d)
+	}
+	if has&rowCores != 0 {
+		if cores := readBlob[map[string][]uint16](d); cores != nil {
+			r.Cores = *cores
+		}
+	}
+	if has&rowPreempts != 0 {
+		for range d.count(1) {
+			r.Preempts = append(r.Preempts, d.text())
+		}
 	}
 }
