@@ -15,6 +15,7 @@ import (
 	"github.com/steppe-run/steppe/command/eval"
 	"github.com/steppe-run/steppe/command/job"
 	"github.com/steppe-run/steppe/command/node"
+	"github.com/steppe-run/steppe/command/operator"
 	"github.com/steppe-run/steppe/command/plugin"
 	"github.com/steppe-run/steppe/command/server"
 	"github.com/steppe-run/steppe/command/service"
@@ -65,7 +66,7 @@ func unknownVerb(_ context.Context, cmd *cli.Command) error {
 func verbs(s term.Streams) []*cli.Command {
 	all := []*cli.Command{
 		agent.Command(agent.Process{Version: release, Revision: revision, Speaks: speaks, Out: s.Out, Err: s.Err}),
-		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s),
+		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s), operator.Command(s),
 		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
 		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
 	}

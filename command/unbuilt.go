@@ -12,13 +12,14 @@ import (
 // unbuilt are the verbs that users know and that Steppe doesn't have yet, by
 // group; those of no group are verbs or whole groups of the top.
 var unbuilt = map[string]string{
-	"": "acl action agent-info check client-config config debug fmt license login monitor namespace operator quota recommendation " +
+	"": "acl action agent-info check client-config config debug fmt license login monitor namespace quota recommendation " +
 		"scaling sentinel setup start ui var volume windows",
 	"alloc":      "pause",
 	"deployment": "unblock",
 	"eval":       "delete",
 	"job":        "action dispatch periodic restart scaling-events start tag",
 	"node":       "config identity intro meta pool",
+	"operator":   "api autopilot client-state debug gossip metrics raft root scheduler snapshot utilization",
 	"service":    "delete",
 	"system":     "reconcile",
 }

@@ -61,6 +61,18 @@ func (f *fakeServer) RaftConfiguration() (*structs.RaftConfiguration, error) {
 	return &structs.RaftConfiguration{}, nil
 }
 
+func (f *fakeServer) WhyJob(context.Context, string, string) (*structs.JobWhy, uint64, error) {
+	return nil, 0, structs.ErrJobNotFound
+}
+
+func (f *fakeServer) WhyAlloc(context.Context, string) (*structs.AllocWhy, uint64, error) {
+	return nil, 0, structs.ErrAllocNotFound
+}
+
+func (f *fakeServer) WhyNot(context.Context, string, string, string) (*structs.NodeWhyNot, uint64, error) {
+	return nil, 0, structs.ErrNodeNotFound
+}
+
 func (f *fakeServer) Leader() (string, bool) {
 	if addr := f.leader.Load(); addr != nil {
 		return *addr, true

@@ -22,7 +22,7 @@ import (
 func Routes() []*door.Route {
 	return slices.Concat(
 		jobRoutes(), workRoutes(), clientRoutes(), agentRoutes(), clusterRoutes(),
-		storageRoutes(), aclRoutes(), variableRoutes(), enterpriseRoutes(),
+		storageRoutes(), aclRoutes(), variableRoutes(), enterpriseRoutes(), ownRoutes(),
 	)
 }
 

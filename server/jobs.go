@@ -109,6 +109,53 @@ func (s *Server) PlanJob(_ context.Context, req *structs.JobPlanRequest) (*struc
 	return resp, nil
 }
 
+// WhyJob says why a job is placed as it is, and as of which index.
+func (s *Server) WhyJob(_ context.Context, namespace, id string) (*structs.JobWhy, uint64, error) {
+	snap := s.store.Snapshot()
+	job := snap.Job(namespace, id)
+	if job == nil {
+		return nil, 0, structs.ErrJobNotFound
+	}
+	why, err := rehearse.WhyJob(snap, s.cfg.Clock.Now(), job)
+	return why, snap.Index(), err
+}
+
+// WhyAlloc says why an allocation is on its node.
+func (s *Server) WhyAlloc(_ context.Context, id string) (*structs.AllocWhy, uint64, error) {
+	snap := s.store.Snapshot()
+	a := snap.Alloc(id)
+	if a == nil {
+		return nil, 0, structs.ErrAllocNotFound
+	}
+	return rehearse.WhyAlloc(snap, s.cfg.Clock.Now(), a), snap.Index(), nil
+}
+
+// WhyNot says what keeps a job off a node.
+func (s *Server) WhyNot(_ context.Context, nodeID, namespace, jobID string) (*structs.NodeWhyNot, uint64, error) {
+	snap := s.store.Snapshot()
+	node := snap.Node(nodeID)
+	if node == nil {
+		return nil, 0, structs.ErrNodeNotFound
+	}
+	job := snap.Job(namespace, jobID)
+	if job == nil {
+		return nil, 0, structs.ErrJobNotFound
+	}
+	return rehearse.WhyNot(snap, s.cfg.Clock.Now(), node, job), snap.Index(), nil
+}
+
+// Capacity counts how many more of a job's allocations fit; nothing is stored.
+func (s *Server) Capacity(_ context.Context, req *structs.CapacityRequest) (*structs.CapacityReport, uint64, error) {
+	snap := s.store.Snapshot()
+	job, warnings, err := admission.Admit(snap, s.cfg.Region, req.Job, req.Namespace)
+	if err != nil {
+		return nil, 0, err
+	}
+	report := rehearse.Capacity(snap, s.cfg.Clock.Now(), job)
+	report.Warnings = structs.WarningText(warnings)
+	return report, snap.Index(), nil
+}
+
 // DeregisterJob stops a job, and removes it if asked to. A job that isn't there
 // is stopped already.
 func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (*structs.JobDeregisterResponse, error) {

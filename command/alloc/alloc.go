@@ -48,7 +48,7 @@ func Aliases(s term.Streams) []*cli.Command {
 }
 
 func verbs() []connect.Verb {
-	return []connect.Verb{statusVerb(), logsVerb(), execVerb(), fsVerb(), stopVerb(), restartVerb(), signalVerb(), checksVerb()}
+	return []connect.Verb{statusVerb(), logsVerb(), execVerb(), fsVerb(), stopVerb(), restartVerb(), signalVerb(), checksVerb(), whyVerb()}
 }
 
 // find resolves an allocation by prefix and reads it.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/jobfile"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/jobspec"
 	"github.com/steppe-run/steppe/structs"
@@ -14,12 +15,12 @@ import (
 
 // adviseDrivers warns of drivers that no node has, as misspelt ones are. It is
 // advice only: such a node may come yet, so what can't be read is passed over.
-func adviseDrivers(ctx context.Context, c *connect.Call, src *source) {
-	nodes, _, err := c.Client.Nodes(ctx, src.query())
+func adviseDrivers(ctx context.Context, c *connect.Call, src *jobfile.Source) {
+	nodes, _, err := c.Client.Nodes(ctx, src.Query())
 	if err != nil {
 		return
 	}
-	for _, line := range driverAdvice(src.job, driversOf(nodes)) {
+	for _, line := range driverAdvice(src.Job, driversOf(nodes)) {
 		c.Errorf("Warning: %s\n", view.Clean(line))
 	}
 }

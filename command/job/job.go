@@ -42,7 +42,7 @@ func Aliases(s term.Streams) []*cli.Command {
 func verbs() []connect.Verb {
 	return []connect.Verb{
 		initVerb(), validateVerb(), planVerb(), runVerb(), statusVerb(), stopVerb(), historyVerb(), revertVerb(),
-		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(),
+		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(), whyVerb(),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/jobfile"
 	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
@@ -26,7 +27,7 @@ func planVerb() connect.Verb {
 	return connect.Verb{
 		Name: "plan", Usage: "show what submitting a job would do", Args: []string{"<path or URL or ->"}, ErrorCode: planError,
 		Help: "Exit code 0: nothing would be created or destroyed. 1: something would. 255: an error.",
-		Flags: append(sourceFlags(),
+		Flags: append(jobfile.Flags(),
 			&cli.BoolFlag{Name: "diff", Usage: "show what changes", Value: true},
 			&cli.BoolFlag{Name: "verbose", Usage: "show every field"},
 			&cli.BoolFlag{Name: "policy-override", Usage: "accepted, there are no policies to override"},
@@ -45,12 +46,12 @@ func planVerb() connect.Verb {
 }
 
 func plan(ctx context.Context, c *connect.Call) error {
-	src, err := readSource(ctx, c)
+	src, err := jobfile.Read(ctx, c, c.Arg(0), c.Bool("json"))
 	if err != nil {
 		return err
 	}
 	adviseDrivers(ctx, c, src)
-	resp, err := c.Client.PlanJob(ctx, &structs.JobPlanRequest{Job: src.job, Diff: c.Bool("diff"), PolicyOverride: c.Bool("policy-override")}, src.query())
+	resp, err := c.Client.PlanJob(ctx, &structs.JobPlanRequest{Job: src.Job, Diff: c.Bool("diff"), PolicyOverride: c.Bool("policy-override")}, src.Query())
 	if err != nil {
 		return term.Fail("Error during plan: %v", err)
 	}
@@ -80,7 +81,7 @@ func planCode(resp *structs.JobPlanResponse) error {
 	return nil
 }
 
-func showPlan(c *connect.Call, src *source, resp *structs.JobPlanResponse) {
+func showPlan(c *connect.Call, src *jobfile.Source, resp *structs.JobPlanResponse) {
 	if resp.Diff != nil {
 		c.Printf("%s\n", Diff(resp.Diff, c.Colour(), c.Bool("verbose")))
 	}
@@ -89,7 +90,7 @@ func showPlan(c *connect.Call, src *source, resp *structs.JobPlanResponse) {
 		c.Printf("\nJob Warnings:\n%s\n", strings.Join(view.Lines(resp.Warnings), "\n"))
 	}
 	c.Printf("\nJob Modify Index: %d\n", resp.JobModifyIndex)
-	c.Printf("To submit the job with version verification run:\n\n  steppe job run -check-index %d%s %s\n\n", resp.JobModifyIndex, src.varFlags(), src.path)
+	c.Printf("To submit the job with version verification run:\n\n  steppe job run -check-index %d%s %s\n\n", resp.JobModifyIndex, src.VarFlags(), src.Path)
 	c.Printf("The job is then submitted only if it is still as it was when planned.\n")
 }
 

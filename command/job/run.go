@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/jobfile"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -17,7 +18,7 @@ func runVerb() connect.Verb {
 	return connect.Verb{
 		Name: "run", Usage: "submit a job and follow its deployment", Args: []string{"<path or URL or ->"},
 		Help: "Exit code 0: done. 1: an error, or the deployment failed. 2: not everything could be placed.",
-		Flags: append(sourceFlags(), detachFlags(
+		Flags: append(jobfile.Flags(), detachFlags(
 			connect.UI(),
 			&cli.BoolFlag{Name: "output", Usage: "print the job as JSON, don't submit"},
 			&cli.BoolFlag{Name: "policy-override", Usage: "accepted, there are no policies to override"},
@@ -31,16 +32,16 @@ func runVerb() connect.Verb {
 }
 
 func run(ctx context.Context, c *connect.Call) error {
-	src, err := readSource(ctx, c)
+	src, err := jobfile.Read(ctx, c, c.Arg(0), c.Bool("json"))
 	if err != nil {
 		return err
 	}
 	if c.Bool("output") {
-		return view.JSON(c.Out, struct{ Job *structs.Job }{src.job})
+		return view.JSON(c.Out, struct{ Job *structs.Job }{src.Job})
 	}
 	adviseDrivers(ctx, c, src)
 	req := &structs.JobRegisterRequest{
-		Job: src.job, Submission: src.submission(), PolicyOverride: c.Bool("policy-override"),
+		Job: src.Job, Submission: src.Submission(), PolicyOverride: c.Bool("policy-override"),
 		PreserveCounts: c.Bool("preserve-counts"), PreserveResources: c.Bool("preserve-resources"), EvalPriority: c.Int("eval-priority"),
 	}
 	if text := c.String("check-index"); text != "" {
@@ -49,7 +50,7 @@ func run(ctx context.Context, c *connect.Call) error {
 		}
 		req.EnforceIndex = true
 	}
-	resp, err := c.Client.RegisterJob(ctx, req, src.query())
+	resp, err := c.Client.RegisterJob(ctx, req, src.Query())
 	if err != nil {
 		return registerError(err)
 	}

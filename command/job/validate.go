@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/jobfile"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/jobspec"
@@ -15,14 +16,14 @@ import (
 
 func validateVerb() connect.Verb {
 	return connect.Verb{
-		Name: "validate", Usage: "check a job file", Args: []string{"<path or URL or ->"}, Flags: sourceFlags(),
+		Name: "validate", Usage: "check a job file", Args: []string{"<path or URL or ->"}, Flags: jobfile.Flags(),
 		Do: func(ctx context.Context, c *connect.Call) error {
-			src, err := readSource(ctx, c)
+			src, err := jobfile.Read(ctx, c, c.Arg(0), c.Bool("json"))
 			if err != nil {
 				return err
 			}
 			adviseDrivers(ctx, c, src)
-			resp, err := c.Client.ValidateJob(ctx, src.job, src.query())
+			resp, err := c.Client.ValidateJob(ctx, src.Job, src.Query())
 			if err != nil {
 				return term.Fail("Error validating job: %v", err)
 			}

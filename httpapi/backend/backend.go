@@ -64,6 +64,12 @@ type Jobs interface {
 	JobWrites
 	JobMarks
 	JobChecks
+	Explanations
+	Starts
+}
+
+// Starts acts on what jobs started.
+type Starts interface {
 	DeploymentWrites
 	AllocWrites
 }
@@ -87,6 +93,15 @@ type JobMarks interface {
 type JobChecks interface {
 	PlanJob(context.Context, *structs.JobPlanRequest) (*structs.JobPlanResponse, error)
 	ValidateJob(context.Context, *structs.JobValidateRequest) (*structs.JobValidateResponse, error)
+}
+
+// Explanations says why things are where they are; each with the index of the
+// state that it looked at.
+type Explanations interface {
+	WhyJob(ctx context.Context, namespace, id string) (*structs.JobWhy, uint64, error)
+	WhyAlloc(ctx context.Context, id string) (*structs.AllocWhy, uint64, error)
+	WhyNot(ctx context.Context, nodeID, namespace, jobID string) (*structs.NodeWhyNot, uint64, error)
+	Capacity(context.Context, *structs.CapacityRequest) (*structs.CapacityReport, uint64, error)
 }
 
 // DeploymentWrites steers deployments.

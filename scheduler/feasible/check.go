@@ -18,6 +18,10 @@ type Check struct {
 	Unique bool
 	// Make prepares the judgement.
 	Make func() func(*structs.Node) bool
+	// Wanted says in words what the condition asks for, Actual what a node
+	// has of it.
+	Wanted string
+	Actual func(*structs.Node) string
 }
 
 // Place returns the conditions that say which nodes are asked at all: the
@@ -31,6 +35,8 @@ func Pool(name string) Check {
 	return Check{
 		Name:   "pool:" + name,
 		Reason: "node pool " + name,
+		Wanted: name,
+		Actual: func(n *structs.Node) string { return n.NodePool },
 		Make: func() func(*structs.Node) bool {
 			return func(n *structs.Node) bool { return n.InPool(name) }
 		},
@@ -43,6 +49,8 @@ func Datacenters(patterns []string) Check {
 	return Check{
 		Name:   "dc:" + strings.Join(patterns, "\x00"),
 		Reason: "datacenter " + strings.Join(patterns, ", "),
+		Wanted: strings.Join(patterns, ", "),
+		Actual: func(n *structs.Node) string { return n.Datacenter },
 		Make: func() func(*structs.Node) bool {
 			return func(n *structs.Node) bool { return InDatacenters(n, patterns) }
 		},
@@ -115,6 +123,8 @@ func constraint(c *structs.Constraint) Check {
 		Name:   "c:" + c.LTarget + "\x00" + c.Operand + "\x00" + c.RTarget,
 		Reason: Text(c),
 		Unique: Unique(c.LTarget) || Unique(c.RTarget),
+		Wanted: wanted(c),
+		Actual: func(n *structs.Node) string { return actual(c, n) },
 		Make:   func() func(*structs.Node) bool { return comparison(c.LTarget, c.Operand, c.RTarget) },
 	}
 }

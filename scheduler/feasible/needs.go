@@ -2,6 +2,7 @@ package feasible
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,6 +23,8 @@ func drivers(group *structs.TaskGroup) []Check {
 		out[i] = Check{
 			Name:   "driver:" + name,
 			Reason: "missing drivers (" + name + ")",
+			Wanted: "a healthy driver " + name,
+			Actual: func(n *structs.Node) string { return driverState(n, name) },
 			Make: func() func(*structs.Node) bool {
 				return func(n *structs.Node) bool {
 					d := n.Drivers[name]
@@ -83,6 +86,8 @@ func hostVolume(source string, readOnly bool) Check {
 	return Check{
 		Name:   fmt.Sprintf("volume:%s\x00%t", source, readOnly),
 		Reason: "missing compatible host volumes (" + source + ")",
+		Wanted: volumeWanted(source, readOnly),
+		Actual: func(n *structs.Node) string { return volumeState(n, source) },
 		Make: func() func(*structs.Node) bool {
 			return func(n *structs.Node) bool {
 				v := n.HostVolumes[source]
@@ -112,6 +117,8 @@ func networkMode(mode string) Check {
 	return Check{
 		Name:   "network:" + mode,
 		Reason: "missing network (" + mode + ")",
+		Wanted: "a network of mode " + mode,
+		Actual: modes,
 		Make: func() func(*structs.Node) bool {
 			return func(n *structs.Node) bool {
 				return n.NodeResources != nil && slices.ContainsFunc(n.NodeResources.Networks,
@@ -125,6 +132,8 @@ func hostNetwork(name string) Check {
 	return Check{
 		Name:   "hostnet:" + name,
 		Reason: "missing host network (" + name + ")",
+		Wanted: "a host network " + name,
+		Actual: func(n *structs.Node) string { return listed(slices.Collect(maps.Keys(n.HostNetworks))) },
 		Make: func() func(*structs.Node) bool {
 			return func(n *structs.Node) bool { _, ok := n.HostNetworks[name]; return ok }
 		},

@@ -1,4 +1,8 @@
-package job
+// Package jobfile reads the job file that a verb is given: from a path, a URL or
+// the standard input, in HCL or JSON, with its variables.
+//
+// It must not know what is then done with the job. Begin reading at Read.
+package jobfile
 
 import (
 	"context"
@@ -20,10 +24,16 @@ import (
 // maxSourceBytes bounds a job file.
 const maxSourceBytes = 10 << 20
 
-// sourceFlags are the flags of verbs that read a job file.
-func sourceFlags() []cli.Flag {
+// Flags are the flags of verbs that read a job file.
+func Flags() []cli.Flag {
+	return append([]cli.Flag{&cli.BoolFlag{Name: jsonFlag, Usage: "the file is JSON"}}, VarFlags()...)
+}
+
+const jsonFlag = "json"
+
+// VarFlags are those of Flags that say how to read an HCL file.
+func VarFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "json", Usage: "the file is JSON"},
 		&cli.BoolFlag{Name: "hcl2-strict", Usage: "variables that the file doesn't know are an error", Value: true},
 		&cli.StringSliceFlag{Name: "var", Usage: "`name=value` of a variable (repeatable)"},
 		&cli.StringSliceFlag{Name: "var-file", Usage: "`file` with variables (repeatable)"},
@@ -32,25 +42,28 @@ func sourceFlags() []cli.Flag {
 	}
 }
 
-// source is a job file that was read.
-type source struct {
-	path     string
+// Source is a job file that was read.
+type Source struct {
+	// Job is what the file says.
+	Job *structs.Job
+	// Path is how the file was named.
+	Path string
+
 	text     string
 	format   string
 	vars     map[string]string
 	varText  string // the variable files' text
 	varFiles []jobspec.File
-	job      *structs.Job
 	faults   jobspec.Diagnostics // where the job breaks a rule
 }
 
-// readSource reads and parses the job file that the first argument names; "-"
-// is the standard input, a URL is fetched.
-func readSource(ctx context.Context, c *connect.Call) (*source, error) {
-	src := &source{path: c.Arg(0), format: "hcl2", vars: map[string]string{}}
-	read := func() (string, error) { return readFile(c, src.path) }
-	if isURL(src.path) {
-		read = func() (string, error) { return fetch(ctx, src.path) }
+// Read reads and parses a job file; "-" is the standard input, a URL is
+// fetched. One whose name ends in .json is JSON; asJSON says it of any.
+func Read(ctx context.Context, c *connect.Call, path string, asJSON bool) (*Source, error) {
+	src := &Source{Path: path, format: "hcl2", vars: map[string]string{}}
+	read := func() (string, error) { return readFile(c, src.Path) }
+	if isURL(src.Path) {
+		read = func() (string, error) { return fetch(ctx, src.Path) }
 	}
 	text, err := read()
 	if err != nil {
@@ -60,7 +73,7 @@ func readSource(ctx context.Context, c *connect.Call) (*source, error) {
 	if err := src.readVars(c); err != nil {
 		return nil, err
 	}
-	if c.Bool("json") || strings.HasSuffix(src.path, ".json") {
+	if asJSON || strings.HasSuffix(src.Path, ".json") {
 		src.format = "json"
 	}
 	return src, src.parse(c)
@@ -83,7 +96,7 @@ func readFile(c *connect.Call, path string) (string, error) {
 	return readBounded(in, path)
 }
 
-func (src *source) readVars(c *connect.Call) error {
+func (src *Source) readVars(c *connect.Call) error {
 	for _, pair := range c.StringSlice("var") {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
@@ -102,7 +115,7 @@ func (src *source) readVars(c *connect.Call) error {
 	return nil
 }
 
-func (src *source) parse(c *connect.Call) error {
+func (src *Source) parse(c *connect.Call) error {
 	job, diags := src.read(c)
 	var text strings.Builder
 	if err := diags.Render(&text, c.Colour()); err != nil {
@@ -119,14 +132,14 @@ func (src *source) parse(c *connect.Call) error {
 		}
 		return term.Fail("Job validation errors:\n\n%s", strings.TrimRight(text.String(), "\n"))
 	}
-	src.job = job
+	src.Job = job
 	src.setNamespaces(c)
 	return nil
 }
 
 // setNamespaces puts the namespaces of other systems into the job: flags win.
-func (src *source) setNamespaces(c *connect.Call) {
-	for flag, into := range map[string]**string{"vault-namespace": &src.job.VaultNamespace, "consul-namespace": &src.job.ConsulNamespace} {
+func (src *Source) setNamespaces(c *connect.Call) {
+	for flag, into := range map[string]**string{"vault-namespace": &src.Job.VaultNamespace, "consul-namespace": &src.Job.ConsulNamespace} {
 		if c.IsSet(flag) {
 			value := c.String(flag)
 			*into = &value
@@ -136,7 +149,7 @@ func (src *source) setNamespaces(c *connect.Call) {
 
 // read parses the file and, for a job that is to be submitted, says where it
 // breaks a rule. Of a job in JSON the servers say so: its text has no places.
-func (src *source) read(c *connect.Call) (*structs.Job, jobspec.Diagnostics) {
+func (src *Source) read(c *connect.Call) (*structs.Job, jobspec.Diagnostics) {
 	if src.format == "json" {
 		return jobspec.ParseJSON(src.name(), []byte(src.text))
 	}
@@ -151,24 +164,25 @@ func (src *source) read(c *connect.Call) (*structs.Job, jobspec.Diagnostics) {
 	return job, diags
 }
 
-func (src *source) name() string {
-	if src.path == "-" {
+func (src *Source) name() string {
+	if src.Path == "-" {
 		return "<stdin>"
 	}
-	return filepath.Base(src.path)
+	return filepath.Base(src.Path)
 }
 
-// query asks in the job's own region and namespace.
-func (src *source) query() *api.Query {
-	return &api.Query{Region: structs.Value(src.job.Region), Namespace: structs.Value(src.job.Namespace)}
+// Query asks in the job's own region and namespace.
+func (src *Source) Query() *api.Query {
+	return &api.Query{Region: structs.Value(src.Job.Region), Namespace: structs.Value(src.Job.Namespace)}
 }
 
-func (src *source) submission() *structs.JobSubmission {
+// Submission is the file as it is kept with the job.
+func (src *Source) Submission() *structs.JobSubmission {
 	return &structs.JobSubmission{Source: src.text, Format: src.format, VariableFlags: src.vars, Variables: src.varText}
 }
 
-// varFlags repeats the variables for a command to be copied.
-func (src *source) varFlags() string {
+// VarFlags repeats the variables for a command to be copied.
+func (src *Source) VarFlags() string {
 	var b strings.Builder
 	for name, value := range src.vars {
 		fmt.Fprintf(&b, " -var=%q", name+"="+value)

@@ -1,0 +1,17 @@
+package httpapi
+
+import (
+	"github.com/steppe-run/steppe/httpapi/door"
+	"github.com/steppe-run/steppe/httpapi/work"
+)
+
+// ownRoutes are the rows that only Steppe has; docs/steppe-api.schema.json
+// describes their answers.
+func ownRoutes() []*door.Route {
+	return []*door.Route{
+		{Methods: "GET", Path: "/v1/steppe/job/:job_id+/why", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.JobWhy},
+		{Methods: "GET", Path: "/v1/steppe/allocation/:alloc_id/why", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.AllocWhy},
+		{Methods: "GET", Path: "/v1/steppe/node/:node_id/why-not/:job_id+", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.NodeWhyNot},
+		{Methods: "PUT|POST", Path: "/v1/steppe/capacity", Access: "ns:submit-job or plan-job; node:read", Seat: door.SeatRead, Body: door.BodyJob, Do: work.Capacity},
+	}
+}

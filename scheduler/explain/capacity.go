@@ -1,0 +1,134 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/steppe-run/steppe/scheduler/place"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// MaxCounted is where counting ends.
+const MaxCounted = 100_000
+
+// slices of rows in which is counted: the first are small, since most jobs are.
+const (
+	firstSlice = 64
+	lastSlice  = 10_000
+)
+
+// Capacity counts how many more of a job's allocations fit, group by group,
+// by letting the planner place them until it can't. What a job of this id has
+// placed already stays.
+func Capacity(in Input, job *structs.Job) *structs.CapacityReport {
+	r := &structs.CapacityReport{JobID: job.GetID(), Namespace: job.GetNamespace(), Fits: in.fits(job)}
+	for _, g := range job.TaskGroups {
+		r.Groups = append(r.Groups, in.room(job, g))
+	}
+	r.Summary = capacitySummary(r)
+	return r
+}
+
+// fits tells whether all that a job still lacks fits together.
+func (in *Input) fits(job *structs.Job) bool {
+	p := in.planner(job)
+	for _, g := range job.TaskGroups {
+		missing := g.GetCount() - in.placed(job, g)
+		if missing <= 0 {
+			continue
+		}
+		if out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, missing)}); out.Failed != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (in *Input) placed(job *structs.Job, g *structs.TaskGroup) int {
+	n := 0
+	for a := range in.View.AllocsByJob(job.GetNamespace(), job.GetID()) {
+		if a.TaskGroup == g.GetName() && !a.TerminalStatus() {
+			n++
+		}
+	}
+	return n
+}
+
+// room counts how many more of one group fit.
+func (in *Input) room(job *structs.Job, g *structs.TaskGroup) *structs.GroupCapacity {
+	c := &structs.GroupCapacity{
+		Group: g.GetName(), Wanted: g.GetCount(), Placed: in.placed(job, g),
+		ByPool: map[string]int{}, ByDatacenter: map[string]int{}, ByClass: map[string]int{},
+	}
+	p := in.planner(job)
+	used := map[string]bool{}
+	for size, full := firstSlice, false; !full; size = min(4*size, lastSlice) {
+		if c.Count == MaxCounted {
+			c.AtLeast = true
+			break
+		}
+		out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, min(size, MaxCounted-c.Count))})
+		for _, choice := range out.Choices {
+			if !choice.OK {
+				full = true
+				break
+			}
+			in.tally(c, choice.NodeID)
+			used[choice.NodeID] = true
+		}
+	}
+	c.NodesUsed = len(used)
+	c.Next = in.look(job, p.Study(job, g)).NodeSurvey
+	c.Binds = binding(c.Next)
+	c.Summary = roomSummary(c)
+	return c
+}
+
+func (in *Input) tally(c *structs.GroupCapacity, nodeID string) {
+	c.Count++
+	n := in.View.Node(nodeID)
+	c.ByPool[n.NodePool]++
+	c.ByDatacenter[n.Datacenter]++
+	if n.NodeClass != "" {
+		c.ByClass[n.NodeClass]++
+	}
+}
+
+// binding is what keeps the next allocation off the nodes: dimensions first,
+// since conditions are a matter of the nodes that were never asked.
+func binding(s *structs.NodeSurvey) []*structs.BindCount {
+	var out []*structs.BindCount
+	for _, e := range s.ExhaustedBy {
+		out = append(out, &structs.BindCount{Reason: e.Dimension, Nodes: e.Nodes})
+	}
+	for _, f := range s.FilteredBy {
+		out = append(out, &structs.BindCount{Reason: f.Reason, Nodes: f.Nodes})
+	}
+	slices.SortStableFunc(out, func(a, b *structs.BindCount) int { return cmp.Compare(b.Nodes, a.Nodes) })
+	return out
+}
+
+func roomSummary(c *structs.GroupCapacity) string {
+	if c.AtLeast {
+		return fmt.Sprintf("%d more of group %q fit at least; counting ended there.", c.Count, c.Group)
+	}
+	if c.Count == 0 {
+		return fmt.Sprintf("No more of group %q fits: %s.", c.Group, refusals(c.Next))
+	}
+	verb := "fit"
+	if c.Count == 1 {
+		verb = "fits"
+	}
+	return fmt.Sprintf("%d more of group %q %s, on %s; then %s.", c.Count, c.Group, verb, count(c.NodesUsed, "node"), refusals(c.Next))
+}
+
+func capacitySummary(r *structs.CapacityReport) string {
+	if len(r.Groups) == 1 {
+		return r.Groups[0].Summary
+	}
+	if r.Fits {
+		return fmt.Sprintf("Job %q fits as it is written.", r.JobID)
+	}
+	return fmt.Sprintf("Job %q doesn't fit as it is written, all groups together.", r.JobID)
+}

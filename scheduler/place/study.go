@@ -1,0 +1,223 @@
+package place
+
+import (
+	"github.com/steppe-run/steppe/scheduler/capacity"
+	"github.com/steppe-run/steppe/scheduler/feasible"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Study is what the planner thinks of every node for the next row of an ask.
+// It places nothing. It is true until the planner places or frees something.
+type Study struct {
+	r     *run
+	holds []capacity.Bits // by check
+}
+
+// Verdict is what the planner thinks of one node. At most one of Filtered and
+// Exhausted is set, the first that the planner meets; if neither is, the node
+// fits and has a Score.
+type Verdict struct {
+	Node *structs.Node
+	// Filtered is the condition or limit that keeps the row off the node.
+	Filtered string
+	// Exhausted is the dimension in which the node has no room.
+	Exhausted string
+	Score     *structs.NodeScoreMeta
+	// Tie orders nodes of equal score, lowest first.
+	Tie uint64
+}
+
+// Fits reports whether the node could take the row.
+func (v *Verdict) Fits() bool { return v.Filtered == "" && v.Exhausted == "" }
+
+// Study begins a study of one more allocation of a group.
+func (p *Planner) Study(job *structs.Job, group *structs.TaskGroup) *Study {
+	r := p.begin(Ask{Job: job, Group: group})
+	s := &Study{r: r, holds: make([]capacity.Bits, len(r.checks))}
+	for i, c := range r.checks {
+		s.holds[i] = r.verdict(c)
+	}
+	return s
+}
+
+// Checks returns the conditions that filter nodes, in their order.
+func (s *Study) Checks() []feasible.Check { return s.r.checks }
+
+// Each calls f for every node that is asked at all: ready, in the job's pool
+// and datacenters.
+func (s *Study) Each(f func(Verdict)) {
+	s.r.asked.Each(func(i int32) { f(s.judge(i)) })
+}
+
+// Node returns the verdict on one node as if it were asked, whether it is or
+// not; ok is false if the node isn't known.
+func (s *Study) Node(id string) (v Verdict, ok bool) {
+	i, ok := s.r.x.Number(id)
+	if !ok {
+		return Verdict{}, false
+	}
+	return s.judge(i), true
+}
+
+func (s *Study) judge(i int32) Verdict {
+	v := Verdict{Node: s.r.x.Node(i), Tie: capacity.Mix(s.r.x.Hash(i) ^ s.r.opts.Seed)}
+	for c, nodes := range s.holds {
+		if !nodes.Has(i) {
+			v.Filtered = s.r.checks[c].Reason
+			return v
+		}
+	}
+	if v.Filtered = s.r.limitedBy(i); v.Filtered != "" {
+		return v
+	}
+	if v.Exhausted = s.misfit(i); v.Exhausted != "" {
+		return v
+	}
+	scored := s.r.finish(s.r.score(i, false))
+	v.Score = s.r.meta(&scored)
+	return v
+}
+
+// misfit is the run's, and finds also what only the choice of ports finds.
+func (s *Study) misfit(i int32) string {
+	if why := s.r.misfit(i); why != "" {
+		return why
+	}
+	if s.r.ports.none() {
+		return ""
+	}
+	if _, ok := s.r.assign(&s.r.ports, i); !ok {
+		return dynamicPorts
+	}
+	return ""
+}
+
+// dynamicPorts is the dimension of which the choice of ports runs out.
+const dynamicPorts = "network: dynamic ports"
+
+// Reached is a limit on allocations that share a value, used up on a node.
+type Reached struct {
+	feasible.Distinct
+	// Value is what the node has, Known if it has any.
+	Value string
+	Known bool
+	// Used is how many allocations share it.
+	Used int
+}
+
+// Limits returns all limits that keep the row off a node.
+func (s *Study) Limits(nodeID string) []Reached {
+	i, ok := s.r.x.Number(nodeID)
+	if !ok {
+		return nil
+	}
+	var out []Reached
+	for _, l := range s.r.limits {
+		if !l.reached(i) {
+			continue
+		}
+		hit := Reached{Distinct: l.Distinct, Known: true, Used: l.used[l.value(i)]}
+		if l.column == nil {
+			hit.Value = nodeID
+		} else {
+			hit.Value, hit.Known = feasible.Value(l.Attribute, s.r.x.Node(i))
+		}
+		out = append(out, hit)
+	}
+	return out
+}
+
+// Shortages returns all dimensions in which a node has no room for the row,
+// ports that are taken aside (see Collisions). It is empty, and there are no
+// collisions, if and only if the node's verdict names no dimension.
+func (s *Study) Shortages(nodeID string) []*structs.Shortage {
+	i, ok := s.r.x.Number(nodeID)
+	if !ok {
+		return nil
+	}
+	var out []*structs.Shortage
+	used, _ := s.r.state(i)
+	total := s.r.x.Total(i)
+	add := func(dimension, unit string, needed, free, total int64) {
+		if needed > free {
+			out = append(out, &structs.Shortage{Dimension: dimension, Needed: needed, Free: free, Total: total, Unit: unit})
+		}
+	}
+	add("cpu", "MHz", s.r.amount.CPU, total.CPU-used.CPU, total.CPU)
+	add("memory", "MiB", s.r.amount.Memory, total.Memory-used.Memory, total.Memory)
+	add("disk", "MiB", s.r.amount.Disk, total.Disk-used.Disk, total.Disk)
+	if limit := s.r.x.MaxAllocs(i); limit > 0 {
+		n := s.r.x.Allocs(i)
+		if d := s.r.deltas[i]; d != nil {
+			n += d.allocs
+		}
+		add("max allocations", "allocations", 1, int64(limit-n), int64(limit))
+	}
+	for _, want := range s.r.ports.byNetwork {
+		if free, all, known := s.dynamic(i, want); known {
+			add(dynamicPorts, "ports", int64(want.n), int64(free), int64(all))
+		}
+	}
+	return s.others(i, out)
+}
+
+// others adds the dimension that the planner names, if it is none of those
+// that Shortages knows and no port that is taken.
+func (s *Study) others(i int32, out []*structs.Shortage) []*structs.Shortage {
+	if len(out) > 0 || len(s.collisions(i)) > 0 {
+		return out
+	}
+	if why := s.misfit(i); why != "" {
+		out = append(out, &structs.Shortage{Dimension: why})
+	}
+	return out
+}
+
+// dynamic counts the free dynamic ports of a host network, as far as they
+// matter.
+func (s *Study) dynamic(i int32, want networkCount) (free, all int, known bool) {
+	ports := s.r.x.Ports(i)
+	ip, known := ports.Address(want.name)
+	lo, hi := ports.Range()
+	all = max(0, hi-lo+1)
+	return countFree(ports, s.r.deltas[i], ip, want.n), all, known
+}
+
+// Collision is a static port that a node can't give.
+type Collision struct {
+	structs.Port
+	// IP is the address on which it is wanted.
+	IP string
+	// Reserved is set if the node's operator keeps it.
+	Reserved bool
+	// Taken is set if the planner itself gave it away just now.
+	Taken bool
+}
+
+// Collisions returns all static ports that a node can't give. An empty IP
+// means that the node doesn't have the host network.
+func (s *Study) Collisions(nodeID string) []Collision {
+	if i, ok := s.r.x.Number(nodeID); ok {
+		return s.collisions(i)
+	}
+	return nil
+}
+
+func (s *Study) collisions(i int32) []Collision {
+	ports, d := s.r.x.Ports(i), s.r.deltas[i]
+	var out []Collision
+	for _, port := range s.r.ports.static {
+		ip, known := ports.Address(port.HostNetwork)
+		if !known {
+			out = append(out, Collision{Port: port})
+			continue
+		}
+		if port.IgnoreCollision || freePort(ports, d, ip, port.Value) {
+			continue
+		}
+		out = append(out, Collision{
+			Port: port, IP: ip, Reserved: ports.Reserved(ip, uint16(port.Value)), Taken: ports.Free(ip, uint16(port.Value)),
+		})
+	}
+	return out
+}
