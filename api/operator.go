@@ -51,6 +51,20 @@ func (c *Client) Monitor(ctx context.Context, o MonitorOptions, each func(*struc
 	return c.frames(ctx, "/v1/agent/monitor", &Query{Params: params}, each)
 }
 
+// Figures tells what the asked server takes: process, log and state. With
+// collect it collects its garbage first, so that its heap counts only what is
+// in use.
+func (c *Client) Figures(ctx context.Context, collect bool) (*structs.ServerFigures, error) {
+	out := &structs.ServerFigures{}
+	var err error
+	if collect {
+		_, err = c.Put(ctx, "/v1/steppe/figures", nil, nil, out)
+	} else {
+		_, err = c.Get(ctx, "/v1/steppe/figures", nil, out)
+	}
+	return out, err
+}
+
 // Peers lists the addresses of the servers that vote.
 func (c *Client) Peers(ctx context.Context) ([]string, error) {
 	out, _, err := list[string](ctx, c, "/v1/status/peers", nil)

@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-run/steppe/command/plugin"
 	"github.com/steppe-run/steppe/command/server"
 	"github.com/steppe-run/steppe/command/service"
+	"github.com/steppe-run/steppe/command/sim"
 	"github.com/steppe-run/steppe/command/system"
 	"github.com/steppe-run/steppe/command/term"
 )
@@ -67,7 +68,7 @@ func verbs(s term.Streams) []*cli.Command {
 	all := []*cli.Command{
 		agent.Command(agent.Process{Version: release, Revision: revision, Speaks: speaks, Out: s.Out, Err: s.Err}),
 		alloc.Command(s), deployment.Command(s), eval.Command(s), job.Command(s), node.Command(s), operator.Command(s),
-		server.Command(s), service.Command(s), system.Command(s), certs.Command(s),
+		server.Command(s), service.Command(s), sim.Command(s), system.Command(s), certs.Command(s),
 		statusVerb().Command(s), demoService(s), versionCommand(s), pluginCommand(), supervisorCommand(),
 	}
 	all = addUnbuilt(all)

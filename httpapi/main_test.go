@@ -73,6 +73,10 @@ func (f *fakeServer) WhyNot(context.Context, string, string, string) (*structs.N
 	return nil, 0, structs.ErrNodeNotFound
 }
 
+func (f *fakeServer) Account(bool) (*structs.ServerFigures, error) {
+	return &structs.ServerFigures{Allocations: 3}, nil
+}
+
 func (f *fakeServer) Leader() (string, bool) {
 	if addr := f.leader.Load(); addr != nil {
 		return *addr, true

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/steppe-run/steppe/server/account"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/placer"
 	"github.com/steppe-run/steppe/server/replica"
@@ -28,6 +29,7 @@ type fsm struct {
 	// applied and no snapshot taken: it would hide the entry from the next start.
 	// Only the log's goroutine uses it.
 	broken error
+	counts account.Log
 }
 
 func newFSM(store *state.Store) *fsm { return &fsm{store: store, fatal: make(chan error, 1)} }
@@ -47,6 +49,7 @@ func (f *fsm) Apply(index uint64, data []byte) any {
 		}
 		return err
 	}
+	f.counts.Add(c, len(data))
 	return f.store.Apply(index, c)
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/steppe-run/steppe/server/account"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/state/command"
@@ -273,4 +274,17 @@ func (s *Server) Figures() map[string]int64 {
 		out["placer."+k] = v
 	}
 	return out
+}
+
+// Account says what this server takes: its own accounting, not a guess from
+// outside. With collect it collects garbage first, so that the heap counts only
+// what is in use.
+func (s *Server) Account(collect bool) (*structs.ServerFigures, error) {
+	process, err := account.Process(collect)
+	if err != nil {
+		return nil, fmt.Errorf("measure this process: %w", err)
+	}
+	return &structs.ServerFigures{
+		Process: process, Log: s.fsm.counts.Figures(), Allocations: s.store.Snapshot().AllocCount(), Rooms: s.Figures(),
+	}, nil
 }

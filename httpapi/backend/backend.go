@@ -35,6 +35,8 @@ type Control interface {
 	NodeTransport(nodeID string) (http.RoundTripper, error)
 	// Stats are figures for people, by room.
 	Stats() map[string]map[string]string
+	// Account is what the server's process, log and state take.
+	Account(collect bool) (*structs.ServerFigures, error)
 }
 
 // Leadership says who leads.

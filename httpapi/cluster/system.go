@@ -71,6 +71,18 @@ func MetricsRead(c *door.Call) (door.Reply, error) {
 	return door.Reply{Value: summary}, err
 }
 
+// FiguresRead tells what the server takes.
+func FiguresRead(c *door.Call) (door.Reply, error) { return figures(c, false) }
+
+// FiguresCollect collects the server's garbage first, so that its heap counts
+// only what is in use.
+func FiguresCollect(c *door.Call) (door.Reply, error) { return figures(c, true) }
+
+func figures(c *door.Call, collect bool) (door.Reply, error) {
+	out, err := c.Server().Account(collect)
+	return door.Wrote(out, 0, err)
+}
+
 // SchedulerRead reads the scheduler's configuration.
 func SchedulerRead(c *door.Call, v backend.View) (door.Reply, error) {
 	cfg := v.SchedulerConfig()
