@@ -47,8 +47,8 @@ func (d *decider) place(r *reconcile.Result) {
 		return
 	}
 	planner, budget := d.planner(), MaxPlacements
-	if d.Annotate {
-		budget = len(r.Places) // a rehearsal shows everything
+	if d.Annotate || d.allAtOnce() {
+		budget = len(r.Places) // a rehearsal shows everything, all at once is one plan
 	}
 	for _, b := range batches(r.Places) {
 		if budget == 0 {
@@ -57,9 +57,13 @@ func (d *decider) place(r *reconcile.Result) {
 		}
 		rest := max(0, len(b.list)-budget)
 		b.list = b.list[:len(b.list)-rest]
-		placed := d.add(b, planner.Group(b.ask()))
+		out := planner.Group(b.ask())
+		placed := d.add(b, out)
 		budget -= placed
 		switch {
+		case len(out.Choices) < len(b.list): // enough others had to go for one plan
+			d.more = true
+			return
 		case rest == 0:
 		case placed < len(b.list): // no room for the rest either
 			d.queued[b.key.group.GetName()] += rest
@@ -82,20 +86,11 @@ func (b *batch) ask() place.Ask {
 }
 
 // add puts the outcome of a batch into the plan, and returns how many found a
-// node.
+// node. Rows whose cores are faster than others' take more compute: they are a
+// group of their own.
 func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 	name := b.key.group.GetName()
-	group := structs.PlacementGroup{
-		TaskGroup:    name,
-		DeploymentID: b.key.deployment,
-		Resources:    out.Resources,
-		Metrics:      out.Metrics,
-		Rows:         make([]structs.Placement, 0, len(b.list)),
-	}
-	if b.key.job != d.job {
-		version := b.key.job.GetVersion()
-		group.JobVersion = &version
-	}
+	at := map[int64]int{} // place in the plan's groups, by the compute of a core
 	for i, c := range out.Choices {
 		p := b.list[i]
 		if !c.OK {
@@ -104,7 +99,8 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 		}
 		row := structs.Placement{
 			NodeID: c.NodeID, NameIndex: p.NameIndex, Canary: p.Canary,
-			Ports: c.Ports, Reschedule: p.Reschedule, Metrics: c.Metrics,
+			Ports: c.Ports, Devices: c.Devices, Cores: c.Cores, Preempts: c.Preempts,
+			Reschedule: p.Reschedule, Metrics: c.Metrics,
 		}
 		if p.Previous != nil {
 			row.PreviousAllocation = p.Previous.ID
@@ -112,16 +108,39 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 		if p.Stop != nil {
 			d.plan.Stops = append(d.plan.Stops, *p.Stop)
 		}
-		group.Rows = append(group.Rows, row)
-	}
-	if len(group.Rows) > 0 {
-		group.Seed = seedOf(d.NewID())
-		d.plan.Groups = append(d.plan.Groups, group)
+		g, known := at[c.CoreMHz]
+		if !known {
+			g = len(d.plan.Groups)
+			at[c.CoreMHz] = g
+			d.plan.Groups = append(d.plan.Groups, d.group(b, &out, c.CoreMHz))
+		}
+		d.plan.Groups[g].Rows = append(d.plan.Groups[g].Rows, row)
+		placed++
 	}
 	if out.Failed != nil {
 		d.fail(name, out)
 	}
-	return len(group.Rows)
+	return placed
+}
+
+// group begins a group of placements.
+func (d *decider) group(b *batch, out *place.Outcome, coreMHz int64) structs.PlacementGroup {
+	group := structs.PlacementGroup{
+		TaskGroup:    b.key.group.GetName(),
+		DeploymentID: b.key.deployment,
+		Resources:    out.Resources,
+		Metrics:      out.Metrics,
+		Seed:         seedOf(d.NewID()),
+		Rows:         make([]structs.Placement, 0, len(b.list)),
+	}
+	if coreMHz > 0 {
+		group.Resources = place.ResourcesWithCores(out.Resources, b.key.group, coreMHz)
+	}
+	if b.key.job != d.job {
+		version := b.key.job.GetVersion()
+		group.JobVersion = &version
+	}
+	return group
 }
 
 // fail notes the placements of a group that fit nowhere.

@@ -12,16 +12,20 @@ func (d *decider) finish(r *reconcile.Result) Decision {
 	eval.DeploymentID = r.DeploymentID
 	eval.QueuedAllocations = d.queued
 	out := Decision{Plan: d.plan, Eval: &eval, FollowUps: r.FollowUps, More: d.more}
+	gone := d.preempted()
 	if d.Annotate || eval.AnnotatePlan {
 		out.Annotations = &structs.PlanAnnotations{DesiredTGUpdates: r.Desired}
+		d.annotate(out.Annotations, gone)
 		eval.PlanAnnotations = out.Annotations
 	}
 	if d.more {
 		// The evaluation stays as it is and comes again; what is arranged for
-		// later is arranged by the last plan.
-		d.plan.Marks, out.FollowUps = nil, nil
+		// later is arranged by the last plan. Those that have to go for this one
+		// are told now.
+		d.plan.Marks, out.FollowUps = nil, d.consequences(gone)
 		return out
 	}
+	out.FollowUps = append(out.FollowUps, d.consequences(gone)...)
 	eval.Status, eval.StatusDescription = structs.EvalStatusComplete, ""
 	eval.FailedTGAllocs = d.failed
 	if len(d.failed) > 0 {

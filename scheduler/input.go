@@ -18,6 +18,11 @@ type View interface {
 	LatestDeployment(namespace, id string) *structs.Deployment
 }
 
+// Running lists what runs on a node; a snapshot satisfies it.
+type Running interface {
+	AllocsByNode(nodeID string) iter.Seq[*structs.Allocation]
+}
+
 // Capacity is the index of what nodes have left; see package capacity.
 type Capacity = capacity.Index
 
@@ -30,6 +35,8 @@ type Input struct {
 	// Capacity counts what is committed and what is in flight. Schedule doesn't
 	// change what it counts (it may fill its caches, so one call at a time).
 	Capacity *Capacity
+	// Running may be nil: then no allocation has to go for another.
+	Running Running
 	// Config may be nil: the defaults.
 	Config *structs.SchedulerConfiguration
 	Eval   *structs.Evaluation
@@ -48,7 +55,8 @@ type Decision struct {
 	Plan *structs.Plan
 	// Eval is the evaluation as it is to be stored: a changed copy of Input.Eval.
 	Eval *structs.Evaluation
-	// FollowUps are evaluations to store with it: blocked and delayed ones.
+	// FollowUps are evaluations to store with the plan: blocked and delayed ones,
+	// and those of jobs whose allocations have to go.
 	FollowUps []*structs.Evaluation
 	// Annotations say what would be done for each group, if Input.Annotate.
 	Annotations *structs.PlanAnnotations

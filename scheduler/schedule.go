@@ -41,6 +41,7 @@ func Schedule(in Input) (Decision, error) {
 	})
 	d.start(result)
 	d.place(result)
+	d.withhold(len(result.Stops))
 	return d.finish(result), nil
 }
 
@@ -145,6 +146,7 @@ func (d *decider) planner() *place.Planner {
 			opts.Existing = append(opts.Existing, place.Existing{ID: a.ID, Group: a.TaskGroup, NodeID: a.NodeID})
 		}
 	}
+	opts.Preempt = d.preemption()
 	p := place.New(d.Capacity, opts)
 	for i := range d.plan.Stops {
 		p.Free(d.plan.Stops[i].AllocID)

@@ -9,6 +9,15 @@ type NodeDeviceResource struct {
 	Attributes map[string]*Attribute
 }
 
+// Kind returns the key of the devices' kind.
+func (d *NodeDeviceResource) Kind() string { return DeviceKind(d.Vendor, d.Type, d.Name) }
+
+// Kind returns the key of the devices' kind.
+func (d *AllocatedDeviceResource) Kind() string { return DeviceKind(d.Vendor, d.Type, d.Name) }
+
+// DeviceKind returns the key of a kind of devices, vendor/type/name.
+func DeviceKind(vendor, kind, name string) string { return vendor + "/" + kind + "/" + name }
+
 // NodeDevice is one device.
 type NodeDevice struct {
 	ID                string

@@ -263,6 +263,19 @@ func (n *Node) Comparable() Comparable {
 	return out
 }
 
+// MHzPerCore returns the share of the node's compute that one of its cores is.
+func (n *Node) MHzPerCore() int64 {
+	if n.NodeResources == nil {
+		return 0
+	}
+	cpu := &n.NodeResources.Cpu
+	cores := max(int64(cpu.TotalCpuCores), int64(len(cpu.ReservableCpuCores)))
+	if cores == 0 {
+		return 0
+	}
+	return cpu.CpuShares / cores
+}
+
 // AllocatedResources returns what one allocation of the group takes, host
 // ports and devices aside.
 func (g *TaskGroup) AllocatedResources() *AllocatedResources {

@@ -62,6 +62,7 @@ type Index struct {
 	columns   map[string]*Column
 	exprLimit int
 	shelves   shelves
+	things    things
 }
 
 // Pow holds ten to the power of the free shares of a node, which is all that
@@ -119,13 +120,16 @@ func (x *Index) SetAlloc(a *structs.Allocation) {
 		return
 	}
 	i := x.number(a.NodeID)
-	x.put(keyOf(a.ID), i, AmountOf(a.AllocatedResources), portsOf(a.AllocatedResources))
+	k := keyOf(a.ID)
+	x.put(k, i, AmountOf(a.AllocatedResources), portsOf(a.AllocatedResources))
+	x.things.keep(k, i, thingsOf(a.AllocatedResources))
 }
 
 // RemoveAlloc counts an allocation no longer.
 func (x *Index) RemoveAlloc(id string) { x.drop(keyOf(id)) }
 
-// Hold counts the placements of a plan in flight and gives back what it stops.
+// Hold counts the placements of a plan in flight and gives back what it stops
+// and preempts.
 // Once the plan is committed SetAlloc of its allocations confirms them; for
 // what was refused the owner calls RemoveAlloc, and SetAlloc of what was to
 // stop. id is ids.Derive.
@@ -140,8 +144,12 @@ func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) string)
 		amount := AmountOf(group.Resources)
 		for r := range group.Rows {
 			row := &group.Rows[r]
-			k := keyOf(id(group.Seed, group.FirstRow+uint32(r)))
-			x.put(k, x.number(row.NodeID), amount, mapped(row.Ports))
+			for _, victim := range row.Preempts {
+				x.RemoveAlloc(victim)
+			}
+			k, node := keyOf(id(group.Seed, group.FirstRow+uint32(r))), x.number(row.NodeID)
+			x.put(k, node, amount, mapped(row.Ports))
+			x.things.keep(k, node, ThingsOf(row))
 		}
 	}
 }
@@ -265,6 +273,7 @@ func (x *Index) drop(k key) {
 		return
 	}
 	delete(x.entries, k)
+	x.things.drop(k, e.node)
 	x.used[e.node] = x.used[e.node].Minus(x.amounts[e.amount])
 	x.allocs[e.node]--
 	if ports, ok := x.held[k]; ok {

@@ -84,7 +84,8 @@ func glob(pattern, text string) bool {
 }
 
 // Checks returns the conditions that a group of a job has on nodes, in the
-// order in which they filter: constraints, drivers, devices, volumes, network.
+// order in which they filter: constraints, drivers, devices, cores,
+// volumes, network.
 func Checks(job *structs.Job, group *structs.TaskGroup) []Check {
 	var out []Check
 	for _, c := range Constraints(job, group) {
@@ -94,6 +95,7 @@ func Checks(job *structs.Job, group *structs.TaskGroup) []Check {
 	}
 	out = append(out, drivers(group)...)
 	out = append(out, devices(group)...)
+	out = append(out, cores(group)...)
 	out = append(out, volumes(group)...)
 	return append(out, networks(group)...)
 }

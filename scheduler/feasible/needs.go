@@ -36,20 +36,6 @@ func drivers(group *structs.TaskGroup) []Check {
 	return out
 }
 
-// devices and cores are counted by no one yet; a group that asks for them must
-// not be placed as if it had them.
-func devices(group *structs.TaskGroup) []Check {
-	for _, t := range group.Tasks {
-		if r := t.Resources; r != nil && len(r.Devices) > 0 {
-			return []Check{never("devices are not built yet")}
-		}
-		if r := t.Resources; r != nil && structs.Value(r.Cores) > 0 {
-			return []Check{never("reserved cores are not built yet")}
-		}
-	}
-	return nil
-}
-
 // never filters every node, and says why.
 func never(reason string) Check {
 	return Check{

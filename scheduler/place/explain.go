@@ -124,6 +124,12 @@ func (r *run) meta(s *scored) *structs.NodeScoreMeta {
 	if len(r.spreads) > 0 {
 		scores[rank.NameSpread] = s.boost
 	}
+	if r.things.weights > 0 {
+		scores[rank.NameDevices] = s.devices
+	}
+	if s.preempts {
+		scores[rank.NamePreemption] = s.preempt
+	}
 	return &structs.NodeScoreMeta{NodeID: r.x.Node(s.node).ID, Scores: scores, NormScore: s.final}
 }
 

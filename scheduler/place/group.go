@@ -29,14 +29,23 @@ type Choice struct {
 	OK     bool
 	NodeID string
 	Ports  []structs.PortMapping
+	// Devices and Cores are given by task; CoreMHz is the compute of each core.
+	Devices map[string][]*structs.AllocatedDeviceResource
+	Cores   map[string][]uint16
+	CoreMHz int64
+	// Preempts are the allocations that have to go for the row.
+	Preempts []string
+	cost     float64 // of that
 	// Metrics explains the node, if the outcome's doesn't.
 	Metrics *structs.AllocationMetric
 }
 
 // Outcome is what became of an Ask.
 type Outcome struct {
-	Choices []Choice // one a row
-	// Resources is what each placed row takes, host ports aside.
+	// Choices are one a row. There are fewer if the evaluation has taken as much
+	// room of others as one plan may.
+	Choices []Choice
+	// Resources is what each placed row takes, host ports and things aside.
 	Resources *structs.AllocatedResources
 	// Metrics explains the choices.
 	Metrics *structs.AllocationMetric
@@ -59,6 +68,10 @@ func (p *Planner) Group(ask Ask) Outcome {
 	exhausted := false // no room for rows that bring none
 	for i := range ask.Rows {
 		row := &ask.Rows[i]
+		if p.full() {
+			out.Choices = out.Choices[:i]
+			break
+		}
 		if exhausted && row.Replaces == "" {
 			out.Failed.CoalescedFailures++
 			continue
@@ -84,6 +97,7 @@ type run struct {
 	resources *structs.AllocatedResources
 	amount    capacity.Amount
 	ports     portAsk
+	things    thingAsk
 	checks    []feasible.Check
 
 	asked    capacity.Bits // ready nodes in the job's pool and datacenters
@@ -109,6 +123,7 @@ type run struct {
 	byKey   map[bucketKey]int
 	epochs  map[int32]uint32 // nodes whose older entries are void
 	aside   []entry
+	rooms   map[int32]*room
 	lastKey bucketKey
 	lastAt  int
 	batch   *structs.AllocationMetric // explains the whole ask
@@ -129,6 +144,7 @@ func (p *Planner) begin(ask Ask) *run {
 		Planner: p, ask: ask,
 		resources: p.resources(ask.Group),
 		ports:     portsAsked(ask.Group),
+		things:    thingsAsked(ask.Group),
 		checks:    feasible.Checks(ask.Job, ask.Group),
 		mates:     p.on[group],
 		service:   ask.Job.GetType() == structs.JobTypeService,
@@ -182,30 +198,43 @@ func (r *run) choose(row *Row, out *Choice) bool {
 	if row.Replaces != "" {
 		r.vacate(row.Replaces)
 	}
+	node, ok := r.find(row, out)
+	if !ok {
+		r.restore()
+		if row.Replaces != "" {
+			r.swapIn(row.Replaces)
+			r.reinstate(row.Replaces)
+		}
+		return false
+	}
+	if out.Ports == nil && !r.ports.none() {
+		out.Ports, _ = r.assign(&r.ports, node) // find has seen that they fit
+	}
+	out.OK, out.NodeID = true, r.x.Node(node).ID
+	if len(r.ask.Rows) <= maxRowMetrics || len(out.Preempts) > 0 {
+		s := r.score(node, r.penalized(row, node))
+		if len(out.Preempts) > 0 {
+			s.makesRoom(out.cost)
+		}
+		out.Metrics = r.explainRow(r.finish(s))
+	}
+	r.occupy(node, out)
+	r.restore()
+	return true
+}
+
+// find finds the node of a row: the preferred one, else the best that has room,
+// else the best where others can go.
+func (r *run) find(row *Row, out *Choice) (int32, bool) {
 	node, ok := r.preferred(row)
 	for !ok {
 		if node, ok = r.best(row); !ok {
-			r.restore()
-			if row.Replaces != "" {
-				r.swapIn(row.Replaces)
-				r.reinstate(row.Replaces)
-			}
-			return false
+			return r.makeRoom(row, out)
 		}
-		if out.Ports, ok = r.assign(&r.ports, node); !ok {
-			continue // it looked as if there were ports enough: never again
-		}
+		// It may look as if there were ports enough: then never again.
+		out.Ports, ok = r.assign(&r.ports, node)
 	}
-	if out.Ports == nil && !r.ports.none() {
-		out.Ports, _ = r.assign(&r.ports, node) // preferred() has seen that they fit
-	}
-	out.OK, out.NodeID = true, r.x.Node(node).ID
-	if len(r.ask.Rows) <= maxRowMetrics {
-		out.Metrics = r.explainRow(r.finish(r.score(node, r.penalized(row, node))))
-	}
-	r.occupy(node, out.Ports)
-	r.restore()
-	return true
+	return node, true
 }
 
 // preferred returns the row's preferred node, if it fits.
@@ -225,14 +254,19 @@ func (r *run) preferred(row *Row) (int32, bool) {
 }
 
 // occupy counts the row on its node and offers the node again, if it still fits.
-func (r *run) occupy(node int32, ports []structs.PortMapping) {
+func (r *run) occupy(node int32, out *Choice) {
 	pow := r.after(node)
+	if !r.things.none() {
+		r.grant(node, out)
+		out.CoreMHz = r.coreMHz(node)
+	}
 	d := r.delta(node)
-	d.used, d.allocs, d.pow = d.used.Plus(r.amount), d.allocs+1, pow
-	d.taken = append(d.taken, heldOf(ports)...)
+	d.used, d.allocs, d.pow = d.used.Plus(r.amountOn(node)), d.allocs+1, pow
+	d.taken = append(d.taken, heldOf(out.Ports)...)
 	r.count(r.ask.Group.GetName(), node, 1)
 	r.tally(node, 1)
 	r.rows++
+	delete(r.rooms, node)
 	r.offer(node)
 }
 
@@ -260,6 +294,7 @@ func (r *run) reinstate(allocID string) {
 // reoffer puts a node into the heaps after it changed. A limit on a property
 // concerns other nodes too: then all are offered anew.
 func (r *run) reoffer(node int32) {
+	delete(r.rooms, node)
 	for _, l := range r.limits {
 		if l.column != nil {
 			r.fill()

@@ -24,6 +24,8 @@ type Options struct {
 	// Existing are the job's allocations that stay, those that rows replace
 	// included.
 	Existing []Existing
+	// Preempt may be nil: rows take free room only.
+	Preempt *Preemption
 }
 
 // Existing is an allocation of the job that already has a node.
@@ -41,6 +43,7 @@ type Planner struct {
 	// groupOf and nodeOf find an existing allocation.
 	existing map[string]Existing
 	rows     uint64 // placed so far, numbers the rows for ports
+	victims  victims
 }
 
 // delta is what an evaluation changed on one node.
@@ -50,6 +53,8 @@ type delta struct {
 	pow    capacity.Pow // free shares after it
 	taken  []capacity.Held
 	freed  []capacity.Held
+
+	takenThings, freedThings *capacity.Things
 }
 
 // New returns a planner for one evaluation.
@@ -76,6 +81,7 @@ func (p *Planner) Free(allocID string) {
 		p.change(node, capacity.Amount{}.Minus(amount), -1)
 		d := p.deltas[node]
 		d.freed = append(d.freed, p.x.AllocPorts(allocID)...)
+		d.freedThings = merge(d.freedThings, p.x.AllocThings(allocID))
 	}
 }
 
@@ -100,6 +106,7 @@ func (p *Planner) swapIn(allocID string) {
 		p.change(node, amount, 1)
 		d := p.deltas[node]
 		d.freed = d.freed[:len(d.freed)-len(p.x.AllocPorts(allocID))]
+		d.freedThings = without(d.freedThings, p.x.AllocThings(allocID))
 	}
 	e, ok := p.existing[allocID]
 	if !ok {

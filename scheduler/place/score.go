@@ -16,6 +16,9 @@ type scored struct {
 	anti     float64
 	affinity float64
 	penalty  float64
+	devices  float64
+	preempt  float64
+	preempts bool
 	boost    float64
 	sum      float64 // of all parts but boost
 	parts    int     // how many are present, boost aside
@@ -40,6 +43,10 @@ func (r *run) score(node int32, penalized bool) scored {
 	if r.weights > 0 {
 		s.affinity = rank.Affinity(r.satisfied(node), r.weights)
 		s.add(s.affinity)
+	}
+	if r.things.weights > 0 {
+		s.devices = rank.Affinity(r.match(node).satisfied, r.things.weights)
+		s.add(s.devices)
 	}
 	if penalized {
 		s.penalty = rank.ReschedulePenalty
@@ -75,18 +82,24 @@ func (r *run) satisfied(node int32) float64 {
 // multiplies them by a constant that depends on the node's size only.
 func (r *run) after(node int32) capacity.Pow {
 	_, pow := r.state(node)
-	f := r.factor(r.x.Total(node))
+	f := r.factor(node)
 	return capacity.Pow{CPU: pow.CPU * f.CPU, Memory: pow.Memory * f.Memory}
 }
 
-func (r *run) factor(total capacity.Amount) capacity.Pow {
+func (r *run) factor(node int32) capacity.Pow {
+	total := r.x.Total(node)
 	total.Disk = 0
+	amount := r.amount
+	if r.things.cores > 0 {
+		amount = r.amountOn(node)
+		total.Disk = amount.CPU // nodes of one size may have cores of different speeds
+	}
 	if total == r.lastTotal {
 		return r.last
 	}
 	f, ok := r.factors[total]
 	if !ok {
-		f = capacity.Pow{CPU: shrink(r.amount.CPU, total.CPU), Memory: shrink(r.amount.Memory, total.Memory)}
+		f = capacity.Pow{CPU: shrink(amount.CPU, total.CPU), Memory: shrink(amount.Memory, total.Memory)}
 		r.factors[total] = f
 	}
 	r.lastTotal, r.last = total, f
@@ -105,25 +118,42 @@ func shrink(ask, total int64) float64 {
 func (r *run) misfit(node int32) string {
 	used, _ := r.state(node)
 	total := r.x.Total(node)
+	amount := &r.amount
+	if r.things.cores > 0 {
+		with := r.amountOn(node)
+		amount = &with
+	}
 	switch {
-	case used.CPU+r.amount.CPU > total.CPU:
+	case used.CPU+amount.CPU > total.CPU:
 		return "cpu"
-	case used.Memory+r.amount.Memory > total.Memory:
+	case used.Memory+amount.Memory > total.Memory:
 		return "memory"
-	case used.Disk+r.amount.Disk > total.Disk:
+	case used.Disk+amount.Disk > total.Disk:
 		return "disk"
 	}
-	if limit := r.x.MaxAllocs(node); limit > 0 {
-		n := r.x.Allocs(node)
-		if d := r.deltas[node]; d != nil {
-			n += d.allocs
-		}
-		if n >= limit {
-			return "max allocations"
+	if r.slotsUsed(node) {
+		return "max allocations"
+	}
+	if !r.things.none() {
+		if lack := r.thingsFit(node); lack != "" {
+			return lack
 		}
 	}
 	if r.ports.none() {
 		return ""
 	}
 	return r.portsFit(&r.ports, node)
+}
+
+// slotsUsed reports whether a node has as many allocations as it takes.
+func (r *run) slotsUsed(node int32) bool {
+	limit := r.x.MaxAllocs(node)
+	if limit <= 0 {
+		return false
+	}
+	n := r.x.Allocs(node)
+	if d := r.deltas[node]; d != nil {
+		n += d.allocs
+	}
+	return n >= limit
 }

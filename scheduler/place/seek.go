@@ -16,9 +16,10 @@ const maxChanged = 256
 
 // fewRows reports whether the best nodes can be found without looking at all.
 // Spreads and affinities rate nodes by more than what they have left; a penalty
-// makes a row ask for more nodes than one.
+// makes a row ask for more nodes than one; cores take more of one node's compute
+// than of another's.
 func (r *run) fewRows() bool {
-	if len(r.ask.Rows) > manyRows || len(r.spreads) > 0 || r.weights > 0 || len(r.deltas) > maxChanged {
+	if len(r.ask.Rows) > manyRows || len(r.spreads) > 0 || r.weights+r.things.weights > 0 || r.things.cores > 0 || len(r.deltas) > maxChanged {
 		return false
 	}
 	for i := range r.ask.Rows {

@@ -23,6 +23,8 @@ const (
 	NameReschedulePenalty = "node-reschedule-penalty"
 	NameAffinity          = "node-affinity"
 	NameSpread            = "allocation-spread"
+	NameDevices           = "devices"
+	NamePreemption        = "preemption"
 )
 
 // fitRange is the distance between an empty and a full node.
@@ -53,6 +55,11 @@ func AntiAffinity(collisions, count int) float64 {
 	}
 	return max(-1, -float64(collisions+1)/float64(max(count, 1)))
 }
+
+// Preemption scores what has to go for a placement; cost is the sum of its
+// priorities and penalties. It falls from 1, where that is nothing, through 0 at
+// a cost of 100 to -1.
+func Preemption(cost float64) float64 { return (100 - cost) / (100 + cost) }
 
 // Affinity is the share of the weights that a node satisfies, negative weights
 // counting against it. It is present wherever a group has affinities.

@@ -91,6 +91,7 @@ func (p *Placer) ask(snap *state.Snapshot, eval *structs.Evaluation, now time.Ti
 	return scheduler.Schedule(scheduler.Input{
 		View:     snap,
 		Capacity: p.room.capacity,
+		Running:  snap,
 		Config:   snap.SchedulerConfig(),
 		Eval:     eval,
 		Now:      now,
@@ -146,8 +147,8 @@ func (e *entry) command(now time.Time) *command.ApplyPlans {
 		}
 		if !o.decision.More {
 			c.Evals = append(c.Evals, o.decision.Eval)
-			c.Evals = append(c.Evals, o.decision.FollowUps...)
 		}
+		c.Evals = append(c.Evals, o.decision.FollowUps...)
 	}
 	return c
 }

@@ -130,9 +130,18 @@ func (r *room) undo(plan *structs.Plan, refused []state.RefusedNode) {
 	r.restore(plan)
 }
 
-// restore counts again what the plan was to stop and didn't.
+// restore counts again what the plan was to stop or to preempt and didn't.
 func (r *room) restore(plan *structs.Plan) {
 	snap := r.store.Snapshot()
+	for i := range plan.Groups {
+		for j := range plan.Groups[i].Rows {
+			for _, id := range plan.Groups[i].Rows[j].Preempts {
+				if a := snap.Alloc(id); a != nil {
+					r.capacity.SetAlloc(a)
+				}
+			}
+		}
+	}
 	for _, s := range plan.Stops {
 		if a := snap.Alloc(s.AllocID); a != nil {
 			r.capacity.SetAlloc(a)

@@ -27,6 +27,7 @@ func Job(snap *state.Snapshot, job *structs.Job, eval *structs.Evaluation) (sche
 	decision, err := scheduler.Schedule(scheduler.Input{
 		View:     proposal{Snapshot: snap, job: job},
 		Capacity: capacityOf(snap),
+		Running:  snap,
 		Config:   snap.SchedulerConfig(),
 		Eval:     eval,
 		Now:      time.Unix(0, eval.CreateTime),

@@ -15,9 +15,9 @@ type Use struct {
 	Sum  structs.Comparable
 	Live int // allocations that use something
 
-	refs    []Ref // all allocations, terminal ones too
-	ports   []hostPort
-	things  []string // devices and reserved cores, each of which one row has
+	refs   []Ref // all allocations, terminal ones too
+	ports  []hostPort
+	things []string // devices and reserved cores, each of which one row has
 	// The lists are shared with older versions until they are first changed.
 	ownsPorts, ownsThings bool
 }
