@@ -95,6 +95,18 @@ func (w *world) addNode(name string, words []string) {
 		case key == "hostnet":
 			net, cidr, _ := strings.Cut(value, ":")
 			n.HostNetworks = map[string]*structs.HostNetworkInfo{net: {Name: net, CIDR: cidr}}
+		case key == "cores":
+			r.Cpu.TotalCpuCores = uint16(w.number(value))
+			for i := range r.Cpu.TotalCpuCores {
+				r.Cpu.ReservableCpuCores = append(r.Cpu.ReservableCpuCores, i)
+			}
+		case key == "device":
+			r.Devices = append(r.Devices, drawDevices(value))
+		case key == "netreserved":
+			name, ports, _ := strings.Cut(value, ":")
+			n.HostNetworks[name].ReservedPorts = ports
+		case key == "readonly":
+			n.HostVolumes[value] = &structs.HostVolumeInfo{ReadOnly: true}
 		case key == "mode":
 			r.Networks = append(r.Networks, &structs.NetworkResource{Mode: value})
 		case strings.HasPrefix(key, "attr."):
@@ -107,6 +119,30 @@ func (w *world) addNode(name string, words []string) {
 	}
 	n.ComputedClass = fmt.Sprintf("%s-%s-%s", n.NodePool, n.Datacenter, n.NodeClass)
 	w.putNode(n)
+}
+
+// drawDevices reads vendor/type/name:id,id!,... with more words attribute=value
+// after a semicolon; ! marks an instance that is not healthy.
+func drawDevices(text string) *structs.NodeDeviceResource {
+	head, attributes, _ := strings.Cut(text, ";")
+	name, ids, _ := strings.Cut(head, ":")
+	parts := strings.SplitN(name, "/", 3)
+	d := &structs.NodeDeviceResource{Vendor: parts[0], Type: parts[1], Name: parts[2], Attributes: map[string]*structs.Attribute{}}
+	for id := range strings.SplitSeq(ids, ",") {
+		bare, sick := strings.CutSuffix(id, "!")
+		d.Instances = append(d.Instances, &structs.NodeDevice{ID: bare, Healthy: !sick})
+	}
+	for word := range strings.SplitSeq(attributes, ";") {
+		if key, value, ok := strings.Cut(word, "="); ok {
+			number, unit, _ := strings.Cut(value, "_")
+			if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+				d.Attributes[key] = &structs.Attribute{IntVal: &n, Unit: unit}
+			} else {
+				d.Attributes[key] = &structs.Attribute{StringVal: &value}
+			}
+		}
+	}
+	return d
 }
 
 func (w *world) putNode(n *structs.Node) {

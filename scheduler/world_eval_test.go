@@ -27,6 +27,16 @@ func (w *world) AllocsByJob(_, id string) iter.Seq[*structs.Allocation] {
 	}
 }
 
+func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {
+	return func(yield func(*structs.Allocation) bool) {
+		for _, a := range w.allocs {
+			if a.NodeID == id && !yield(a) {
+				return
+			}
+		}
+	}
+}
+
 func (w *world) LatestDeployment(_, id string) *structs.Deployment {
 	for _, d := range slices.Backward(w.deploys) {
 		if d.JobID == id {
@@ -57,7 +67,7 @@ func (w *world) eval(args []string, dry bool) {
 		}
 	}
 	d, err := scheduler.Schedule(scheduler.Input{
-		View: w, Capacity: w.capacity, Config: &w.config, Eval: eval, Now: w.now, Seed: 7, Annotate: dry,
+		View: w, Capacity: w.capacity, Running: w, Config: &w.config, Eval: eval, Now: w.now, Seed: 7, Annotate: dry,
 		NewID: func() string { return w.id("e") },
 	})
 	if err != nil {
@@ -108,6 +118,7 @@ func (w *world) apply(d scheduler.Decision) {
 	}
 	for _, g := range d.Plan.Groups {
 		for _, row := range g.Rows {
+			w.evict(row.Preempts)
 			w.start(d.Plan, &g, &row)
 		}
 	}
@@ -121,9 +132,23 @@ func (w *world) apply(d scheduler.Decision) {
 	}
 }
 
+func (w *world) evict(ids []string) {
+	for _, id := range ids {
+		a := w.alloc(id)
+		a.DesiredStatus, a.DesiredDescription = structs.AllocDesiredEvict, structs.DescAllocPreempted
+		w.capacity.SetAlloc(a)
+	}
+}
+
 func (w *world) start(p *structs.Plan, g *structs.PlacementGroup, row *structs.Placement) {
 	res := *g.Resources
 	res.Shared.Ports = row.Ports
+	res.Tasks = map[string]*structs.AllocatedTaskResources{}
+	for name, t := range g.Resources.Tasks {
+		task := *t
+		task.Devices, task.Cpu.ReservedCores = row.Devices[name], row.Cores[name]
+		res.Tasks[name] = &task
+	}
 	a := &structs.Allocation{
 		ID: w.id("a"), Namespace: p.Namespace, JobID: p.JobID, TaskGroup: g.TaskGroup, NodeID: row.NodeID, EvalID: p.EvalID,
 		Name: structs.AllocName(p.JobID, g.TaskGroup, row.NameIndex), Job: w.version(p, g), AllocatedResources: &res,
@@ -243,6 +268,15 @@ func details(g *structs.PlacementGroup, row *structs.Placement) string {
 	}
 	if g.JobVersion != nil {
 		out += fmt.Sprintf(" version %d", *g.JobVersion)
+	}
+	if len(row.Preempts) > 0 {
+		out += " instead of " + strings.Join(row.Preempts, ", ")
+	}
+	if len(row.Cores) > 0 {
+		out += fmt.Sprintf(" cores %v of %d MHz", row.Cores["t"], g.Resources.Comparable().CPU)
+	}
+	for _, d := range row.Devices["t"] {
+		out += " " + d.Kind() + ":" + strings.Join(d.DeviceIDs, ",")
 	}
 	for _, p := range row.Ports {
 		out += fmt.Sprintf(" %s=%s:%d", p.Label, p.HostIP, p.Value)

@@ -37,6 +37,8 @@ func (w *world) addJob(name string, words, more []string) {
 			j.Datacenters = strings.Split(value, ",")
 		case "pool":
 			j.NodePool = ptr(value)
+		case "all_at_once":
+			j.AllAtOnce = ptr(true)
 		case "priority":
 			j.Priority = ptr(w.number(value))
 		default:
@@ -74,6 +76,13 @@ func (w *world) jobLine(j *structs.Job, words []string) {
 	case "affinity":
 		a := &structs.Affinity{LTarget: words[1], Operand: words[2], RTarget: words[3], Weight: ptr(int8(w.number(words[4])))}
 		g.Affinities = append(g.Affinities, a)
+	case "wants", "likes": // of the first device
+		d := g.Tasks[0].Resources.Devices[0]
+		if words[0] == "wants" {
+			d.Constraints = append(d.Constraints, &structs.Constraint{LTarget: words[1], Operand: words[2], RTarget: strings.Join(words[3:], " ")})
+		} else {
+			d.Affinities = append(d.Affinities, &structs.Affinity{LTarget: words[1], Operand: words[2], RTarget: words[3], Weight: ptr(int8(w.number(words[4])))})
+		}
 	case "spread":
 		s := &structs.Spread{Attribute: words[1], Weight: ptr(int8(w.number(words[2])))}
 		for _, word := range words[3:] {
@@ -128,6 +137,13 @@ func (w *world) groupWord(g *structs.TaskGroup, task *structs.Task, word string)
 		g.EphemeralDisk.SizeMB = ptr(w.number(value))
 	case "sticky":
 		g.EphemeralDisk.Sticky = ptr(true)
+	case "cores":
+		task.Resources.Cores, task.Resources.CPU = ptr(w.number(value)), ptr(0)
+	case "device":
+		name, count, _ := strings.Cut(value, ":")
+		task.Resources.Devices = append(task.Resources.Devices, &structs.RequestedDevice{Name: name, Count: ptr(uint64(w.number(count)))})
+	case "migrate":
+		g.Migrate = &structs.MigrateStrategy{MaxParallel: ptr(w.number(value))}
 	case "driver":
 		task.Driver = value
 	case "env":
@@ -163,7 +179,8 @@ func (w *world) groupWord(g *structs.TaskGroup, task *structs.Task, word string)
 	case "mode":
 		net().Mode = value
 	case "volume":
-		g.Volumes = map[string]*structs.VolumeRequest{value: {Name: value, Type: "host", Source: value}}
+		source, access, _ := strings.Cut(value, ":")
+		g.Volumes = map[string]*structs.VolumeRequest{source: {Name: source, Type: "host", Source: source, ReadOnly: access == "ro"}}
 	default:
 		w.t.Fatalf("unknown word %q of a group", word)
 	}

@@ -117,7 +117,12 @@ func (w *world) command(words, more []string) {
 		delete(w.nodes, args[0])
 		w.capacity.RemoveNode(args[0])
 	case "config":
-		w.config.SchedulerAlgorithm = args[0]
+		switch args[0] {
+		case "preempt":
+			w.config.PreemptionConfig = structs.PreemptionConfig{ServiceSchedulerEnabled: true, BatchSchedulerEnabled: true}
+		default:
+			w.config.SchedulerAlgorithm = args[0]
+		}
 	case "job":
 		w.addJob(args[0], args[1:], more)
 	case "stop":
