@@ -24,6 +24,7 @@ func (s *Server) RegisterNode(ctx context.Context, node *structs.Node) (uint64, 
 	snap := s.store.Snapshot()
 	n := node.Clone()
 	n.StatusUpdatedAt = now.Unix()
+	n.ComputedClass = computedClass(n)
 	c := &command.RegisterNode{Node: n, CreatePool: true, Now: now.UnixNano()}
 	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
 		c.Evals = evals.OfNode(snap, n.ID, returnTrigger(old), now)

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
-	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
@@ -32,7 +32,7 @@ func (t *term) pump(ctx context.Context, sub *feed.Subscription) error {
 		for i := range change.Events {
 			t.absorb(&change.Events[i], change.Index)
 		}
-		t.broker.Enqueue(t.blocked.Woken()...)
+		t.wake()
 	}
 }
 
@@ -45,9 +45,9 @@ func (t *term) resync() (*feed.Subscription, error) {
 		return nil, err
 	}
 	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
+	t.blocked.Reset()
 	t.offerEvals(snap)
-	t.blocked.WakeAll(snap.Index())
-	t.broker.Enqueue(t.blocked.Woken()...)
+	t.offerRoom(snap)
 	for d := range snap.ActiveDeployments() {
 		t.deploys.note(d.ID, true)
 	}
@@ -66,15 +66,57 @@ func (t *term) absorb(ev *feed.Event, index uint64) {
 	case feed.TableDeployments:
 		t.deploys.note(ev.Key(), false)
 	case feed.TableNodePools:
-		t.blocked.WakeAll(index) // a pool may have rules of its own
+		t.absorbPool(ev, index)
 	}
+}
+
+// wake has the evaluations scheduled that capacity which came could serve.
+func (t *term) wake() {
+	t.broker.Enqueue(t.blocked.Match(rooms{t.s.store.Snapshot()})...)
+}
+
+// offerRoom offers what all nodes have left to the blocked evaluations: it is
+// not known what changed since those were scheduled.
+func (t *term) offerRoom(snap *state.Snapshot) {
+	for n := range snap.Nodes("") {
+		if n.Ready() {
+			t.blocked.Note(n.ID, snap.Index()+1)
+		}
+	}
+	t.wake()
+}
+
+// roomLeft notes nodes on which the placer gave back what a plan in flight held:
+// evaluations scheduled meanwhile, on a state up to index, saw them fuller than
+// they are.
+func (t *term) roomLeft(nodeIDs []string, index uint64) {
+	for _, id := range nodeIDs {
+		t.blocked.Note(id, index+1)
+	}
+	t.wake()
+}
+
+// absorbPool wakes all if a pool's rules of its own changed.
+func (t *term) absorbPool(ev *feed.Event, index uint64) {
+	pool, _ := ev.New().(*structs.NodePool)
+	old, _ := ev.Old().(*structs.NodePool)
+	if !reflect.DeepEqual(rulesOf(old), rulesOf(pool)) {
+		t.blocked.WakeAll(index)
+	}
+}
+
+func rulesOf(pool *structs.NodePool) *structs.NodePoolSchedulerConfiguration {
+	if pool == nil {
+		return nil
+	}
+	return pool.SchedulerConfiguration
 }
 
 // reconfigured applies a new configuration of the scheduler, stored at index.
 func (t *term) reconfigured(cfg *structs.SchedulerConfiguration, index uint64) {
 	t.broker.SetPaused(cfg.PauseEvalBroker)
 	t.blocked.WakeAll(index)
-	t.broker.Enqueue(t.blocked.Woken()...)
+	t.wake()
 }
 
 func (t *term) absorbEval(ev *feed.Event) {
@@ -109,7 +151,7 @@ func (t *term) absorbNode(ev *feed.Event, index uint64) {
 		t.drains.note()
 	}
 	if n.Ready() {
-		t.blocked.Note(t.capacity(n, index))
+		t.blocked.Note(n.ID, index)
 	}
 }
 
@@ -120,9 +162,10 @@ func (t *term) absorbAlloc(ev *feed.Event, index uint64) {
 	old, fresh := ev.OldAlloc(), ev.NewAlloc()
 	ended := !fresh.Valid() || fresh.Row().Terminal()
 	if ended && old.Valid() && !old.Row().Terminal() {
-		if n := t.s.store.Snapshot().Node(old.Row().Node.ID); n != nil && n.Ready() {
-			t.blocked.Note(t.capacity(n, index))
-		}
+		t.blocked.Note(old.Row().Node.ID, index)
+		t.blocked.WakeJob(structs.NamespacedID{ID: old.Shared().JobID, Namespace: old.Shared().Namespace})
+	} else if old.Valid() && fresh.Valid() && old.Shared() != fresh.Shared() && old.Shared().Ask != fresh.Shared().Ask {
+		t.blocked.Note(old.Row().Node.ID, index) // it takes less, maybe
 	}
 	if !fresh.Valid() {
 		return
@@ -132,56 +175,6 @@ func (t *term) absorbAlloc(ev *feed.Event, index uint64) {
 		t.deploys.note(id, ended || healthy != nil && !*healthy)
 	}
 	t.drains.noteAlloc()
-}
-
-func (t *term) capacity(n *structs.Node, index uint64) blocked.Change {
-	free := n.Comparable()
-	free.Subtract(t.s.store.Snapshot().NodeUsage(n.ID))
-	return blocked.Change{Index: index, Class: n.ComputedClass, Pool: n.NodePool, Free: &free}
-}
-
-// needOf says what a blocked evaluation waits for: the least that any group of
-// its job takes that has unplaced allocations.
-func needOf(snap *state.Snapshot, e *structs.Evaluation) blocked.Need {
-	job := snap.Job(e.Namespace, e.JobID)
-	if job == nil {
-		return blocked.Need{}
-	}
-	need := blocked.Need{Pool: job.GetNodePool()}
-	if e.TriggeredBy == structs.TriggerMaxPlans || preempts(snap.SchedulerConfig(), job) {
-		return need
-	}
-	first := true
-	for name, n := range e.QueuedAllocations {
-		if n == 0 {
-			continue
-		}
-		g := job.LookupTaskGroup(name)
-		if g == nil {
-			return blocked.Need{Pool: need.Pool}
-		}
-		ask := g.AllocatedResources().Comparable()
-		if first {
-			need.Ask, first = ask, false
-			continue
-		}
-		need.Ask.CPU = min(need.Ask.CPU, ask.CPU)
-		need.Ask.MemoryMB = min(need.Ask.MemoryMB, ask.MemoryMB)
-		need.Ask.DiskMB = min(need.Ask.DiskMB, ask.DiskMB)
-	}
-	return need
-}
-
-// preempts reports whether a job may make room for itself, so that free room
-// says little about whether it fits.
-func preempts(cfg *structs.SchedulerConfiguration, job *structs.Job) bool {
-	switch job.GetType() {
-	case structs.JobTypeService:
-		return cfg.PreemptionConfig.ServiceSchedulerEnabled
-	case structs.JobTypeBatch:
-		return cfg.PreemptionConfig.BatchSchedulerEnabled
-	}
-	return true
 }
 
 // Times of the evaluations' housekeeping.
@@ -210,7 +203,7 @@ func (t *term) collectLitter(ctx context.Context) error {
 		if now := t.s.cfg.Clock.Now(); !now.Before(nextOutrun) {
 			nextOutrun = now.Add(outrunInterval)
 			t.blocked.WakeOutrun()
-			t.broker.Enqueue(t.blocked.Woken()...)
+			t.wake()
 		}
 		if err := t.sweepLitter(ctx); err != nil && !leaderGone(err) {
 			t.s.log.Warn("superseded evaluations could not be canceled; this is retried", logx.KeyError, err)

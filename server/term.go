@@ -102,7 +102,7 @@ func (s *Server) serveTerm(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("follow the state: %w", err)
 	}
-	t := s.newTerm(snap)
+	t := s.newTerm()
 	t.restore(snap)
 	g := loop.New(ctx)
 	g.Go("feed", func(ctx context.Context) error { return t.pump(ctx, sub) })
@@ -122,11 +122,11 @@ func (s *Server) serveTerm(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) newTerm(snap *state.Snapshot) *term {
+func (s *Server) newTerm() *term {
 	t := &term{
 		s:       s,
 		broker:  broker.New(s.cfg.Clock, broker.Options{}),
-		blocked: blocked.New(snap.Index()),
+		blocked: blocked.New(),
 		heartbeats: heartbeat.New(heartbeat.Options{
 			MinTTL:    s.cfg.MinHeartbeatTTL,
 			PerSecond: s.cfg.MaxHeartbeatsPerSecond,
@@ -142,6 +142,7 @@ func (s *Server) newTerm(snap *state.Snapshot) *term {
 		NewID:  ids.New,
 		Clock:  s.cfg.Clock,
 		Logger: s.log.With(logx.KeyRoom, "placer"),
+		Freed:  t.roomLeft,
 	})
 	t.deploys = newDeployLoop(s)
 	t.drains = newDrainLoop(s)
@@ -153,6 +154,7 @@ func (s *Server) newTerm(snap *state.Snapshot) *term {
 func (t *term) restore(snap *state.Snapshot) {
 	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
 	t.offerEvals(snap)
+	t.offerRoom(snap)
 	var alive []string
 	for n := range snap.Nodes("") {
 		if n.Status != structs.NodeStatusDown {
@@ -173,7 +175,6 @@ func (t *term) offerEvals(snap *state.Snapshot) {
 	for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
 		t.blocked.Block(e, needOf(snap, e))
 	}
-	t.broker.Enqueue(t.blocked.Woken()...)
 }
 
 // evalQueue is the broker as the placer uses it.

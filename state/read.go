@@ -270,6 +270,12 @@ func (s *Snapshot) AllocCount() int { return s.t.Allocs.Count() }
 // terminal use.
 func (s *Snapshot) NodeUsage(nodeID string) structs.Comparable { return s.t.Allocs.Used(nodeID) }
 
+// HostPortUsed reports whether an allocation that is not terminal uses a host
+// port of a node, on any of its addresses.
+func (s *Snapshot) HostPortUsed(nodeID string, port int) bool {
+	return s.t.Allocs.PortUsed(nodeID, port)
+}
+
 func whole(views iter.Seq[alloc.View]) iter.Seq[*structs.Allocation] {
 	return func(yield func(*structs.Allocation) bool) {
 		for v := range views {

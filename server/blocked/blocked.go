@@ -1,102 +1,168 @@
 // Package blocked keeps the evaluations that wait for capacity, at most one a
-// job, and says which of them a change of capacity could help.
+// job, and says which of them capacity that came could serve: those that fit
+// it, the most important first, and no more of them than it has room for.
 //
 // It must not know where changes come from or how evaluations are processed.
-// No wake-up is lost: an evaluation that was scheduled on an older state than
-// a change it didn't see is woken at once. Begin reading at Tracker.
+// What it promises: no evaluation sleeps while a node has room for it that it
+// has not seen, and a change costs nothing for those it can't help. Begin
+// reading at Tracker.Match, then shelf.go (who fits which node) and tree.go
+// (who fits into an amount).
 package blocked
 
 import (
+	"cmp"
+	"container/list"
+	"slices"
 	"sync"
 
 	"github.com/steppe-run/steppe/structs"
 )
 
-// Need is what a blocked evaluation waits for.
+// Need is what a blocked evaluation waits for: one claim for each task group
+// that has unplaced allocations. Any of them being served wakes it.
 type Need struct {
-	// Pool is the node pool of its job; empty for any.
-	Pool string
-	// Ask is the least that any of its unplaced allocations takes. Zero if
-	// room isn't what it lacks.
-	Ask structs.Comparable
+	Claims []Claim
 }
-
-// Change is capacity that came: a node, or room on one.
-type Change struct {
-	Index uint64
-	Class string
-	Pool  string
-	// Free is the room that the node has now; nil if unknown.
-	Free *structs.Comparable
-}
-
-// recentChanges is how many changes are remembered, to be held against
-// evaluations that were scheduled on an older state.
-const recentChanges = 1024
 
 // Tracker keeps blocked evaluations. It is safe for concurrent use.
 type Tracker struct {
 	mu sync.Mutex
-	// floor is the index before which changes are not remembered.
-	floor  uint64
-	recent []Change
-	next   int // where in recent the next change goes, once it is full
+	// floor is the index before which an evaluation can't have been scheduled
+	// by the rules of today.
+	floor uint64
+	// newest is the index of the last change noted.
+	newest uint64
+	// missed is the oldest state on which an evaluation was scheduled that
+	// blocked since the last match: what changed after it may help that one.
+	missed uint64
+	seq    uint64
 
-	jobs  map[structs.NamespacedID]*entry
-	ready []*structs.Evaluation
+	jobs    map[structs.NamespacedID]*waiter
+	ready   []*waiter
+	outrun  map[*waiter]bool
+	asleep  int
+	shelves shelves
+	// local are the claims that need less on a node, because they would
+	// replace an allocation there.
+	local map[string]map[*claim]amount
+
+	hosts map[string]*host
+	// byAge lists the hosts, the one that changed last at the back.
+	byAge *list.List
+	dirty []*host
 }
 
-type entry struct {
-	eval *structs.Evaluation
-	need Need
+// waiter is one evaluation.
+type waiter struct {
+	eval   *structs.Evaluation
+	seq    uint64
+	claims []*claim
+	woken  bool
+	grants []grant
 }
 
-// New returns an empty tracker that knows of all changes after index floor.
-func New(floor uint64) *Tracker {
-	return &Tracker{
-		floor: floor,
-		jobs:  map[structs.NamespacedID]*entry{},
-	}
+// New returns an empty tracker.
+func New() *Tracker {
+	t := &Tracker{}
+	t.clear()
+	return t
+}
+
+// Reset forgets everything.
+func (t *Tracker) Reset() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.clear()
+}
+
+func (t *Tracker) clear() {
+	t.missed = never
+	t.jobs = map[structs.NamespacedID]*waiter{}
+	t.ready, t.asleep = nil, 0
+	t.outrun = map[*waiter]bool{}
+	t.shelves = newShelves()
+	t.local = map[string]map[*claim]amount{}
+	t.hosts = map[string]*host{}
+	t.byAge = list.New()
+	t.dirty = nil
 }
 
 // Block takes an evaluation that waits for capacity. Of two for one job the
-// later made stays; the state cancels the other.
+// later made stays; the state cancels the other. An evaluation that was woken
+// and comes back gives back what it was woken for.
 func (t *Tracker) Block(eval *structs.Evaluation, need Need) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	key := eval.JobNamespacedID()
-	if old := t.jobs[key]; old != nil && old.eval.CreateIndex > eval.CreateIndex {
+	if old := t.jobs[key]; old != nil {
+		if old.eval.ID != eval.ID && old.eval.CreateIndex > eval.CreateIndex {
+			return
+		}
+		t.drop(key, old)
+	}
+	t.seq++
+	w := &waiter{eval: eval, seq: t.seq}
+	t.jobs[key] = w
+	t.asleep++
+	if eval.TriggeredBy == structs.TriggerMaxPlans {
+		t.outrun[w] = true
+	}
+	for i := range need.Claims {
+		t.claim(w, &need.Claims[i])
+	}
+	if eval.SnapshotIndex < t.floor {
+		t.wake(w)
 		return
 	}
-	e := &entry{eval: eval, need: need}
-	if t.missed(e) {
-		delete(t.jobs, key)
-		t.ready = append(t.ready, eval)
-		return
-	}
-	t.jobs[key] = e
+	t.missed = min(t.missed, eval.SnapshotIndex)
 }
 
-// Note wakes the evaluations that a change could help.
-func (t *Tracker) Note(c Change) {
+// Forget drops an evaluation that ended.
+func (t *Tracker) Forget(eval *structs.Evaluation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.remember(c)
-	for key, e := range t.jobs {
-		if e.helpedBy(c) {
-			t.wake(key, e)
-		}
+	key := eval.JobNamespacedID()
+	if w := t.jobs[key]; w != nil && w.eval.ID == eval.ID {
+		t.drop(key, w)
 	}
+}
+
+// Note says that a node may have more room since an index: it came, or
+// something on it ended.
+func (t *Tracker) Note(nodeID string, index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.newest = max(t.newest, index)
+	h := t.hosts[nodeID]
+	if h == nil {
+		h = &host{id: nodeID}
+		t.hosts[nodeID] = h
+		h.age = t.byAge.PushBack(h)
+	}
+	// Never older than the last one, so that the list stays in order.
+	h.since = t.newest
+	t.byAge.MoveToBack(h.age)
+	t.mark(h)
 }
 
 // WakeAll wakes every evaluation: the rules changed, not the capacity.
 func (t *Tracker) WakeAll(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Evaluations scheduled before index must not be parked either.
+	// Evaluations that were scheduled before index must not sleep either.
 	t.floor = max(t.floor, index)
-	for key, e := range t.jobs {
-		t.wake(key, e)
+	for _, w := range t.jobs {
+		t.wake(w)
+	}
+}
+
+// WakeJob wakes the evaluation of a job, if it waits for what its own
+// allocations take from others of the job, as with distinct_hosts.
+func (t *Tracker) WakeJob(job structs.NamespacedID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w := t.jobs[job]; w != nil && slices.ContainsFunc(w.claims, (*claim).personal) {
+		t.wake(w)
 	}
 }
 
@@ -105,79 +171,97 @@ func (t *Tracker) WakeAll(index uint64) {
 func (t *Tracker) WakeOutrun() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for key, e := range t.jobs {
-		if e.eval.TriggeredBy == structs.TriggerMaxPlans {
-			t.wake(key, e)
+	for w := range t.outrun {
+		t.wake(w)
+	}
+}
+
+// Match returns the evaluations to be scheduled again, each once, the most
+// important first. Each host that changed, or that an evaluation which was
+// woken for its room has left with room, is held against those that wait.
+func (t *Tracker) Match(rooms Rooms) []*structs.Evaluation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e := t.byAge.Back(); t.missed != never && e != nil; e = e.Prev() {
+		h := hostOf(e)
+		if h.since <= t.missed {
+			break
 		}
+		t.mark(h)
 	}
-}
-
-// Forget drops an evaluation that ended by another road.
-func (t *Tracker) Forget(eval *structs.Evaluation) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	key := eval.JobNamespacedID()
-	if e := t.jobs[key]; e != nil && e.eval.ID == eval.ID {
-		delete(t.jobs, key)
+	t.missed = never
+	for _, h := range t.dirty {
+		h.dirty = false
+		t.serve(h, rooms)
 	}
-}
-
-// Woken returns what is to be scheduled again, once.
-func (t *Tracker) Woken() []*structs.Evaluation {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := t.ready
+	t.dirty = t.dirty[:0]
+	if len(t.ready) == 0 {
+		return nil
+	}
+	slices.SortFunc(t.ready, before)
+	out := make([]*structs.Evaluation, len(t.ready))
+	for i, w := range t.ready {
+		out[i] = w.eval
+	}
 	t.ready = nil
 	return out
 }
 
-// Len is how many evaluations wait.
+// Len is how many evaluations wait and were not woken.
 func (t *Tracker) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.jobs)
+	return t.asleep
 }
 
-func (t *Tracker) wake(key structs.NamespacedID, e *entry) {
-	delete(t.jobs, key)
-	t.ready = append(t.ready, e.eval)
-}
-
-func (t *Tracker) remember(c Change) {
-	if len(t.recent) < recentChanges {
-		t.recent = append(t.recent, c)
-		return
-	}
-	t.floor = max(t.floor, t.recent[t.next].Index)
-	t.recent[t.next] = c
-	t.next = (t.next + 1) % recentChanges
-}
-
-// missed reports whether a change that would have helped came after the state
-// on which the evaluation was scheduled.
-func (t *Tracker) missed(e *entry) bool {
-	if e.eval.SnapshotIndex < t.floor {
-		return true
-	}
-	for _, c := range t.recent {
-		if c.Index > e.eval.SnapshotIndex && e.helpedBy(c) {
-			return true
+// Each calls f with every evaluation that waits and was not woken.
+func (t *Tracker) Each(f func(eval *structs.Evaluation)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.jobs {
+		if !w.woken {
+			f(w.eval)
 		}
 	}
-	return false
 }
 
-func (e *entry) helpedBy(c Change) bool {
-	if e.need.Pool != "" && e.need.Pool != structs.NodePoolAll && c.Pool != "" && e.need.Pool != c.Pool {
-		return false
+func (t *Tracker) wake(w *waiter) {
+	if w.woken {
+		return
 	}
-	if c.Free != nil && e.need.Ask.Exceeds(*c.Free) != "" {
-		return false
+	w.woken = true
+	t.asleep--
+	t.ready = append(t.ready, w)
+}
+
+// drop takes an evaluation out and gives back what it was woken for.
+func (t *Tracker) drop(key structs.NamespacedID, w *waiter) {
+	delete(t.jobs, key)
+	delete(t.outrun, w)
+	if !w.woken {
+		t.asleep--
+	} else if i := slices.Index(t.ready, w); i >= 0 {
+		t.ready = slices.Delete(t.ready, i, i+1)
 	}
-	if e.eval.EscapedComputedClass {
-		return true
+	for _, c := range w.claims {
+		t.unclaim(c)
 	}
-	// A class that the evaluation has not seen may be what it needs.
-	eligible, seen := e.eval.ClassEligibility[c.Class]
-	return eligible || !seen
+	for _, g := range w.grants {
+		g.host.promised[g.claim.lane()] = g.host.promised[g.claim.lane()].minus(g.amount)
+		g.host.hold(g.claim.Ports, -1)
+		t.mark(g.host)
+	}
+}
+
+func (t *Tracker) mark(h *host) {
+	if !h.dirty {
+		h.dirty = true
+		t.dirty = append(t.dirty, h)
+	}
+}
+
+// before orders evaluations: by priority, then age.
+func before(a, b *waiter) int {
+	return cmp.Or(cmp.Compare(b.eval.Priority, a.eval.Priority),
+		cmp.Compare(a.eval.CreateIndex, b.eval.CreateIndex), cmp.Compare(a.seq, b.seq))
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,9 @@ type Config struct {
 	NewID  func() string
 	Clock  clock.Clock
 	Logger *slog.Logger
+	// Freed is told, unless nil, on which nodes room was given back that a plan
+	// in flight had held: evaluations scheduled up to a state didn't see it.
+	Freed func(nodeIDs []string, index uint64)
 }
 
 // Bounds of one entry and of how much is in flight.
@@ -180,7 +184,23 @@ func (p *Placer) abandon(e *entry, why error) {
 		p.room.release(o.decision.Plan)
 		delete(p.attempts, o.eval.ID)
 		p.cfg.Queue.Nack(o.eval.ID)
+		p.freed(o.decision.Plan)
 	}
+}
+
+// freed tells where a plan that failed had held room.
+func (p *Placer) freed(plan *structs.Plan) {
+	if p.cfg.Freed == nil || len(plan.Groups) == 0 {
+		return
+	}
+	var nodes []string
+	for i := range plan.Groups {
+		for j := range plan.Groups[i].Rows {
+			nodes = append(nodes, plan.Groups[i].Rows[j].NodeID)
+		}
+	}
+	slices.Sort(nodes)
+	p.cfg.Freed(slices.Compact(nodes), p.room.index)
 }
 
 func (p *Placer) settle(e *entry, result *state.PlanResult) {
@@ -192,6 +212,7 @@ func (p *Placer) settle(e *entry, result *state.PlanResult) {
 		case len(refused) > 0 || rejected != "":
 			p.counts.refused.Add(int64(max(1, len(refused))))
 			p.room.undo(o.decision.Plan, refused)
+			p.freed(o.decision.Plan)
 			p.again(o, refused, rejected)
 		case o.decision.More:
 			p.room.release(o.decision.Plan)

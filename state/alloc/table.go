@@ -336,6 +336,13 @@ func (t *Table) Used(nodeID string) structs.Comparable {
 	return structs.Comparable{}
 }
 
+// PortUsed reports whether an allocation uses a host port of a node, on any of
+// its addresses.
+func (t *Table) PortUsed(nodeID string, port int) bool {
+	u := t.Use(nodeID)
+	return u != nil && portTaken(u.ports, hostPort{port: port})
+}
+
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
 	keys := make([]K, 0, len(m))
 	for k := range m {
