@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/server/admission"
 	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
@@ -24,7 +25,7 @@ func (s *Server) RegisterNode(ctx context.Context, node *structs.Node) (uint64, 
 	snap := s.store.Snapshot()
 	n := node.Clone()
 	n.StatusUpdatedAt = now.Unix()
-	n.ComputedClass = computedClass(n)
+	n.ComputedClass = admission.ComputedClass(n)
 	c := &command.RegisterNode{Node: n, CreatePool: true, Now: now.UnixNano()}
 	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
 		c.Evals = evals.OfNode(snap, n.ID, returnTrigger(old), now)

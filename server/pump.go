@@ -10,6 +10,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
@@ -72,7 +73,7 @@ func (t *term) absorb(ev *feed.Event, index uint64) {
 
 // wake has the evaluations scheduled that capacity which came could serve.
 func (t *term) wake() {
-	t.broker.Enqueue(t.blocked.Match(rooms{t.s.store.Snapshot()})...)
+	t.broker.Enqueue(t.blocked.Match(blocked.State{Snapshot: t.s.store.Snapshot()})...)
 }
 
 // offerRoom offers what all nodes have left to the blocked evaluations: it is
@@ -132,7 +133,7 @@ func (t *term) absorbEval(ev *feed.Event) {
 	case e.Status == structs.EvalStatusPending:
 		t.broker.Enqueue(e)
 	case e.Status == structs.EvalStatusBlocked:
-		t.blocked.Block(e, needOf(t.s.store.Snapshot(), e))
+		t.blocked.Block(e, blocked.NeedOf(t.s.store.Snapshot(), e))
 	case e.Terminal():
 		t.broker.Forget(e.ID)
 		t.blocked.Forget(e)

@@ -173,7 +173,7 @@ func (t *term) offerEvals(snap *state.Snapshot) {
 		t.broker.Enqueue(e)
 	}
 	for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
-		t.blocked.Block(e, needOf(snap, e))
+		t.blocked.Block(e, blocked.NeedOf(snap, e))
 	}
 }
 

@@ -1,4 +1,4 @@
-package server
+package admission
 
 import (
 	"encoding/binary"
@@ -11,10 +11,10 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// computedClass is a hash of everything about a node that the conditions of
+// ComputedClass is a hash of everything about a node that the conditions of
 // jobs may look at, what is unique to it aside: nodes of one class suit the
 // same jobs, as long as those ask for nothing unique.
-func computedClass(n *structs.Node) string {
+func ComputedClass(n *structs.Node) string {
 	h := fnv.New64a()
 	// Each text is written with its length, so that no two lists look alike.
 	write := func(texts ...string) {

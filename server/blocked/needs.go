@@ -1,4 +1,4 @@
-package server
+package blocked
 
 import (
 	"maps"
@@ -6,31 +6,30 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/scheduler/feasible"
-	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// rooms reads from a snapshot what nodes have left.
-type rooms struct{ snap *state.Snapshot }
+// State reads from a snapshot what nodes have left.
+type State struct{ *state.Snapshot }
 
-// Room implements blocked.Rooms.
-func (r rooms) Room(nodeID string) (blocked.Room, bool) {
-	n := r.snap.Node(nodeID)
+// Room implements Rooms.
+func (r State) Room(nodeID string) (Room, bool) {
+	n := r.Node(nodeID)
 	if n == nil || !n.Ready() {
-		return blocked.Room{}, false
+		return Room{}, false
 	}
-	room := blocked.Room{Node: n, Total: n.Comparable()}
+	room := Room{Node: n, Total: n.Comparable()}
 	room.Free = room.Total
-	room.Free.Subtract(r.snap.NodeUsage(nodeID))
+	room.Free.Subtract(r.NodeUsage(nodeID))
 	if len(n.HostNetworks) == 0 { // else a port may be free on another address
-		room.PortFree = func(port int) bool { return !r.snap.HostPortUsed(nodeID, port) }
+		room.PortFree = func(port int) bool { return !r.HostPortUsed(nodeID, port) }
 	}
 	return room, true
 }
 
-// waiting collects what a blocked evaluation waits for.
-type waiting struct {
+// wanting collects what a blocked evaluation waits for.
+type wanting struct {
 	snap *state.Snapshot
 	job  *structs.Job
 	// users are, by group, the nodes of the job's allocations that are not
@@ -40,16 +39,16 @@ type waiting struct {
 	old map[string]map[string]structs.Comparable
 }
 
-// needOf says what a blocked evaluation waits for: room for an allocation of
+// NeedOf says what a blocked evaluation waits for: room for an allocation of
 // any group that has unplaced ones, on a node that suits the group.
-func needOf(snap *state.Snapshot, e *structs.Evaluation) blocked.Need {
+func NeedOf(snap *state.Snapshot, e *structs.Evaluation) Need {
 	job := snap.Job(e.Namespace, e.JobID)
 	if job == nil {
-		return blocked.Need{Claims: []blocked.Claim{anything()}}
+		return Need{Claims: []Claim{anything()}}
 	}
-	w := &waiting{snap: snap, job: job}
+	w := &wanting{snap: snap, job: job}
 	w.count()
-	var need blocked.Need
+	var need Need
 	for _, name := range slices.Sorted(maps.Keys(e.QueuedAllocations)) {
 		if n := e.QueuedAllocations[name]; n > 0 {
 			if g := job.LookupTaskGroup(name); g != nil {
@@ -68,14 +67,14 @@ func needOf(snap *state.Snapshot, e *structs.Evaluation) blocked.Need {
 }
 
 // anything is the claim of an evaluation of which nothing is known.
-func anything() blocked.Claim {
-	return blocked.Claim{Count: 1, Suits: func() func(*structs.Node) bool {
+func anything() Claim {
+	return Claim{Count: 1, Suits: func() func(*structs.Node) bool {
 		return func(*structs.Node) bool { return true }
 	}}
 }
 
 // count looks at the job's allocations.
-func (w *waiting) count() {
+func (w *wanting) count() {
 	w.users = map[string]map[string]int{}
 	w.old = map[string]map[string]structs.Comparable{}
 	for v := range w.snap.AllocViewsByJob(w.job.GetNamespace(), w.job.GetID()) {
@@ -106,10 +105,10 @@ func most(a, b structs.Comparable) structs.Comparable {
 }
 
 // claim is what n allocations of a group wait for.
-func (w *waiting) claim(g *structs.TaskGroup, n int) blocked.Claim {
+func (w *wanting) claim(g *structs.TaskGroup, n int) Claim {
 	pool, datacenters := feasible.Place(w.job)
 	checks := append([]feasible.Check{pool, datacenters}, feasible.Checks(w.job, g)...)
-	c := blocked.Claim{
+	c := Claim{
 		Pin:      pinOf(feasible.Constraints(w.job, g)),
 		Ask:      g.AllocatedResources().Comparable(),
 		Count:    n,
@@ -145,7 +144,7 @@ func all(checks []feasible.Check) func(*structs.Node) bool {
 }
 
 // distinct says which nodes the job's own allocations rule out.
-func (w *waiting) distinct(g *structs.TaskGroup, c *blocked.Claim) {
+func (w *wanting) distinct(g *structs.TaskGroup, c *Claim) {
 	var rules []func(*structs.Node) bool
 	for _, d := range feasible.Distincts(w.job, g) {
 		c.Once = c.Once || d.Limit == 1
@@ -176,7 +175,7 @@ func (w *waiting) distinct(g *structs.TaskGroup, c *blocked.Claim) {
 
 // pinOf returns a condition of the form "this attribute has this value": most
 // of what people pin a job with.
-func pinOf(constraints []*structs.Constraint) (pin blocked.Pin) {
+func pinOf(constraints []*structs.Constraint) (pin Pin) {
 	for _, c := range constraints {
 		switch c.Operand {
 		case structs.OpEqual, "==", "is":
@@ -188,7 +187,7 @@ func pinOf(constraints []*structs.Constraint) (pin blocked.Pin) {
 			continue
 		}
 		if pin.Attribute == "" || feasible.Unique(c.LTarget) {
-			pin = blocked.Pin{Attribute: c.LTarget, Value: c.RTarget}
+			pin = Pin{Attribute: c.LTarget, Value: c.RTarget}
 		}
 	}
 	return pin
