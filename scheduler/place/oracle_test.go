@@ -65,7 +65,9 @@ type scenario struct {
 type placed struct {
 	group, node string
 	cpu, mem    int
-	ports       []int
+	ports       []int // those of the public network plus public
+	cores       []uint16
+	devices     []string // kind and id
 	ours        bool // of the job that is placed
 }
 
@@ -107,6 +109,7 @@ func drawNode(t *rapid.T, i int) *structs.Node {
 		},
 		Drivers: map[string]*structs.DriverInfo{},
 	}
+	drawThings(t, n, i)
 	if rack := rapid.SampledFrom([]string{"", "r1", "r2", "r3"}).Draw(t, "rack"); rack != "" {
 		n.Attributes["rack"] = rack
 	}
@@ -140,11 +143,16 @@ func drawJob(t *rapid.T) *structs.Job {
 				g.Spreads = append(g.Spreads, drawSpread(t, attribute))
 			}
 		}
-		switch rapid.IntRange(0, 4).Draw(t, "network") {
+		drawThingsAsked(t, g.Tasks[0].Resources)
+		switch rapid.IntRange(0, 5).Draw(t, "network") {
 		case 0:
 			g.Networks = []*structs.NetworkResource{{ReservedPorts: []structs.Port{{Label: "s", Value: rapid.SampledFrom([]int{80, 101}).Draw(t, "port")}}}}
 		case 1:
 			g.Networks = []*structs.NetworkResource{{DynamicPorts: []structs.Port{{Label: "a"}, {Label: "b"}}}}
+		case 2:
+			g.Networks = []*structs.NetworkResource{{
+				ReservedPorts: []structs.Port{{Label: "s", Value: 101, HostNetwork: "pub"}}, DynamicPorts: []structs.Port{{Label: "a", HostNetwork: "pub"}, {Label: "b"}},
+			}}
 		}
 		job.TaskGroups = append(job.TaskGroups, g)
 	}
@@ -177,7 +185,8 @@ func (s *scenario) existing(t *rapid.T, ours bool) {
 	if rapid.IntRange(0, 3).Draw(t, "has port") == 0 {
 		a.ports = []int{rapid.SampledFrom([]int{80, 101, 102}).Draw(t, "held")}
 	}
-	if s.misfit(n.ID, a.cpu, a.mem, a.ports, 0) {
+	s.drawThingsHeld(t, n, a)
+	if s.misfit(n.ID, &demand{cpu: a.cpu, mem: a.mem, static: a.ports}) {
 		return
 	}
 	id := s.add(a)
@@ -190,6 +199,7 @@ func (s *scenario) existing(t *rapid.T, ours bool) {
 	for _, p := range a.ports {
 		res.Shared.Ports = append(res.Shared.Ports, structs.PortMapping{Value: p})
 	}
+	a.give(res.Tasks["t"])
 	s.index.SetAlloc(&structs.Allocation{ID: id, NodeID: n.ID, AllocatedResources: res})
 }
 
@@ -258,20 +268,16 @@ func (s *scenario) judge(t *rapid.T, ask *Ask, row *Row, c Choice) {
 		t.Fatalf("%s chosen with %.12f, but %s has %.12f", c.NodeID, got, bestNode, best)
 	}
 	s.checkPorts(t, ask, c)
-	a := &placed{group: ask.Group.GetName(), node: c.NodeID, ours: true}
-	a.cpu, a.mem = want(ask)
+	need := s.demand(ask, s.node(c.NodeID))
+	a := &placed{group: ask.Group.GetName(), node: c.NodeID, ours: true, cpu: need.cpu, mem: need.mem}
 	for _, p := range c.Ports {
-		a.ports = append(a.ports, p.Value)
+		a.ports = append(a.ports, portKey(p))
 	}
+	s.checkThings(t, need, c, a)
 	s.add(a)
 }
 
 func hasKey(m map[string]float64, k string) bool { _, ok := m[k]; return ok }
-
-func want(ask *Ask) (cpu, mem int) {
-	r := ask.Group.Tasks[0].Resources
-	return *r.CPU, *r.MemoryMB
-}
 
 func (s *scenario) checkPorts(t *rapid.T, ask *Ask, c Choice) {
 	asked := 0
@@ -286,10 +292,10 @@ func (s *scenario) checkPorts(t *rapid.T, ask *Ask, c Choice) {
 		if p.Label != "s" && (p.Value < 100 || p.Value > 103) {
 			t.Fatalf("port %v is not in the dynamic range", p)
 		}
-		if slices.Contains(seen, p.Value) || s.taken(c.NodeID, p.Value) {
+		if slices.Contains(seen, portKey(p)) || s.taken(c.NodeID, portKey(p)) {
 			t.Fatalf("port %v is taken on %s", p, c.NodeID)
 		}
-		seen = append(seen, p.Value)
+		seen = append(seen, portKey(p))
 	}
 }
 
@@ -303,7 +309,8 @@ func (s *scenario) taken(node string, port int) bool {
 }
 
 // misfit reports whether a node lacks room.
-func (s *scenario) misfit(node string, cpu, mem int, static []int, dynamic int) bool {
+func (s *scenario) misfit(node string, need *demand) bool {
+	cpu, mem := need.cpu, need.mem
 	for _, a := range s.allocs {
 		if a.node == node {
 			cpu, mem = cpu+a.cpu, mem+a.mem
@@ -313,13 +320,16 @@ func (s *scenario) misfit(node string, cpu, mem int, static []int, dynamic int) 
 	if int64(cpu) > n.NodeResources.Cpu.CpuShares || int64(mem) > n.NodeResources.Memory.MemoryMB {
 		return true
 	}
-	free := 0
+	free := [2]int{}
 	for p := 100; p <= 103; p++ {
-		if !s.taken(node, p) {
-			free++
+		for net, offset := range []int{0, public} {
+			if !s.taken(node, p+offset) && !slices.Contains(need.static, p+offset) {
+				free[net]++
+			}
 		}
 	}
-	return free < dynamic || slices.ContainsFunc(static, func(p int) bool { return s.taken(node, p) })
+	return free[0] < need.dynamic || free[1] < need.public || s.lacksThings(n, need) ||
+		slices.ContainsFunc(need.static, func(p int) bool { return s.taken(node, p) })
 }
 
 func (s *scenario) node(id string) *structs.Node {
@@ -350,16 +360,7 @@ func (s *scenario) possible(ask *Ask, n *structs.Node) bool {
 			return false
 		}
 	}
-	cpu, mem := want(ask)
-	var static []int
-	dynamic := 0
-	for _, net := range ask.Group.Networks {
-		for _, p := range net.ReservedPorts {
-			static = append(static, p.Value)
-		}
-		dynamic += len(net.DynamicPorts)
-	}
-	return !s.misfit(n.ID, cpu, mem, static, dynamic)
+	return s.couldHave(ask, n) && !s.misfit(n.ID, s.demand(ask, n))
 }
 
 func (s *scenario) countOurs(ask *Ask, wholeJob bool, on func(*structs.Node) bool) int {
@@ -374,7 +375,8 @@ func (s *scenario) countOurs(ask *Ask, wholeJob bool, on func(*structs.Node) boo
 
 // score computes the mean of the parts that are present.
 func (s *scenario) score(ask *Ask, row *Row, n *structs.Node) float64 {
-	cpu, mem := want(ask)
+	need := s.demand(ask, n)
+	cpu, mem := need.cpu, need.mem
 	mates := 0
 	for _, a := range s.allocs {
 		if a.node != n.ID {
@@ -407,6 +409,10 @@ func (s *scenario) score(ask *Ask, row *Row, n *structs.Node) float64 {
 			}
 		}
 		parts = append(parts, sum/all)
+	}
+	if weights := blockWeights(need.blocks); weights > 0 {
+		_, preference := s.assign(n, need.blocks)
+		parts = append(parts, preference/weights)
 	}
 	if len(ask.Group.Spreads) > 0 {
 		parts = append(parts, s.spreadScore(ask, n))
@@ -492,6 +498,9 @@ func (s *scenario) targetPart(ask *Ask, sp *structs.Spread, v string, used map[s
 
 // suits reports whether a node satisfies the conditions that don't change.
 func (s *scenario) suits(ask *Ask, n *structs.Node) bool {
+	if !s.couldHave(ask, n) {
+		return false
+	}
 	if n.SchedulingEligibility != "eligible" {
 		return false
 	}
