@@ -68,7 +68,7 @@ type placed struct {
 	ports       []int // those of the public network plus public
 	cores       []uint16
 	devices     []string // kind and id
-	ours        bool // of the job that is placed
+	ours        bool     // of the job that is placed
 }
 
 func drawScenario(t *rapid.T) *scenario {
