@@ -77,7 +77,7 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 			p.Description = u.ClientDescription
 		}
 		if u.TaskStates != nil {
-			p.TaskStates = u.TaskStates
+			p.TaskStates = alloc.StatesOf(u.TaskStates)
 		}
 		if u.NetworkStatus != nil {
 			p.Network = u.NetworkStatus

@@ -37,13 +37,35 @@ type RowImage struct {
 	Shared   int
 	Placed   *Placed
 	Decided  *Decided
-	Reported *Reported
+	Reported *ReportImage
 
 	Modify, ServerModify uint64
 	ModifyTime           int64
 	NameIndex            uint32
 	Client, Desired      uint8
 	Canary               bool
+}
+
+// ReportImage is a Reported as it is written.
+type ReportImage struct {
+	TaskStates  map[string]*structs.TaskState
+	Description string
+	Network     *structs.AllocNetworkStatus
+	Health      *structs.AllocDeploymentStatus
+}
+
+func (p *Reported) image() *ReportImage {
+	if p == nil {
+		return nil
+	}
+	return &ReportImage{TaskStates: p.TaskStates.Map(), Description: p.Description, Network: p.Network, Health: p.Health}
+}
+
+func (i *ReportImage) load() *Reported {
+	if i == nil {
+		return nil
+	}
+	return &Reported{TaskStates: StatesOf(i.TaskStates), Description: i.Description, Network: i.Network, Health: i.Health}
 }
 
 // Image returns the batch to be written; jobs gives a job its place.
@@ -74,7 +96,7 @@ func (b *Batch) Image(jobs func(*structs.Job) int) *Image {
 		}
 		img.Rows = append(img.Rows, RowImage{
 			Node: node, Shared: place(b.sharedOf(r)),
-			Placed: r.Placed, Decided: r.Decided, Reported: r.Reported,
+			Placed: r.Placed, Decided: r.Decided, Reported: r.Reported.image(),
 			Modify: r.Modify, ServerModify: r.ServerModify, ModifyTime: r.ModifyTime,
 			NameIndex: r.NameIndex, Client: uint8(r.Client), Desired: uint8(r.Desired), Canary: r.Canary,
 		})
@@ -136,7 +158,7 @@ func (i *RowImage) load(nodes []*Node, shareds []*Shared) (Row, error) {
 		return Row{}, fmt.Errorf("load allocations: row refers to what isn't there")
 	}
 	row := Row{
-		Node: nodes[i.Node], Placed: i.Placed, Decided: i.Decided, Reported: i.Reported,
+		Node: nodes[i.Node], Placed: i.Placed, Decided: i.Decided, Reported: i.Reported.load(),
 		Modify: i.Modify, ServerModify: i.ServerModify, ModifyTime: i.ModifyTime,
 		NameIndex: i.NameIndex, Client: Client(i.Client), Desired: Desired(i.Desired), Canary: i.Canary,
 	}

@@ -69,7 +69,7 @@ type Decided struct {
 
 // Reported is what the client said about a row.
 type Reported struct {
-	TaskStates  map[string]*structs.TaskState
+	TaskStates  States
 	Description string
 	Network     *structs.AllocNetworkStatus
 	// Health is the deployment status; whether the row is a canary stands in

@@ -74,7 +74,7 @@ func (v View) Allocation() *structs.Allocation {
 		a.PreemptedByAllocation, a.PreemptedAllocations = d.PreemptedBy, d.Preempted
 	}
 	if p := r.Reported; p != nil {
-		a.ClientDescription, a.TaskStates, a.NetworkStatus = p.Description, p.TaskStates, p.Network
+		a.ClientDescription, a.TaskStates, a.NetworkStatus = p.Description, p.TaskStates.Map(), p.Network
 	}
 	return a
 }
