@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/scheduler/explain"
 	"github.com/steppe-run/steppe/server/admission"
 	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/server/rehearse"
@@ -99,6 +100,7 @@ func (s *Server) PlanJob(_ context.Context, req *structs.JobPlanRequest) (*struc
 		CreatedEvals:   decision.FollowUps,
 		Warnings:       structs.WarningText(warnings),
 	}
+	resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(snap, decision.Plan)
 	if old != nil {
 		resp.JobModifyIndex = old.GetJobModifyIndex()
 	}

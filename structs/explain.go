@@ -283,7 +283,9 @@ type PlannedPlacement struct {
 	Canaries int
 	// Names are the names of the allocations.
 	Names []string
-	// Score is the node's score before the first of them, if it is known.
+	// Preempts are the allocations of other jobs that make room for them.
+	Preempts []string `json:",omitempty"`
+	// Score is the node's score for the first of them, if it is known.
 	Score *NodeScore
 }
 
@@ -317,7 +319,4 @@ type PlanOutcome struct {
 	Placements []*PlannedPlacement
 	Stops      []*PlannedStop
 	Updates    []*PlannedUpdate
-	// Groups says for each group that can't be placed whole what all nodes
-	// are worth for the next allocation.
-	Unplaced map[string]*NodeSurvey
 }

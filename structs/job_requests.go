@@ -49,6 +49,9 @@ type JobPlanResponse struct {
 	FailedTGAllocs     map[string]*AllocationMetric
 	NextPeriodicLaunch *time.Time // null unless the job is periodic
 	Warnings           string
+	// Outcome says what would be placed where, stopped and updated. It is ours,
+	// other clients pass over it.
+	Outcome *PlanOutcome `json:",omitempty"`
 	WriteMeta
 }
 

@@ -43,7 +43,7 @@ func showWhy(c *connect.Call, w *structs.AllocWhy) {
 	verbose := c.Bool("verbose")
 	c.Printf("%s\n", view.OneLine(w.Summary))
 	if t := w.Then; t != nil {
-		body := fmt.Sprintf("%d nodes evaluated, %d filtered\n", t.Evaluated, t.Filtered)
+		body := fmt.Sprintf("%s evaluated, %d filtered\n", why.Nodes(t.Evaluated), t.Filtered)
 		for _, f := range t.FilteredBy {
 			body += fmt.Sprintf("  * %d by %s\n", f.Nodes, view.OneLine(f.Reason))
 		}

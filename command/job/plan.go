@@ -86,6 +86,7 @@ func showPlan(c *connect.Call, src *jobfile.Source, resp *structs.JobPlanRespons
 		c.Printf("%s\n", Diff(resp.Diff, c.Colour(), c.Bool("verbose")))
 	}
 	c.Printf("Scheduler dry-run:\n%s", dryRun(resp))
+	c.Printf("%s", outcome(resp.Outcome, c.Colour(), c.Bool("verbose")))
 	if resp.Warnings != "" {
 		c.Printf("\nJob Warnings:\n%s\n", strings.Join(view.Lines(resp.Warnings), "\n"))
 	}

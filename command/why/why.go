@@ -92,6 +92,14 @@ func Scores(scores []*structs.NodeScore, mark string, verbose bool) string {
 	return view.Table(append([]string{"Node", "Score"}, names...), rows)
 }
 
+// Nodes writes how many nodes.
+func Nodes(n int) string {
+	if n == 1 {
+		return "1 node"
+	}
+	return strconv.Itoa(n) + " nodes"
+}
+
 // Score shows a score or a part of one.
 func Score(f float64) string { return strconv.FormatFloat(f, 'f', 3, 64) }
 

@@ -30,17 +30,7 @@ func JobStub(j *structs.Job, summary *structs.JobSummary, meta bool) *structs.Jo
 
 // AllocStub is what lists show of an allocation.
 func AllocStub(a *structs.Allocation, resources, states bool) *structs.AllocationListStub {
-	s := &structs.AllocationListStub{
-		ID: a.ID, EvalID: a.EvalID, Name: a.Name, Namespace: a.Namespace, NodeID: a.NodeID, NodeName: a.NodeName,
-		JobID: a.JobID, TaskGroup: a.TaskGroup, DesiredStatus: a.DesiredStatus, DesiredDescription: a.DesiredDescription,
-		ClientStatus: a.ClientStatus, ClientDescription: a.ClientDescription, DeploymentStatus: a.DeploymentStatus,
-		FollowupEvalID: a.FollowupEvalID, NextAllocation: a.NextAllocation, RescheduleTracker: a.RescheduleTracker,
-		PreemptedAllocations: a.PreemptedAllocations, PreemptedByAllocation: a.PreemptedByAllocation,
-		CreateIndex: a.CreateIndex, ModifyIndex: a.ModifyIndex, CreateTime: a.CreateTime, ModifyTime: a.ModifyTime,
-	}
-	if a.Job != nil {
-		s.JobType, s.JobVersion = a.Job.GetType(), a.Job.GetVersion()
-	}
+	s := a.Stub()
 	if resources {
 		s.AllocatedResources = a.AllocatedResources
 	}

@@ -1,9 +1,9 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/structs"
@@ -68,7 +68,9 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 			w.Complete++
 		}
 	}
-	slices.SortFunc(w.Placements, func(a, b *structs.PlacementWhy) int { return strings.Compare(a.Name+a.AllocID, b.Name+b.AllocID) })
+	slices.SortFunc(w.Placements, func(a, b *structs.PlacementWhy) int {
+		return cmp.Or(compareNames(a.Name, b.Name), cmp.Compare(a.AllocID, b.AllocID))
+	})
 	for i := range d.Plan.Groups {
 		if d.Plan.Groups[i].TaskGroup == g.GetName() {
 			w.WouldPlace += len(d.Plan.Groups[i].Rows)

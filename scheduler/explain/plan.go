@@ -1,0 +1,141 @@
+package explain
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Allocs finds allocations and nodes; a snapshot satisfies it.
+type Allocs interface {
+	Alloc(id string) *structs.Allocation
+	Node(id string) *structs.Node
+}
+
+// Outcome says what a plan would do, by node and by allocation, and which
+// allocations of other jobs would make room.
+func Outcome(view Allocs, plan *structs.Plan) (*structs.PlanOutcome, []*structs.AllocationListStub) {
+	o := &outcome{view: view, jobID: plan.JobID, PlanOutcome: &structs.PlanOutcome{}, replaced: map[string]bool{}}
+	for i := range plan.Groups {
+		o.group(&plan.Groups[i])
+	}
+	for i := range plan.Stops {
+		o.stop(&plan.Stops[i])
+	}
+	slices.SortFunc(o.Stops, func(a, b *structs.PlannedStop) int {
+		return cmp.Or(cmp.Compare(a.JobID, b.JobID), cmp.Compare(a.Group, b.Group), compareNames(a.Name, b.Name), cmp.Compare(a.AllocID, b.AllocID))
+	})
+	for _, u := range plan.InPlace {
+		if a := view.Alloc(u.AllocID); a != nil {
+			o.Updates = append(o.Updates, &structs.PlannedUpdate{
+				AllocID: a.ID, Name: a.Name, Group: a.TaskGroup, NodeID: a.NodeID, NodeName: o.nodeName(a),
+			})
+		}
+	}
+	slices.SortFunc(o.Updates, func(a, b *structs.PlannedUpdate) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), compareNames(a.Name, b.Name), cmp.Compare(a.AllocID, b.AllocID))
+	})
+	return o.PlanOutcome, o.preempted
+}
+
+// compareNames orders web.web[2] before web.web[10].
+func compareNames(a, b string) int {
+	return cmp.Or(len(a)-len(b), cmp.Compare(a, b))
+}
+
+type outcome struct {
+	*structs.PlanOutcome
+	view      Allocs
+	jobID     string
+	replaced  map[string]bool
+	preempted []*structs.AllocationListStub
+}
+
+// group adds what a batch of placements would start, by node.
+func (o *outcome) group(g *structs.PlacementGroup) {
+	at := map[string]*structs.PlannedPlacement{}
+	first := len(o.Placements)
+	for i := range g.Rows {
+		row := &g.Rows[i]
+		p := at[row.NodeID]
+		if p == nil {
+			p = &structs.PlannedPlacement{Group: g.TaskGroup, NodeID: row.NodeID, Score: o.score(g, row)}
+			if n := o.view.Node(row.NodeID); n != nil {
+				p.NodeName = n.Name
+			}
+			at[row.NodeID] = p
+			o.Placements = append(o.Placements, p)
+		}
+		p.Count++
+		if row.Canary {
+			p.Canaries++
+		}
+		p.Names = append(p.Names, structs.AllocName(o.jobID, g.TaskGroup, row.NameIndex))
+		p.Preempts = append(p.Preempts, row.Preempts...)
+		if row.PreviousAllocation != "" {
+			o.replaced[row.PreviousAllocation] = true
+		}
+		for _, id := range row.Preempts {
+			o.evict(id, structs.DescAllocPreempted)
+		}
+	}
+	slices.SortStableFunc(o.Placements[first:], func(a, b *structs.PlannedPlacement) int {
+		return cmp.Or(b.Count-a.Count, cmp.Compare(a.NodeName, b.NodeName), cmp.Compare(a.NodeID, b.NodeID))
+	})
+}
+
+// score is what a row's node scored, if its explanation says so.
+func (o *outcome) score(g *structs.PlacementGroup, row *structs.Placement) *structs.NodeScore {
+	for _, m := range []*structs.AllocationMetric{row.Metrics, g.Metrics} {
+		if m == nil {
+			continue
+		}
+		for _, s := range m.ScoreMetaData {
+			if s.NodeID != row.NodeID {
+				continue
+			}
+			score := &structs.NodeScore{NodeID: s.NodeID, Score: s.NormScore, Parts: s.Scores}
+			if n := o.view.Node(s.NodeID); n != nil {
+				score.NodeName = n.Name
+			}
+			return score
+		}
+	}
+	return nil
+}
+
+func (o *outcome) stop(s *structs.AllocStop) {
+	if s.PreemptedBy != "" {
+		o.evict(s.AllocID, s.DesiredDescription)
+		return
+	}
+	if a := o.view.Alloc(s.AllocID); a != nil {
+		o.Stops = append(o.Stops, o.planned(a, s.DesiredDescription))
+	}
+}
+
+func (o *outcome) evict(id, why string) {
+	a := o.view.Alloc(id)
+	if a == nil {
+		return
+	}
+	p := o.planned(a, why)
+	p.Preempted = true
+	o.Stops = append(o.Stops, p)
+	o.preempted = append(o.preempted, a.Stub())
+}
+
+func (o *outcome) planned(a *structs.Allocation, why string) *structs.PlannedStop {
+	return &structs.PlannedStop{
+		AllocID: a.ID, Name: a.Name, JobID: a.JobID, Group: a.TaskGroup, NodeID: a.NodeID, NodeName: o.nodeName(a),
+		Description: why, Replaced: o.replaced[a.ID],
+	}
+}
+
+func (o *outcome) nodeName(a *structs.Allocation) string {
+	if n := o.view.Node(a.NodeID); n != nil && a.NodeName == "" {
+		return n.Name
+	}
+	return a.NodeName
+}
