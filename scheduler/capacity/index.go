@@ -48,6 +48,7 @@ type Index struct {
 	used   []Amount
 	allocs []int32 // how many allocations are counted
 	limits []int32 // how many may be, 0: no limit
+	starts []int32 // how many of them have not started yet
 	pow    []Pow
 	ports  []*Ports
 
@@ -61,16 +62,25 @@ type Index struct {
 	verdicts  map[string]*verdict
 	columns   map[string]*Column
 	exprLimit int
+	sieves    map[string]*Sieve
 	shelves   shelves
 	things    things
+	stream    Stream
 }
 
 // Pow holds ten to the power of the free shares of a node, which is all that
 // the fit scores need: placing an ask multiplies each by a constant.
 type Pow struct{ CPU, Memory float64 }
 
+// MaxStarting is how many allocations a node starts at a time. It is a soft
+// limit: a node that has so many is busy, and taken only if no other will do.
+const MaxStarting = 32
+
 // entry is one allocation: where it runs and how much it takes.
-type entry struct{ node, amount int32 }
+type entry struct {
+	node, amount int32
+	starting     bool
+}
 
 // New returns an index without nodes.
 func New() *Index {
@@ -82,6 +92,7 @@ func New() *Index {
 		verdicts:  map[string]*verdict{},
 		columns:   map[string]*Column{},
 		exprLimit: maxExpressions,
+		sieves:    map[string]*Sieve{},
 		shelves:   shelves{byKey: map[shelfKey]*shelf{}},
 	}
 }
@@ -95,6 +106,7 @@ func (x *Index) UpsertNode(n *structs.Node) {
 	x.limits[i] = int32(n.NodeMaxAllocs)
 	x.ports[i].describe(n)
 	x.ready.Set(i, n.Ready())
+	x.shelves.forget(i)
 	x.refresh(i)
 	x.log.add(i)
 }
@@ -121,7 +133,7 @@ func (x *Index) SetAlloc(a *structs.Allocation) {
 	}
 	i := x.number(a.NodeID)
 	k := keyOf(a.ID)
-	x.put(k, i, AmountOf(a.AllocatedResources), portsOf(a.AllocatedResources))
+	x.put(k, x.entryOf(i, AmountOf(a.AllocatedResources), a.ClientStatus == structs.AllocClientPending), portsOf(a.AllocatedResources))
 	x.things.keep(k, i, thingsOf(a.AllocatedResources))
 }
 
@@ -132,8 +144,8 @@ func (x *Index) RemoveAlloc(id string) { x.drop(keyOf(id)) }
 // and preempts.
 // Once the plan is committed SetAlloc of its allocations confirms them; for
 // what was refused the owner calls RemoveAlloc, and SetAlloc of what was to
-// stop. id is ids.Derive.
-func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) string) {
+// stop. id is ids.DeriveRaw.
+func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) [16]byte) {
 	for i := range p.Stops {
 		if p.Stops[i].DesiredStatus != structs.AllocDesiredRun {
 			x.RemoveAlloc(p.Stops[i].AllocID)
@@ -147,8 +159,8 @@ func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) string)
 			for _, victim := range row.Preempts {
 				x.RemoveAlloc(victim)
 			}
-			k, node := keyOf(id(group.Seed, group.FirstRow+uint32(r))), x.number(row.NodeID)
-			x.put(k, node, amount, mapped(row.Ports))
+			k, node := key(id(group.Seed, group.FirstRow+uint32(r))), x.number(row.NodeID)
+			x.put(k, x.entryOf(node, amount, true), mapped(row.Ports))
 			x.things.keep(k, node, ThingsOf(row))
 		}
 	}
@@ -181,7 +193,13 @@ func (x *Index) Allocs(i int32) int { return int(x.allocs[i]) }
 // MaxAllocs returns how many allocations a node takes, 0 if it sets no limit.
 func (x *Index) MaxAllocs(i int32) int { return int(x.limits[i]) }
 
-// Pow returns a node's free shares as powers of ten.
+// Starting returns how many allocations of a node have not started yet.
+func (x *Index) Starting(i int32) int { return int(x.starts[i]) }
+
+// Busy reports whether a node has as many allocations to start as it should.
+func (x *Index) Busy(i int32) bool { return x.starts[i] >= MaxStarting }
+
+// Pow returns a node's free shares as powers of ten, as of the last Settle.
 func (x *Index) Pow(i int32) Pow { return x.pow[i] }
 
 // Ports returns the host ports of a node. The caller must not change them.
@@ -220,13 +238,14 @@ func (x *Index) number(id string) int32 {
 		x.used = append(x.used, Amount{})
 		x.allocs = append(x.allocs, 0)
 		x.limits = append(x.limits, 0)
+		x.starts = append(x.starts, 0)
 		x.pow = append(x.pow, Pow{})
 		x.ports = append(x.ports, nil)
 	}
 	x.byID[id] = i
 	x.ids[i] = id
 	x.hashes[i] = hash64(id)
-	x.totals[i], x.used[i], x.allocs[i] = Amount{}, Amount{}, 0
+	x.totals[i], x.used[i], x.allocs[i], x.starts[i] = Amount{}, Amount{}, 0, 0
 	x.ports[i] = &Ports{}
 	return i
 }
@@ -241,30 +260,39 @@ func (x *Index) release(i int32) {
 	x.spare = append(x.spare, i)
 }
 
-func (x *Index) put(k key, node int32, amount Amount, ports []Held) {
+func (x *Index) entryOf(node int32, amount Amount, starting bool) entry {
 	number, ok := x.numbers[amount]
 	if !ok {
 		number = int32(len(x.amounts))
 		x.amounts = append(x.amounts, amount)
 		x.numbers[amount] = number
 	}
-	e := entry{node: node, amount: number}
+	return entry{node: node, amount: number, starting: starting}
+}
+
+func (x *Index) put(k key, e entry, ports []Held) {
 	if old, ok := x.entries[k]; ok {
-		if old == e && sameHeld(x.held[k], ports) {
+		if old.node == e.node && old.amount == e.amount && sameHeld(x.held[k], ports) {
+			if old.starting != e.starting {
+				x.entries[k] = e
+				x.start(old, -1)
+				x.start(e, 1)
+			}
 			return
 		}
-		x.allocs[node]++ // keeps the node's number while the old entry goes
+		x.allocs[e.node]++ // keeps the node's number while the old entry goes
 		x.drop(k)
-		x.allocs[node]--
+		x.allocs[e.node]--
 	}
 	x.entries[k] = e
-	x.used[node] = x.used[node].Plus(amount)
-	x.allocs[node]++
+	x.used[e.node] = x.used[e.node].Plus(x.amounts[e.amount])
+	x.allocs[e.node]++
+	x.start(e, 1)
 	if len(ports) > 0 {
 		x.held[k] = ports
-		x.ports[node].take(ports)
+		x.ports[e.node].take(ports)
 	}
-	x.refresh(node)
+	x.refresh(e.node)
 }
 
 func (x *Index) drop(k key) {
@@ -276,6 +304,7 @@ func (x *Index) drop(k key) {
 	x.things.drop(k, e.node)
 	x.used[e.node] = x.used[e.node].Minus(x.amounts[e.amount])
 	x.allocs[e.node]--
+	x.start(e, -1)
 	if ports, ok := x.held[k]; ok {
 		x.ports[e.node].give(ports)
 		delete(x.held, k)
@@ -284,12 +313,21 @@ func (x *Index) drop(k key) {
 	x.release(e.node)
 }
 
-// refresh computes a node's powers from its integers, never from the old
-// powers: equal nodes have equal bits whatever happened to them before.
-func (x *Index) refresh(i int32) {
-	x.pow[i] = PowOf(x.totals[i], x.used[i])
-	x.shelves.touch(i)
+// start counts n more starts of an entry on its node.
+func (x *Index) start(e entry, n int32) {
+	if !e.starting {
+		return
+	}
+	was := x.Busy(e.node)
+	x.starts[e.node] += n
+	if was != x.Busy(e.node) {
+		x.shelves.touch(e.node)
+	}
 }
+
+// refresh notes that a node's powers and its place in the trees must be found
+// anew, see Settle.
+func (x *Index) refresh(i int32) { x.shelves.touch(i) }
 
 // PowOf returns the free shares of a node as powers of ten. A resource that
 // the node doesn't have counts as full.

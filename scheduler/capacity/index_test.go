@@ -96,6 +96,7 @@ func compare(t *rapid.T, x *Index, nodes map[string]*structs.Node, allocs map[st
 		if x.Used(i).CPU != used || x.Allocs(i) != count || x.Total(i).CPU != n.NodeResources.Cpu.CpuShares-100 {
 			t.Fatalf("%s has %+v of %+v in %d, want %d in %d", id, x.Used(i), x.Total(i), x.Allocs(i), used, count)
 		}
+		x.Settle()
 		if want := math.Pow(10, 1-float64(used)/float64(x.Total(i).CPU)); x.Pow(i).CPU != want {
 			t.Fatalf("%s has the power %g, want %g", id, x.Pow(i).CPU, want)
 		}
@@ -131,15 +132,15 @@ func TestHold(t *testing.T) {
 			Rows: []structs.Placement{{NodeID: "node-1", Ports: []structs.PortMapping{{Value: 81}}}, {NodeID: "node-1"}},
 		}},
 	}
-	id := func(_ [16]byte, row uint32) string { return fmt.Sprintf("row-%d", row) }
+	id := func(_ [16]byte, row uint32) [16]byte { return [16]byte{15: byte(row)} }
 	x.Hold(plan, id)
 	x.Hold(plan, id) // twice is once
 	i, _ := x.Number("node-1")
 	if x.Used(i).CPU != 100 || !x.Ports(i).Free("", 80) || x.Ports(i).Free("", 81) {
 		t.Errorf("used %+v", x.Used(i))
 	}
-	x.RemoveAlloc("row-4") // refused
-	x.RemoveAlloc("row-5")
+	x.RemoveAlloc("00000000-0000-0000-0000-000000000004") // refused
+	x.RemoveAlloc("00000000-0000-0000-0000-000000000005")
 	x.SetAlloc(alloc("old", 1, 300, 80))
 	if x.Used(i).CPU != 300 || x.Ports(i).Free("", 80) || !x.Ports(i).Free("", 81) {
 		t.Errorf("used %+v after the refusal", x.Used(i))

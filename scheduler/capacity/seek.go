@@ -1,48 +1,8 @@
 package capacity
 
 import (
-	"container/heap"
 	"math"
-	"math/bits"
-	"slices"
 )
-
-// shelf is the tree of nodes of about the same size. Their totals share the
-// leading bits, so that few numbers bound what an ask leaves on any of them.
-type shelf struct {
-	root        *branch
-	changes     int // since it was built
-	least, most Amount
-}
-
-// shelfKey is a size, rounded.
-type shelfKey struct{ cpu, memory uint16 }
-
-// rounded keeps a number's length and its next four bits.
-func rounded(v int64) uint16 {
-	if v <= 0 {
-		return 0
-	}
-	n := bits.Len64(uint64(v))
-	return uint16(n)<<4 | uint16(uint64(v)<<(64-n)>>59&0xF)
-}
-
-// shelves are the trees over all nodes that take placements.
-type shelves struct {
-	byKey map[shelfKey]*shelf
-	at    []*shelf // by node number, nil: in none
-	spots []spot   // by node number, as they are in their tree
-	stale []int32
-	dirty Bits
-}
-
-// touch notes that a node must be looked at again before the next search.
-func (h *shelves) touch(i int32) {
-	if !h.dirty.Has(i) {
-		h.dirty.Set(i, true)
-		h.stale = append(h.stale, i)
-	}
-}
 
 // Search says which nodes are wanted.
 type Search struct {
@@ -50,13 +10,14 @@ type Search struct {
 	Ask Amount
 	// Seed is where ties begin: of equals the one whose hash follows it first.
 	Seed uint64
-	// Keep is how many nodes are wanted.
-	Keep int
-	// Bound is the highest score that a node can have which the ask leaves with
-	// free shares between these.
-	Bound func(least, most Pow) float64
-	// Score is a node's score; false if it is out of the question.
-	Score func(node int32) (float64, bool)
+	// Fit is the highest score of a node that the ask leaves with free shares
+	// between these; with both the same, the score of such a node.
+	Fit func(least, most Pow) float64
+	// Accept tells whether a node is wanted. It is asked at most once a node.
+	Accept func(node int32) bool
+	// Shelf tells, by any node of a pool and datacenter, whether nodes there
+	// can be wanted.
+	Shelf func(node int32) bool
 }
 
 // Found is a node that was looked for.
@@ -64,11 +25,16 @@ type Found struct {
 	Node  int32
 	Score float64
 	Tie   uint64
+	// Busy nodes come after all others, see Index.Busy.
+	Busy bool
 }
 
 // Before orders nodes: best first, equals by their tie.
-func (f Found) Before(o Found) bool {
-	if f.Score != o.Score {
+func (f *Found) Before(o *Found) bool {
+	switch {
+	case f.Busy != o.Busy:
+		return o.Busy
+	case f.Score != o.Score:
 		return f.Score > o.Score
 	}
 	return f.Tie < o.Tie
@@ -77,105 +43,176 @@ func (f Found) Before(o Found) bool {
 // Tie is a node's place among equals, counted from the seed.
 func Tie(hash, seed uint64) uint64 { return hash - seed }
 
-// lead is a branch to look into, with what it promises.
+// Stream gives nodes in their order, best first, without looking at all of
+// them: it follows the branch that promises most. It ends with the next change
+// of its index, and with the next search.
+type Stream struct {
+	search  Search
+	open    []lead // a heap
+	factors []fits
+	seen    int
+}
+
+// lead is where better nodes may be: a branch or a point, with what it promises
+// at best, or a point of which the next node is known.
 type lead struct {
 	Found
 	in    *branch
-	shelf *shelf
-	fit   [2]Pow // factors of the smallest and of the largest node
+	point *point
+	at    cursor
+	fit   *fits
 }
 
-type leads []lead
-
-// Len implements heap.Interface.
-func (l leads) Len() int { return len(l) }
-
-// Less implements heap.Interface.
-func (l leads) Less(i, j int) bool { return l[i].Before(l[j].Found) }
-
-// Swap implements heap.Interface.
-func (l leads) Swap(i, j int) { l[i], l[j] = l[j], l[i] }
-
-// Push implements heap.Interface.
-func (l *leads) Push(x any) { *l = append(*l, x.(lead)) }
-
-// Pop implements heap.Interface.
-func (l *leads) Pop() any {
-	last := len(*l) - 1
-	x := (*l)[last]
-	*l = (*l)[:last]
-	return x
+// fits is what an ask leaves of the free shares on the nodes of a shelf.
+type fits struct {
+	small, large Pow // factors of the smallest and of the largest node
+	one          bool
 }
 
-// Seek returns the best nodes, best first: whatever is not among them comes
-// after the last, if there are as many as were wanted. It follows the branch
-// that promises most, and ends when none promises more than what it has.
-func (x *Index) Seek(s Search) []Found {
-	x.settle()
-	open := &leads{}
-	for _, sh := range x.shelves.byKey {
-		fit := [2]Pow{factorOf(s.Ask, sh.least), factorOf(s.Ask, sh.most)}
-		s.follow(open, lead{in: sh.root, shelf: sh, fit: fit})
-	}
-	var found []Found
-	for open.Len() > 0 {
-		next := heap.Pop(open).(lead)
-		if len(found) == s.Keep && !next.Before(found[len(found)-1]) {
-			break
-		}
-		if next.in.low != nil {
-			s.follow(open, lead{in: next.in.low, shelf: next.shelf, fit: next.fit})
-			s.follow(open, lead{in: next.in.high, shelf: next.shelf, fit: next.fit})
+// Seek returns the nodes that fit, best first. An index has one search at a time.
+func (x *Index) Seek(s Search) *Stream {
+	x.Settle()
+	t := &x.stream
+	*t = Stream{search: s, open: t.open[:0], factors: append(t.factors[:0], make([]fits, len(x.shelves.list))...)}
+	factors := t.factors
+	for i, sh := range x.shelves.list {
+		if len(sh.points) == 0 || s.Shelf != nil && !s.Shelf(sh.any()) {
 			continue
 		}
-		for i := range next.in.spots {
-			found = s.consider(found, &next.in.spots[i])
+		factors[i] = fits{small: FactorOf(s.Ask, sh.least), large: FactorOf(s.Ask, sh.most), one: sh.least == sh.most}
+		t.follow(sh.root, &factors[i], sh.key.busy)
+	}
+	return t
+}
+
+// any returns one of the shelf's nodes.
+func (s *shelf) any() int32 {
+	b := s.root
+	for b.low != nil {
+		b = b.low
+	}
+	c := b.points[0].nodes.from(0)
+	m, _ := b.points[0].nodes.next(&c)
+	return m.node
+}
+
+// Seen is how many nodes were looked at so far.
+func (t *Stream) Seen() int { return t.seen }
+
+// Next returns the next node; false if there is none.
+func (t *Stream) Next() (Found, bool) {
+	for len(t.open) > 0 {
+		top := &t.open[0]
+		switch {
+		case top.in != nil:
+			l := t.pop()
+			t.enter(&l)
+		case top.at.left < 0: // a point that isn't begun
+			top.at = top.point.nodes.from(t.search.Seed)
+			t.advance()
+		default:
+			found := top.Found
+			t.advance()
+			return found, true
 		}
 	}
-	return found
+	return Found{}, false
+}
+
+// advance moves the point at the top to its next node that is accepted.
+func (t *Stream) advance() {
+	top := &t.open[0]
+	for {
+		m, ok := top.point.nodes.next(&top.at)
+		if !ok {
+			t.pop()
+			return
+		}
+		t.seen++
+		if t.search.Accept(m.node) {
+			top.Node, top.Tie = m.node, Tie(m.hash, t.search.Seed)
+			t.down(0)
+			return
+		}
+	}
+}
+
+// enter looks into a branch.
+func (t *Stream) enter(l *lead) {
+	if l.in.low != nil {
+		t.follow(l.in.low, l.fit, l.Busy)
+		t.follow(l.in.high, l.fit, l.Busy)
+		return
+	}
+	for _, p := range l.in.points {
+		if p.free.CPU < t.search.Ask.CPU || p.free.Memory < t.search.Ask.Memory {
+			continue
+		}
+		f := l.fit.small
+		if !l.fit.one {
+			f = FactorOf(t.search.Ask, Amount{CPU: p.key.cpu, Memory: p.key.memory})
+		}
+		left := Pow{p.pow.CPU * f.CPU, p.pow.Memory * f.Memory}
+		t.push(&lead{point: p, at: cursor{left: -1}, Found: Found{Score: t.search.Fit(left, left), Busy: l.Busy}})
+	}
 }
 
 // follow adds a branch to the open ones, if something fits there.
-func (s *Search) follow(open *leads, l lead) {
-	box := &l.in.box
-	if l.in.size == 0 || box.MaxCPU < s.Ask.CPU || box.MaxMemory < s.Ask.Memory {
+func (t *Stream) follow(b *branch, f *fits, busy bool) {
+	ask := &t.search.Ask
+	if b.size == 0 || b.box.maxFree.CPU < ask.CPU || b.box.maxFree.Memory < ask.Memory {
 		return
 	}
-	const full = 1 - 1e-9 // a node filled to the brim, rounding included
-	l.Score = s.Bound(
-		Pow{max(full, box.MinPow.CPU*l.fit[0].CPU), max(full, box.MinPow.Memory*l.fit[0].Memory)},
-		Pow{box.MaxPow.CPU * l.fit[1].CPU, box.MaxPow.Memory * l.fit[1].Memory})
-	if s.Seed < box.MinHash || s.Seed > box.MaxHash {
-		l.Tie = Tie(box.MinHash, s.Seed)
-	}
-	heap.Push(open, l)
+	// What fits leaves no less than nothing. Neither that nor a power computed
+	// for another size is exact in its last bits.
+	const full, slack = 1 - 1e-9, 1e-12
+	score := t.search.Fit(
+		Pow{max(full, b.box.minPow.CPU*f.small.CPU), max(full, b.box.minPow.Memory*f.small.Memory)},
+		Pow{b.box.maxPow.CPU * f.large.CPU, b.box.maxPow.Memory * f.large.Memory})
+	t.push(&lead{in: b, fit: f, Found: Found{Score: score + slack, Busy: busy}})
 }
 
-func (s *Search) consider(found []Found, at *spot) []Found {
-	if at.free.CPU < s.Ask.CPU || at.free.Memory < s.Ask.Memory {
-		return found
-	}
-	score, ok := s.Score(at.node)
-	if !ok {
-		return found
-	}
-	f := Found{Node: at.node, Score: score, Tie: Tie(at.hash, s.Seed)}
-	if len(found) == s.Keep {
-		if !f.Before(found[len(found)-1]) {
-			return found
+func (t *Stream) push(l *lead) {
+	t.open = append(t.open, *l)
+	i := len(t.open) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !t.open[i].Before(&t.open[up].Found) {
+			return
 		}
-		found = found[:len(found)-1]
+		t.open[i], t.open[up] = t.open[up], t.open[i]
+		i = up
 	}
-	place, _ := slices.BinarySearchFunc(found, f, func(a, b Found) int {
-		if a.Before(b) {
-			return -1
-		}
-		return 1
-	})
-	return slices.Insert(found, place, f)
 }
 
-func factorOf(ask, total Amount) Pow {
+func (t *Stream) pop() lead {
+	top, last := t.open[0], len(t.open)-1
+	t.open[0] = t.open[last]
+	t.open[last] = lead{}
+	t.open = t.open[:last]
+	t.down(0)
+	return top
+}
+
+func (t *Stream) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(t.open) {
+			return
+		}
+		if next := child + 1; next < len(t.open) && t.open[next].Before(&t.open[child].Found) {
+			child = next
+		}
+		if !t.open[child].Before(&t.open[i].Found) {
+			return
+		}
+		t.open[i], t.open[child] = t.open[child], t.open[i]
+		i = child
+	}
+}
+
+// FactorOf is what an ask multiplies the free shares of a node with: see Pow.
+func FactorOf(ask, total Amount) Pow {
 	return Pow{shrink(ask.CPU, total.CPU), shrink(ask.Memory, total.Memory)}
 }
 
@@ -184,58 +221,4 @@ func shrink(ask, total int64) float64 {
 		return 1
 	}
 	return math.Pow(10, -float64(ask)/float64(total))
-}
-
-// settle brings the trees up to date with the nodes that changed.
-func (x *Index) settle() {
-	h := &x.shelves
-	for _, i := range h.stale {
-		h.dirty.Set(i, false)
-		for int(i) >= len(h.at) {
-			h.at, h.spots = append(h.at, nil), append(h.spots, spot{})
-		}
-		if sh := h.at[i]; sh != nil {
-			sh.root.remove(&h.spots[i])
-			sh.changes++
-			h.at[i] = nil
-		}
-		if x.nodes[i] != nil && x.ready.Has(i) {
-			h.put(i, x.totals[i], spot{pow: x.pow[i], free: x.totals[i].Minus(x.used[i]), hash: x.hashes[i], node: i})
-		}
-	}
-	h.stale = h.stale[:0]
-}
-
-func (h *shelves) put(i int32, total Amount, s spot) {
-	key := shelfKey{rounded(total.CPU), rounded(total.Memory)}
-	sh := h.byKey[key]
-	if sh == nil {
-		sh = &shelf{root: newBranch(), least: total, most: total}
-		h.byKey[key] = sh
-	}
-	sh.least.CPU, sh.most.CPU = min(sh.least.CPU, total.CPU), max(sh.most.CPU, total.CPU)
-	sh.least.Memory, sh.most.Memory = min(sh.least.Memory, total.Memory), max(sh.most.Memory, total.Memory)
-	h.at[i], h.spots[i] = sh, s
-	sh.root.insert(s)
-	if sh.changes++; sh.changes > 4*sh.root.size+256 {
-		sh.rebuild()
-	}
-}
-
-// rebuild makes boxes exact and halves even again.
-func (sh *shelf) rebuild() {
-	old := sh.root
-	sh.root, sh.changes = newBranch(), 0
-	old.each(sh.root.insert)
-}
-
-func (b *branch) each(f func(spot)) {
-	if b.low != nil {
-		b.low.each(f)
-		b.high.each(f)
-		return
-	}
-	for _, s := range b.spots {
-		f(s)
-	}
 }

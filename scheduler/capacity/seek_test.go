@@ -22,32 +22,28 @@ func TestSeekFindsWhatLookingAtAllFinds(t *testing.T) {
 		}
 		for step := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			ask := Amount{CPU: rapid.Int64Range(0, 700).Draw(t, "cpu"), Memory: rapid.Int64Range(0, 1500).Draw(t, "memory")}
-			s := Search{Ask: ask, Seed: rapid.Uint64().Draw(t, "seed"), Keep: rapid.IntRange(1, 20).Draw(t, "keep")}
+			s := Search{Ask: ask, Seed: rapid.Uint64().Draw(t, "seed")}
+			keep := rapid.IntRange(1, 20).Draw(t, "keep")
 			spread, skip := rapid.Bool().Draw(t, "spread"), rapid.IntRange(2, 9).Draw(t, "skip")
-			s.Bound = func(least, most Pow) float64 {
+			s.Fit = func(least, most Pow) float64 {
 				if spread {
 					return most.CPU + most.Memory
 				}
 				return -(least.CPU + least.Memory)
 			}
-			s.Score = func(i int32) (float64, bool) {
-				f := factorOf(ask, x.Total(i))
-				sum := x.Pow(i).CPU*f.CPU + x.Pow(i).Memory*f.Memory
-				if !spread {
-					sum = -sum
-				}
-				return sum, int(i)%skip != 0
-			}
-			got, want := x.Seek(s), all(x, s)
+			s.Accept = func(i int32) bool { return int(i)%skip != 0 }
+			got, want := first(x.Seek(s), keep), all(x, s, keep)
 			if !slices.Equal(got, want) {
 				t.Fatalf("step %d: %+v\nfound %v\nwant  %v", step, s.Ask, got, want)
 			}
 			if len(got) > 0 {
-				x.put(keyOf(fmt.Sprint("a", step)), got[0].Node, ask, nil)
+				for i := range rapid.IntRange(1, MaxStarting).Draw(t, "starts") {
+					x.put(keyOf(fmt.Sprint("a", step, "-", i)), x.entryOf(got[0].Node, Amount{CPU: ask.CPU / int64(i+1)}, i > 0), nil)
+				}
 			}
 			switch rapid.IntRange(0, 5).Draw(t, "then") {
 			case 0:
-				x.RemoveAlloc(fmt.Sprint("a", rapid.IntRange(0, step).Draw(t, "gone")))
+				x.RemoveAlloc(fmt.Sprint("a", rapid.IntRange(0, step).Draw(t, "gone"), "-", rapid.IntRange(0, 3).Draw(t, "of")))
 			case 1:
 				x.RemoveNode(sized(rapid.IntRange(0, n-1).Draw(t, "down"), 0, 0).ID)
 			case 2:
@@ -68,20 +64,35 @@ func sized(i int, cpu, memory int64) *structs.Node {
 	}
 }
 
+func first(t *Stream, n int) []Found {
+	var out []Found
+	for len(out) < n {
+		f, ok := t.Next()
+		if !ok {
+			break
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
 // all is Seek without the trees.
-func all(x *Index, s Search) []Found {
+func all(x *Index, s Search, keep int) []Found {
 	var out []Found
 	x.Ready().Each(func(i int32) {
 		free := x.Total(i).Minus(x.Used(i))
-		if score, ok := s.Score(i); ok && free.CPU >= s.Ask.CPU && free.Memory >= s.Ask.Memory {
-			out = append(out, Found{i, score, Tie(x.Hash(i), s.Seed)})
+		if !s.Accept(i) || free.CPU < s.Ask.CPU || free.Memory < s.Ask.Memory {
+			return
 		}
+		f := FactorOf(s.Ask, x.Total(i))
+		left := Pow{x.Pow(i).CPU * f.CPU, x.Pow(i).Memory * f.Memory}
+		out = append(out, Found{Node: i, Score: s.Fit(left, left), Tie: Tie(x.Hash(i), s.Seed), Busy: x.Busy(i)})
 	})
 	slices.SortFunc(out, func(a, b Found) int {
-		if a.Before(b) {
+		if a.Before(&b) {
 			return -1
 		}
 		return 1
 	})
-	return out[:min(len(out), s.Keep)]
+	return out[:min(len(out), keep)]
 }

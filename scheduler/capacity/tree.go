@@ -1,158 +1,189 @@
 package capacity
 
-import "math"
-
-// leafSize is how many nodes a leaf of a tree holds before it is split.
-const leafSize = 16
-
-// spot is a node as the tree knows it: what it has left, as it was when the tree
-// was last brought up to date, and the hash that breaks ties.
-type spot struct {
-	pow  Pow
-	free Amount // disk is not looked at
-	hash uint64
-	node int32
-}
-
-// Box bounds what the nodes below a branch of the tree have left.
-type Box struct {
-	MinPow, MaxPow         Pow
-	MaxCPU, MaxMemory      int64
-	MinHash, MaxHash       uint64
-	minFreeCPU, minFreeMem int64
-}
-
-func emptyBox() Box {
-	return Box{
-		MinPow: Pow{math.Inf(1), math.Inf(1)}, MaxPow: Pow{math.Inf(-1), math.Inf(-1)},
-		MaxCPU: math.MinInt64, MaxMemory: math.MinInt64, minFreeCPU: math.MaxInt64, minFreeMem: math.MaxInt64,
-		MinHash: math.MaxUint64,
-	}
-}
-
-func (b *Box) grow(s *spot) {
-	b.MinPow.CPU, b.MaxPow.CPU = min(b.MinPow.CPU, s.pow.CPU), max(b.MaxPow.CPU, s.pow.CPU)
-	b.MinPow.Memory, b.MaxPow.Memory = min(b.MinPow.Memory, s.pow.Memory), max(b.MaxPow.Memory, s.pow.Memory)
-	b.minFreeCPU, b.MaxCPU = min(b.minFreeCPU, s.free.CPU), max(b.MaxCPU, s.free.CPU)
-	b.minFreeMem, b.MaxMemory = min(b.minFreeMem, s.free.Memory), max(b.MaxMemory, s.free.Memory)
-	b.MinHash, b.MaxHash = min(b.MinHash, s.hash), max(b.MaxHash, s.hash)
-}
-
-// dimension is what a branch splits by.
-type dimension uint8
-
-const (
-	byCPU dimension = iota
-	byMemory
-	byHash
+import (
+	"cmp"
+	"math"
+	"slices"
 )
 
-// branch is a part of the tree: a leaf with spots, or two halves.
-type branch struct {
-	box       Box
-	spots     []spot // of a leaf
-	low, high *branch
-	by        dimension
-	at        uint64 // spots below it lie in low
-	size      int
+// leafSize is how many points a leaf of a tree holds before it is split.
+const leafSize = 12
+
+// point is the nodes of one size with the same use: they score the same, and
+// only their hashes tell them apart.
+type point struct {
+	key   pointKey
+	pow   Pow
+	free  Amount // disk is not looked at
+	nodes ring
+	shelf *shelf
+	leaf  *branch
 }
 
-// key is a spot's place in a dimension. What is left may be negative, where
-// more is promised than the node has.
-func (s *spot) key(by dimension) uint64 {
-	switch by {
-	case byCPU:
-		return uint64(s.free.CPU) ^ 1<<63
-	case byMemory:
-		return uint64(s.free.Memory) ^ 1<<63
+// pointKey is what the nodes of a point share.
+type pointKey struct{ cpu, memory, usedCPU, usedMemory int64 }
+
+// box bounds what the points below a branch have left.
+type box struct {
+	minPow, maxPow   Pow
+	minFree, maxFree Amount
+}
+
+func emptyBox() box {
+	return box{
+		minPow: Pow{math.Inf(1), math.Inf(1)}, maxPow: Pow{math.Inf(-1), math.Inf(-1)},
+		minFree: Amount{CPU: math.MaxInt64, Memory: math.MaxInt64},
+		maxFree: Amount{CPU: math.MinInt64, Memory: math.MinInt64},
 	}
-	return s.hash
 }
 
-func newBranch() *branch { return &branch{box: emptyBox()} }
+func (b *box) grow(o *box) {
+	b.minPow.CPU, b.maxPow.CPU = min(b.minPow.CPU, o.minPow.CPU), max(b.maxPow.CPU, o.maxPow.CPU)
+	b.minPow.Memory, b.maxPow.Memory = min(b.minPow.Memory, o.minPow.Memory), max(b.maxPow.Memory, o.maxPow.Memory)
+	b.minFree.CPU, b.maxFree.CPU = min(b.minFree.CPU, o.minFree.CPU), max(b.maxFree.CPU, o.maxFree.CPU)
+	b.minFree.Memory, b.maxFree.Memory = min(b.minFree.Memory, o.minFree.Memory), max(b.maxFree.Memory, o.maxFree.Memory)
+}
 
-// insert puts a spot in. Boxes only grow; they are exact again after a rebuild.
-func (b *branch) insert(s spot) {
+func (p *point) box() box { return box{minPow: p.pow, maxPow: p.pow, minFree: p.free, maxFree: p.free} }
+
+// branch is a part of a tree over points: a leaf, or two halves. Its box is
+// always exact.
+type branch struct {
+	box       box
+	up        *branch
+	low, high *branch
+	points    []*point // of a leaf
+	byMemory  bool     // what the halves are told apart by: free memory, or CPU
+	at        int64    // points with less are in low
+	size      int      // points below
+}
+
+func newLeaf(up *branch, points []*point) *branch {
+	b := &branch{up: up, points: points, size: len(points)}
+	for _, p := range points {
+		p.leaf = b
+	}
+	b.measure()
+	return b
+}
+
+// measure computes the box from what is right below.
+func (b *branch) measure() {
+	b.box = emptyBox()
+	if b.low != nil {
+		b.box.grow(&b.low.box)
+		b.box.grow(&b.high.box)
+		return
+	}
+	for _, p := range b.points {
+		one := p.box()
+		b.box.grow(&one)
+	}
+}
+
+func (b *branch) place(p *point) int64 {
+	if b.byMemory {
+		return p.free.Memory
+	}
+	return p.free.CPU
+}
+
+// insert adds a point below b.
+func (b *branch) insert(p *point) {
+	one := p.box()
 	for {
-		b.box.grow(&s)
+		b.box.grow(&one)
 		b.size++
 		if b.low == nil {
-			b.spots = append(b.spots, s)
-			if len(b.spots) > leafSize {
-				b.split()
-			}
+			break
+		}
+		if b.place(p) < b.at {
+			b = b.low
+		} else {
+			b = b.high
+		}
+	}
+	b.points = append(b.points, p)
+	p.leaf = b
+	if len(b.points) > leafSize {
+		b.split()
+	}
+	b.balance()
+}
+
+// remove takes a point out of its tree.
+func (p *point) remove() {
+	b := p.leaf
+	at := slices.Index(b.points, p)
+	b.points = slices.Delete(b.points, at, at+1)
+	p.leaf = nil
+	for up := b; up != nil; up = up.up {
+		up.size--
+		up.measure()
+	}
+	b.balance()
+}
+
+// balance makes the highest branch above b anew whose halves have become too
+// different.
+func (b *branch) balance() {
+	var worst *branch
+	for up := b; up != nil; up = up.up {
+		if up.low != nil && (up.size <= leafSize/2 || max(up.low.size, up.high.size) > up.size*3/4+leafSize) {
+			worst = up
+		}
+	}
+	if worst != nil {
+		worst.points = worst.collect(make([]*point, 0, worst.size))
+		worst.low, worst.high = nil, nil
+		worst.split()
+	}
+}
+
+func (b *branch) collect(out []*point) []*point {
+	if b.low == nil {
+		return append(out, b.points...)
+	}
+	return b.high.collect(b.low.collect(out))
+}
+
+// split makes halves of b's points until leaves are small: at the median of the
+// dimension in which they lie further apart. Points differ in one of the two
+// unless their sizes differ; then the leaf stays as large as it is.
+func (b *branch) split() {
+	b.size = len(b.points)
+	b.low, b.high = nil, nil
+	b.measure()
+	for _, p := range b.points {
+		p.leaf = b
+	}
+	if len(b.points) <= leafSize {
+		return
+	}
+	wide := b.box.maxPow.Memory-b.box.minPow.Memory > b.box.maxPow.CPU-b.box.minPow.CPU
+	for _, byMemory := range []bool{wide, !wide} {
+		b.byMemory = byMemory
+		slices.SortFunc(b.points, func(p, q *point) int { return cmp.Compare(b.place(p), b.place(q)) })
+		if cut := b.cut(); cut > 0 {
+			b.low, b.high = newLeaf(b, slices.Clone(b.points[:cut])), newLeaf(b, slices.Clone(b.points[cut:]))
+			b.points = nil
+			b.low.split()
+			b.high.split()
 			return
 		}
-		b = b.half(&s)
 	}
 }
 
-func (b *branch) half(s *spot) *branch {
-	if s.key(b.by) < b.at {
-		return b.low
-	}
-	return b.high
-}
-
-// remove takes a node's spot out; s is the spot as it was put in.
-func (b *branch) remove(s *spot) bool {
-	for b.low != nil {
-		b.size--
-		b = b.half(s)
-	}
-	for i := range b.spots {
-		if b.spots[i].node == s.node {
-			last := len(b.spots) - 1
-			b.spots[i] = b.spots[last]
-			b.spots = b.spots[:last]
-			b.size--
-			return true
+// cut finds where the sorted points can be halved, 0 if they are all alike.
+func (b *branch) cut() int {
+	middle := b.place(b.points[len(b.points)/2])
+	at, _ := slices.BinarySearchFunc(b.points, middle, func(p *point, v int64) int { return cmp.Compare(b.place(p), v) })
+	if at == 0 { // at least half lie at the lowest value
+		at, _ = slices.BinarySearchFunc(b.points, middle+1, func(p *point, v int64) int { return cmp.Compare(b.place(p), v) })
+		if at == len(b.points) {
+			return 0
 		}
 	}
-	return false
-}
-
-// split halves a leaf in the dimension in which its spots lie apart: by what is
-// left as long as that differs, else by hash.
-func (b *branch) split() {
-	by, at, ok := b.cut()
-	if !ok {
-		return // all alike, hashes included: the leaf stays as large as it is
-	}
-	spots := b.spots
-	b.by, b.at, b.spots = by, at, nil
-	b.low, b.high = newBranch(), newBranch()
-	for i := range spots {
-		half := b.half(&spots[i])
-		half.box.grow(&spots[i])
-		half.size++
-		half.spots = append(half.spots, spots[i])
-	}
-}
-
-// cut chooses where to split: in the middle of the dimension that spans most of
-// the scores.
-func (b *branch) cut() (by dimension, at uint64, ok bool) {
-	exact := emptyBox()
-	for i := range b.spots {
-		exact.grow(&b.spots[i])
-	}
-	b.box = exact
-	cpu, memory := exact.MaxPow.CPU-exact.MinPow.CPU, exact.MaxPow.Memory-exact.MinPow.Memory
-	switch {
-	case exact.minFreeCPU < exact.MaxCPU && (cpu >= memory || exact.minFreeMem == exact.MaxMemory):
-		by = byCPU
-	case exact.minFreeMem < exact.MaxMemory:
-		by = byMemory
-	case exact.MinHash < exact.MaxHash:
-		by = byHash
-	default:
-		return 0, 0, false
-	}
-	least, most := uint64(math.MaxUint64), uint64(0)
-	for i := range b.spots {
-		k := b.spots[i].key(by)
-		least, most = min(least, k), max(most, k)
-	}
-	return by, least + (most-least)/2 + 1, true
+	b.at = b.place(b.points[at])
+	return at
 }

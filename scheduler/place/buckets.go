@@ -21,27 +21,29 @@ func (e *entry) before(o *entry) bool {
 }
 
 // bucket is a heap of nodes whose scores keep their order whatever the spread
-// boost: they share the spread values and the number of other parts.
+// boost: they share the spread values and the number of other parts. Busy nodes
+// are in buckets of their own, which come after the others.
 type bucket struct {
+	bucketKey
 	heap   []entry
-	values []int32 // by spread
-	parts  int
+	spread []int32 // values by spread
 }
 
 // bucketKey identifies a bucket: its spread values, packed, and its parts.
 type bucketKey struct {
 	values uint64
 	parts  int
+	busy   bool
 }
 
-// fill offers feasible nodes anew: for a few rows those that the index finds
-// best, else every one; see seek.go.
+// fill offers feasible nodes anew: for a few rows as they are asked for, in the
+// order of their scores, else every one; see stream.go.
 func (r *run) fill() {
-	r.buckets, r.byKey, r.lastAt = nil, map[bucketKey]int{}, -1
+	r.buckets, r.byKey, r.lastAt = nil, nil, -1
 	clear(r.epochs)
 	r.aside = r.aside[:0]
 	if r.fewRows() {
-		r.partial = r.seek()
+		r.begin()
 		return
 	}
 	r.fillAll()
@@ -49,6 +51,7 @@ func (r *run) fill() {
 
 // fillAll offers every feasible node.
 func (r *run) fillAll() {
+	r.stream = nil
 	r.feasible.Each(r.append)
 	for _, b := range r.buckets {
 		b.init()
@@ -74,17 +77,24 @@ func (r *run) offer(node int32) {
 }
 
 // void forgets whatever entry a node has.
-func (r *run) void(node int32) { r.epochs[node]++ }
+func (r *run) void(node int32) {
+	if r.epochs == nil {
+		r.epochs = map[int32]uint32{}
+	}
+	r.epochs[node]++
+}
 
 func (r *run) entry(node int32) (*bucket, entry) {
 	s := r.score(node, false)
-	key := bucketKey{values: r.packValues(node), parts: s.parts}
+	key := bucketKey{values: r.packValues(node), parts: s.parts, busy: r.busy(node)}
 	if r.lastAt < 0 || key != r.lastKey {
-		at, ok := r.byKey[key]
+		at, ok := r.bucketAt(key)
 		if !ok {
 			at = len(r.buckets)
-			r.buckets = append(r.buckets, r.newBucket(node, s.parts))
-			r.byKey[key] = at
+			r.buckets = append(r.buckets, r.newBucket(node, key))
+			if r.byKey != nil {
+				r.byKey[key] = at
+			}
 		}
 		r.lastKey, r.lastAt = key, at
 	}
@@ -95,9 +105,31 @@ func (r *run) entry(node int32) (*bucket, entry) {
 	return r.buckets[r.lastAt], e
 }
 
-func (r *run) newBucket(node int32, parts int) *bucket {
-	b := &bucket{values: r.valuesOf(node), parts: parts}
-	if len(r.spreads) == 0 && len(r.buckets) == 0 && !r.fewRows() {
+// fewBuckets is how many buckets are found without a map.
+const fewBuckets = 8
+
+func (r *run) bucketAt(key bucketKey) (int, bool) {
+	if r.byKey == nil {
+		for i := range r.buckets {
+			if r.buckets[i].bucketKey == key {
+				return i, true
+			}
+		}
+		if len(r.buckets) < fewBuckets {
+			return 0, false
+		}
+		r.byKey = make(map[bucketKey]int, 2*fewBuckets)
+		for i := range r.buckets {
+			r.byKey[r.buckets[i].bucketKey] = i
+		}
+	}
+	at, ok := r.byKey[key]
+	return at, ok
+}
+
+func (r *run) newBucket(node int32, key bucketKey) *bucket {
+	b := &bucket{bucketKey: key, spread: r.valuesOf(node)}
+	if len(r.spreads) == 0 && len(r.buckets) == 0 && r.stream == nil {
 		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
 	}
 	return b
@@ -115,10 +147,15 @@ func (r *run) live(e *entry) bool {
 type candidate struct {
 	entry
 	final float64
+	busy  bool
 }
 
-// better orders candidates: higher scores first, equals by their tie.
+// better orders candidates: busy nodes last, higher scores first, equals by
+// their tie.
 func (c *candidate) better(o *candidate) bool {
+	if c.busy != o.busy {
+		return o.busy
+	}
 	if c.final != o.final {
 		return c.final > o.final
 	}
@@ -172,13 +209,12 @@ func (r *run) restore() {
 	r.aside = r.aside[:0]
 }
 
-// pop takes the best live entry of all buckets. If nodes that were not offered
-// may be better, all are.
+// pop takes the best node out of the buckets and the stream.
 func (r *run) pop() (candidate, bool) {
 	from, best := r.peek()
-	if r.partial && (from == nil || r.floor.Before(capacity.Found{Score: best.final, Tie: best.tie})) {
-		r.everyone()
-		from, best = r.peek()
+	if c, ok := r.next(); ok && (from == nil || c.better(&best)) {
+		r.headed = false
+		return c, true
 	}
 	if from == nil {
 		return candidate{}, false
@@ -198,7 +234,7 @@ func (r *run) peek() (*bucket, candidate) {
 		if len(b.heap) == 0 {
 			continue
 		}
-		c := candidate{entry: b.heap[0], final: mean(b.heap[0].sum, b.parts, r.boost(b.values), len(r.spreads) > 0)}
+		c := candidate{entry: b.heap[0], busy: b.busy, final: mean(b.heap[0].sum, b.parts, r.boost(b.spread), len(r.spreads) > 0)}
 		if from == nil || c.better(&best) {
 			from, best = b, c
 		}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -16,12 +15,12 @@ const topNodes = 5
 // over all nodes.
 func (r *run) metric() *structs.AllocationMetric {
 	m := &structs.AllocationMetric{
-		NodesEvaluated: r.asked.Count(),
-		NodesInPool:    r.inPool(),
+		NodesEvaluated: r.sieve.Evaluated,
+		NodesInPool:    r.sieve.InPool,
 		NodePool:       r.ask.Job.GetNodePool(),
-		NodesAvailable: r.byDatacenter(),
+		NodesAvailable: r.sieve.Available,
 	}
-	for i, n := range r.filtered {
+	for i, n := range r.sieve.Lost {
 		if n == 0 {
 			continue
 		}
@@ -31,37 +30,14 @@ func (r *run) metric() *structs.AllocationMetric {
 	return m
 }
 
-func (r *run) inPool() int {
-	pool := r.x.Ready().Clone(r.x.Len())
-	pool.And(r.verdict(feasible.Pool(r.ask.Job.GetNodePool())))
-	return pool.Count()
-}
-
-func (r *run) byDatacenter() map[string]int {
-	column := r.column("${node.datacenter}")
-	counts := make([]int, len(column.Values))
-	r.asked.Each(func(i int32) { counts[column.Of(i)]++ })
-	out := map[string]int{}
-	for _, dc := range r.ask.Job.Datacenters {
-		if !strings.ContainsAny(dc, "*?[") {
-			out[dc] = 0 // asked for by name: that it has no node is worth saying
-		}
-	}
-	for v, n := range counts {
-		if n > 0 {
-			out[column.Values[v]] = n
-		}
-	}
-	return out
-}
-
 // top returns the best nodes.
 func (r *run) top() []scored {
+	r.draw(topNodes)
 	var best []candidate
 	for _, b := range r.buckets {
-		boost := r.boost(b.values)
+		boost := r.boost(b.spread)
 		for _, e := range b.heap {
-			c := candidate{entry: e, final: mean(e.sum, b.parts, boost, len(r.spreads) > 0)}
+			c := candidate{entry: e, busy: b.busy, final: mean(e.sum, b.parts, boost, len(r.spreads) > 0)}
 			if len(best) == topNodes {
 				if !c.better(&best[topNodes-1]) {
 					continue
@@ -136,7 +112,7 @@ func (r *run) meta(s *scored) *structs.NodeScoreMeta {
 // explainFailure explains why the row at hand fits nowhere.
 func (r *run) explainFailure() *structs.AllocationMetric {
 	m := r.metric()
-	r.asked.Each(func(i int32) {
+	r.sieve.Asked.Each(func(i int32) {
 		if r.feasible.Has(i) {
 			return
 		}
@@ -186,7 +162,7 @@ func (r *run) classes() (classes map[string]bool, escaped bool) {
 		escaped = escaped || l.column == nil || strings.Contains(l.Attribute, "unique.")
 	}
 	classes = map[string]bool{}
-	r.asked.Each(func(i int32) {
+	r.sieve.Asked.Each(func(i int32) {
 		if class := r.x.Node(i).ComputedClass; class != "" {
 			classes[class] = classes[class] || r.feasible.Has(i)
 		}

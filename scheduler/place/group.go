@@ -63,7 +63,7 @@ const maxRowMetrics = 8
 
 // Group chooses a node for each row of an ask, best first.
 func (p *Planner) Group(ask Ask) Outcome {
-	r := p.begin(ask)
+	r := p.start(ask)
 	out := Outcome{Choices: make([]Choice, len(ask.Rows)), Resources: r.resources, Metrics: r.batch}
 	exhausted := false // no room for rows that bring none
 	for i := range ask.Rows {
@@ -72,6 +72,7 @@ func (p *Planner) Group(ask Ask) Outcome {
 			out.Choices = out.Choices[:i]
 			break
 		}
+		r.refill()
 		if exhausted && row.Replaces == "" {
 			out.Failed.CoalescedFailures++
 			continue
@@ -100,9 +101,8 @@ type run struct {
 	things    thingAsk
 	checks    []feasible.Check
 
-	asked    capacity.Bits // ready nodes in the job's pool and datacenters
-	feasible capacity.Bits // of those, the ones that satisfy the checks
-	filtered []int         // how many each check filtered
+	sieve    *capacity.Sieve
+	feasible capacity.Bits // the sieve's
 
 	mates     map[int32]int // allocations of the group by node
 	service   bool
@@ -114,10 +114,9 @@ type run struct {
 	lastTotal capacity.Amount
 	last      capacity.Pow
 
-	// partial says that only the best nodes were offered; whatever was not comes
-	// after floor.
-	partial bool
-	floor   capacity.Found
+	stream *capacity.Stream // nil: every feasible node is in the buckets
+	head   capacity.Found   // the stream's next node
+	headed bool             // there is one
 
 	buckets []*bucket
 	byKey   map[bucketKey]int
@@ -135,7 +134,7 @@ type weighted struct {
 	weight float64
 }
 
-func (p *Planner) begin(ask Ask) *run {
+func (p *Planner) start(ask Ask) *run {
 	group := ask.Group.GetName()
 	if p.on[group] == nil {
 		p.on[group] = map[int32]int{}
@@ -148,8 +147,6 @@ func (p *Planner) begin(ask Ask) *run {
 		checks:    feasible.Checks(ask.Job, ask.Group),
 		mates:     p.on[group],
 		service:   ask.Job.GetType() == structs.JobTypeService,
-		factors:   map[capacity.Amount]capacity.Pow{},
-		epochs:    map[int32]uint32{},
 	}
 	r.amount = capacity.AmountOf(r.resources)
 	r.filter()
@@ -159,20 +156,6 @@ func (p *Planner) begin(ask Ask) *run {
 	r.fill()
 	r.batch = r.explainBatch()
 	return r
-}
-
-// filter finds the feasible nodes.
-func (r *run) filter() {
-	n := r.x.Len()
-	r.asked = r.x.Ready().Clone(n)
-	pool, datacenters := feasible.Place(r.ask.Job)
-	r.asked.And(r.verdict(pool))
-	r.asked.And(r.verdict(datacenters))
-	r.feasible = r.asked.Clone(n)
-	r.filtered = make([]int, len(r.checks))
-	for i, c := range r.checks {
-		r.filtered[i] = r.feasible.And(r.verdict(c))
-	}
 }
 
 func (r *run) verdict(c feasible.Check) capacity.Bits { return r.x.Verdict(c.Name, c.Make) }
@@ -261,7 +244,7 @@ func (r *run) occupy(node int32, out *Choice) {
 		out.CoreMHz = r.coreMHz(node)
 	}
 	d := r.delta(node)
-	d.used, d.allocs, d.pow = d.used.Plus(r.amountOn(node)), d.allocs+1, pow
+	d.used, d.allocs, d.starts, d.pow = d.used.Plus(r.amountOn(node)), d.allocs+1, d.starts+1, pow
 	d.taken = append(d.taken, heldOf(out.Ports)...)
 	r.count(r.ask.Group.GetName(), node, 1)
 	r.tally(node, 1)

@@ -60,6 +60,7 @@ type scenario struct {
 	options Options
 	asks    []Ask
 	next    int
+	starts  map[string]int // by node: allocations that have not started yet
 }
 
 type placed struct {
@@ -72,8 +73,8 @@ type placed struct {
 }
 
 func drawScenario(t *rapid.T) *scenario {
-	s := &scenario{index: capacity.New(), allocs: map[string]*placed{}}
-	for i := range rapid.IntRange(1, 12).Draw(t, "nodes") {
+	s := &scenario{index: capacity.New(), allocs: map[string]*placed{}, starts: map[string]int{}}
+	for i := range rapid.IntRange(1, rapid.SampledFrom([]int{12, 40}).Draw(t, "cluster")).Draw(t, "nodes") {
 		n := drawNode(t, i)
 		s.nodes = append(s.nodes, n)
 		s.index.UpsertNode(n)
@@ -88,6 +89,7 @@ func drawScenario(t *rapid.T) *scenario {
 	for range rapid.IntRange(0, 6).Draw(t, "ours") {
 		s.existing(t, true)
 	}
+	s.starting(t)
 	job := drawJob(t)
 	for _, g := range job.TaskGroups {
 		s.asks = append(s.asks, s.drawAsk(t, job, g))
@@ -203,6 +205,23 @@ func (s *scenario) existing(t *rapid.T, ours bool) {
 	s.index.SetAlloc(&structs.Allocation{ID: id, NodeID: n.ID, AllocatedResources: res})
 }
 
+// starting gives some nodes nearly as many allocations to start as they should
+// have; they take nothing.
+func (s *scenario) starting(t *rapid.T) {
+	if rapid.IntRange(0, 2).Draw(t, "starting") > 0 {
+		return
+	}
+	for _, n := range s.nodes {
+		s.starts[n.ID] = rapid.SampledFrom([]int{0, capacity.MaxStarting - 2, capacity.MaxStarting}).Draw(t, "starts")
+		for i := range s.starts[n.ID] {
+			s.index.SetAlloc(&structs.Allocation{
+				ID: fmt.Sprintf("start-%s-%d", n.ID, i), NodeID: n.ID, ClientStatus: structs.AllocClientPending,
+				AllocatedResources: &structs.AllocatedResources{},
+			})
+		}
+	}
+}
+
 func (s *scenario) add(a *placed) string {
 	s.next++
 	id := fmt.Sprintf("alloc-%d", s.next)
@@ -237,13 +256,13 @@ func (s *scenario) drawAsk(t *rapid.T, job *structs.Job, g *structs.TaskGroup) A
 func (s *scenario) judge(t *rapid.T, ask *Ask, row *Row, c Choice) {
 	replaced := s.allocs[row.Replaces]
 	delete(s.allocs, row.Replaces)
-	best, bestNode := math.Inf(-1), ""
+	best, bestNode, bestBusy := math.Inf(-1), "", true
 	scores := map[string]float64{}
 	for _, n := range s.nodes {
 		if s.possible(ask, n) {
-			scores[n.ID] = s.score(ask, row, n)
-			if scores[n.ID] > best {
-				best, bestNode = scores[n.ID], n.ID
+			score, busy := s.score(ask, row, n), s.starts[n.ID] >= capacity.MaxStarting
+			if scores[n.ID] = score; bestNode == "" || !busy && bestBusy || busy == bestBusy && score > best {
+				best, bestNode, bestBusy = score, n.ID, busy
 			}
 		}
 	}
@@ -264,10 +283,13 @@ func (s *scenario) judge(t *rapid.T, ask *Ask, row *Row, c Choice) {
 		if c.NodeID != row.Prefer {
 			t.Fatalf("%s chosen instead of the preferred %s", c.NodeID, row.Prefer)
 		}
+	case s.starts[c.NodeID] >= capacity.MaxStarting != bestBusy:
+		t.Fatalf("%s chosen, which is busy, before %s", c.NodeID, bestNode)
 	case got < best-1e-9:
 		t.Fatalf("%s chosen with %.12f, but %s has %.12f", c.NodeID, got, bestNode, best)
 	}
 	s.checkPorts(t, ask, c)
+	s.starts[c.NodeID]++
 	need := s.demand(ask, s.node(c.NodeID))
 	a := &placed{group: ask.Group.GetName(), node: c.NodeID, ours: true, cpu: need.cpu, mem: need.mem}
 	for _, p := range c.Ports {

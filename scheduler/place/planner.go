@@ -50,6 +50,7 @@ type Planner struct {
 type delta struct {
 	used   capacity.Amount // added, may be negative
 	allocs int
+	starts int          // added
 	pow    capacity.Pow // free shares after it
 	taken  []capacity.Held
 	freed  []capacity.Held
@@ -59,6 +60,7 @@ type delta struct {
 
 // New returns a planner for one evaluation.
 func New(x *capacity.Index, opts Options) *Planner {
+	x.Settle()
 	p := &Planner{
 		x: x, opts: opts,
 		deltas:   map[int32]*delta{},
@@ -139,7 +141,7 @@ func (p *Planner) delta(node int32) *delta {
 	d := p.deltas[node]
 	if d == nil {
 		if len(p.slab) == 0 {
-			p.slab = make([]delta, 64)
+			p.slab = make([]delta, min(max(4, 2*len(p.deltas)), 256))
 		}
 		d, p.slab = &p.slab[0], p.slab[1:]
 		p.deltas[node] = d

@@ -1,8 +1,6 @@
 package place
 
 import (
-	"math"
-
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
@@ -99,18 +97,14 @@ func (r *run) factor(node int32) capacity.Pow {
 	}
 	f, ok := r.factors[total]
 	if !ok {
-		f = capacity.Pow{CPU: shrink(amount.CPU, total.CPU), Memory: shrink(amount.Memory, total.Memory)}
+		f = capacity.FactorOf(amount, total)
+		if r.factors == nil {
+			r.factors = map[capacity.Amount]capacity.Pow{}
+		}
 		r.factors[total] = f
 	}
 	r.lastTotal, r.last = total, f
 	return f
-}
-
-func shrink(ask, total int64) float64 {
-	if total <= 0 {
-		return 1
-	}
-	return math.Pow(10, -float64(ask)/float64(total))
 }
 
 // misfit says in which dimension a node has no room for the next row, "" if it

@@ -25,6 +25,9 @@ type Verdict struct {
 	Score     *structs.NodeScoreMeta
 	// Tie orders nodes of equal score, lowest first.
 	Tie uint64
+	// Busy is set if the node is taken only after all others, see
+	// capacity.MaxStarting.
+	Busy bool
 }
 
 // Fits reports whether the node could take the row.
@@ -32,7 +35,7 @@ func (v *Verdict) Fits() bool { return v.Filtered == "" && v.Exhausted == "" }
 
 // Study begins a study of one more allocation of a group.
 func (p *Planner) Study(job *structs.Job, group *structs.TaskGroup) *Study {
-	r := p.begin(Ask{Job: job, Group: group})
+	r := p.start(Ask{Job: job, Group: group})
 	s := &Study{r: r, holds: make([]capacity.Bits, len(r.checks))}
 	for i, c := range r.checks {
 		s.holds[i] = r.verdict(c)
@@ -46,7 +49,7 @@ func (s *Study) Checks() []feasible.Check { return s.r.checks }
 // Each calls f for every node that is asked at all: ready, in the job's pool
 // and datacenters.
 func (s *Study) Each(f func(Verdict)) {
-	s.r.asked.Each(func(i int32) { f(s.judge(i)) })
+	s.r.sieve.Asked.Each(func(i int32) { f(s.judge(i)) })
 }
 
 // Node returns the verdict on one node as if it were asked, whether it is or
@@ -60,7 +63,7 @@ func (s *Study) Node(id string) (v Verdict, ok bool) {
 }
 
 func (s *Study) judge(i int32) Verdict {
-	v := Verdict{Node: s.r.x.Node(i), Tie: capacity.Mix(s.r.x.Hash(i) ^ s.r.opts.Seed)}
+	v := Verdict{Node: s.r.x.Node(i), Tie: capacity.Tie(s.r.x.Hash(i), s.r.opts.Seed), Busy: s.r.busy(i)}
 	for c, nodes := range s.holds {
 		if !nodes.Has(i) {
 			v.Filtered = s.r.checks[c].Reason

@@ -66,7 +66,7 @@ func (r *room) rebuild(snap *state.Snapshot) error {
 		}
 	}
 	for _, plan := range r.held {
-		r.capacity.Hold(plan, derive)
+		r.capacity.Hold(plan, deriveRaw)
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (r *room) apply(c *feed.Change) {
 // hold counts a plan before it is committed.
 func (r *room) hold(plan *structs.Plan) {
 	r.held = append(r.held, plan)
-	r.capacity.Hold(plan, derive)
+	r.capacity.Hold(plan, deriveRaw)
 }
 
 // release ends a hold. What was committed of the plan comes as changes; what it
@@ -153,5 +153,7 @@ func (r *room) restore(plan *structs.Plan) {
 		}
 	}
 }
+
+func deriveRaw(seed [16]byte, row uint32) [16]byte { return ids.DeriveRaw(seed, row) }
 
 func derive(seed [16]byte, row uint32) string { return ids.Derive(seed, row) }

@@ -1,0 +1,100 @@
+package capacity
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// ringLoad is how many members a cell of a ring holds on average before the
+// ring grows.
+const ringLoad = 8
+
+// member is a node in a ring, placed by its hash.
+type member struct {
+	hash uint64
+	node int32
+}
+
+func (m member) compare(o member) int {
+	switch {
+	case m.hash < o.hash || m.hash == o.hash && m.node < o.node:
+		return -1
+	case m == o:
+		return 0
+	}
+	return 1
+}
+
+// ring is a set of nodes in the order of their hashes. Hashes are spread
+// evenly, so cells of equal width hold about equally many; a number of cells
+// that follows the number of members makes each step cost the same.
+type ring struct {
+	cells [][]member // a power of two of them, each sorted
+	n     int
+}
+
+func (r *ring) cell(hash uint64) int {
+	return int(hash >> 1 >> (63 - bits.Len(uint(len(r.cells)-1))))
+}
+
+func (r *ring) add(m member) {
+	switch {
+	case r.n == 0:
+		r.cells = [][]member{nil}
+	case r.n >= ringLoad*len(r.cells):
+		r.resize(2 * len(r.cells))
+	}
+	i := r.cell(m.hash)
+	at, _ := slices.BinarySearchFunc(r.cells[i], m, member.compare)
+	r.cells[i] = slices.Insert(r.cells[i], at, m)
+	r.n++
+}
+
+func (r *ring) remove(m member) {
+	i := r.cell(m.hash)
+	at, ok := slices.BinarySearchFunc(r.cells[i], m, member.compare)
+	if !ok {
+		return
+	}
+	r.cells[i] = slices.Delete(r.cells[i], at, at+1)
+	if r.n--; r.n > 0 && r.n < len(r.cells) {
+		r.resize(len(r.cells) / 4)
+	}
+}
+
+func (r *ring) resize(cells int) {
+	old := r.cells
+	r.cells = make([][]member, max(1, cells))
+	for _, cell := range old {
+		for _, m := range cell { // ascending: each goes to an end
+			i := r.cell(m.hash)
+			r.cells[i] = append(r.cells[i], m)
+		}
+	}
+}
+
+// cursor walks once around a ring.
+type cursor struct {
+	cell, at, left int32
+}
+
+// from returns a cursor before the first member whose hash isn't below seed.
+func (r *ring) from(seed uint64) cursor {
+	i := r.cell(seed)
+	at, _ := slices.BinarySearchFunc(r.cells[i], member{hash: seed}, member.compare)
+	return cursor{cell: int32(i), at: int32(at), left: int32(r.n)}
+}
+
+// next returns the member at the cursor and moves on; false after the last.
+func (r *ring) next(c *cursor) (member, bool) {
+	if c.left == 0 {
+		return member{}, false
+	}
+	for int(c.at) >= len(r.cells[c.cell]) {
+		c.cell, c.at = (c.cell+1)%int32(len(r.cells)), 0
+	}
+	m := r.cells[c.cell][c.at]
+	c.at++
+	c.left--
+	return m, true
+}
