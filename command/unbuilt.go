@@ -19,7 +19,7 @@ var unbuilt = map[string]string{
 	"eval":       "delete",
 	"job":        "action dispatch periodic restart scaling-events start tag",
 	"node":       "config identity intro meta pool",
-	"operator":   "api autopilot client-state debug gossip metrics raft root scheduler snapshot utilization",
+	"operator":   "api autopilot client-state debug gossip metrics raft root snapshot utilization",
 	"service":    "delete",
 	"system":     "reconcile",
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/link/certs"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // Config is what a server must be told. The zero value of an optional field
@@ -60,6 +61,10 @@ type Config struct {
 	MaxHeartbeatsPerSecond int
 
 	GC GCConfig
+
+	// DefaultSchedulerConfig is how a new region schedules, until it is changed
+	// through the API. Nil means structs.DefaultSchedulerConfiguration.
+	DefaultSchedulerConfig *structs.SchedulerConfiguration
 
 	// RaftMultiplier stretches Raft's timeouts, 1 to 10. Default 1.
 	RaftMultiplier int

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/steppe-run/steppe/server/account"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/replica"
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -46,15 +48,20 @@ func (s *Server) SetSchedulerConfig(ctx context.Context, req *SchedulerConfigReq
 		return nil, err
 	}
 	resp := &structs.SchedulerSetConfigurationResponse{}
-	if req.CAS && s.store.Snapshot().SchedulerConfig().ModifyIndex != req.CASIndex {
+	old := s.store.Snapshot().SchedulerConfig()
+	if req.CAS && old.ModifyIndex != req.CASIndex {
 		return resp, nil
 	}
 	result, err := s.propose(ctx, &command.SetSchedulerConfig{Config: &cfg, CAS: req.CAS, CASIndex: req.CASIndex})
+	var conflict *state.ConflictError
+	if errors.As(err, &conflict) {
+		return resp, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	resp.Updated, resp.LastIndex = true, indexOf(result)
-	t.reconfigured(&cfg, resp.LastIndex)
+	t.reconfigured(old, &cfg, resp.LastIndex)
 	return resp, nil
 }
 

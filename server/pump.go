@@ -113,11 +113,34 @@ func rulesOf(pool *structs.NodePool) *structs.NodePoolSchedulerConfiguration {
 	return pool.SchedulerConfiguration
 }
 
-// reconfigured applies a new configuration of the scheduler, stored at index.
-func (t *term) reconfigured(cfg *structs.SchedulerConfiguration, index uint64) {
+// reconfigured applies a configuration of the scheduler that was stored at
+// index. What blocked evaluations wait for depends on whether they may preempt.
+func (t *term) reconfigured(old, cfg *structs.SchedulerConfiguration, index uint64) {
 	t.broker.SetPaused(cfg.PauseEvalBroker)
-	t.blocked.WakeAll(index)
-	t.wake()
+	if old.PreemptionConfig != cfg.PreemptionConfig {
+		t.blocked.WakeAll(index)
+		t.wake()
+	}
+}
+
+// configure stores the configuration that a new region begins with, unless one
+// was stored before.
+func (t *term) configure(ctx context.Context) error {
+	cfg := t.s.cfg.DefaultSchedulerConfig
+	old := t.s.store.Snapshot().SchedulerConfig()
+	if cfg == nil || old.ModifyIndex > 0 {
+		return nil
+	}
+	var conflict *state.ConflictError
+	result, err := t.s.propose(ctx, &command.SetSchedulerConfig{Config: cfg, CAS: true, CASIndex: old.ModifyIndex})
+	switch {
+	case errors.As(err, &conflict):
+		return nil // a user was quicker
+	case err != nil:
+		return fmt.Errorf("store the scheduler's first configuration: %w", err)
+	}
+	t.reconfigured(old, cfg, indexOf(result))
+	return nil
 }
 
 func (t *term) absorbEval(ev *feed.Event) {
@@ -201,6 +224,8 @@ func (t *term) collectLitter(ctx context.Context) error {
 			timer.Stop()
 		case <-timer.C():
 		}
+		// Should the answer to a change of the configuration have been lost.
+		t.broker.SetPaused(t.s.store.Snapshot().SchedulerConfig().PauseEvalBroker)
 		if now := t.s.cfg.Clock.Now(); !now.Before(nextOutrun) {
 			nextOutrun = now.Add(outrunInterval)
 			t.blocked.WakeOutrun()

@@ -104,6 +104,9 @@ func (s *Server) serveTerm(ctx context.Context) error {
 	}
 	t := s.newTerm()
 	t.restore(snap)
+	if err := t.configure(ctx); err != nil {
+		return err
+	}
 	g := loop.New(ctx)
 	g.Go("feed", func(ctx context.Context) error { return t.pump(ctx, sub) })
 	g.Go("placer", t.placer.Run)

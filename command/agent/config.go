@@ -1,6 +1,10 @@
 package agent
 
-import "github.com/hashicorp/hcl/v2"
+import (
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/steppe-run/steppe/structs"
+)
 
 // Config is an agent's configuration under the names of the configuration
 // file. Defaults, files and flags are decoded over one value, in that order;
@@ -97,6 +101,47 @@ type ServerBlock struct {
 	RaftSnapshotThreshold int    `hcl:"raft_snapshot_threshold,optional"`
 	RaftSnapshotInterval  string `hcl:"raft_snapshot_interval,optional"`
 	RaftTrailingLogs      int    `hcl:"raft_trailing_logs,optional"`
+
+	Scheduler *SchedulerBlock `hcl:"default_scheduler_config,block"`
+}
+
+// SchedulerBlock is how a new region schedules, until the API changes it.
+type SchedulerBlock struct {
+	Algorithm        string           `hcl:"scheduler_algorithm,optional"`
+	Oversubscription bool             `hcl:"memory_oversubscription_enabled,optional"`
+	RejectJobs       bool             `hcl:"reject_job_registration,optional"`
+	PauseBroker      bool             `hcl:"pause_eval_broker,optional"`
+	NodeLimit        int              `hcl:"node_limit_for_feasibility_checks,optional"`
+	Preemption       *PreemptionBlock `hcl:"preemption_config,block"`
+}
+
+// PreemptionBlock says whose work may displace that of lower priority.
+type PreemptionBlock struct {
+	System   *bool `hcl:"system_scheduler_enabled,optional"`
+	SysBatch bool  `hcl:"sysbatch_scheduler_enabled,optional"`
+	Batch    bool  `hcl:"batch_scheduler_enabled,optional"`
+	Service  bool  `hcl:"service_scheduler_enabled,optional"`
+}
+
+// configuration is what the block means, nil if there is none.
+func (b *SchedulerBlock) configuration() *structs.SchedulerConfiguration {
+	if b == nil {
+		return nil
+	}
+	out := structs.DefaultSchedulerConfiguration()
+	if b.Algorithm != "" {
+		out.SchedulerAlgorithm = b.Algorithm
+	}
+	out.MemoryOversubscriptionEnabled = b.Oversubscription
+	out.RejectJobRegistration, out.PauseEvalBroker = b.RejectJobs, b.PauseBroker
+	out.NodeLimitForFeasibilityChecks = uint(max(b.NodeLimit, 0))
+	if p := b.Preemption; p != nil {
+		out.PreemptionConfig = structs.PreemptionConfig{
+			SystemSchedulerEnabled:   p.System == nil || *p.System,
+			SysBatchSchedulerEnabled: p.SysBatch, BatchSchedulerEnabled: p.Batch, ServiceSchedulerEnabled: p.Service,
+		}
+	}
+	return out
 }
 
 // ClientBlock configures the node agent.

@@ -3,6 +3,8 @@ package agent
 import (
 	"strings"
 	"testing"
+
+	"github.com/steppe-run/steppe/structs"
 )
 
 func TestFileIsDecodedOverDefaults(t *testing.T) {
@@ -103,5 +105,40 @@ func TestDevNeedsNoFile(t *testing.T) {
 	}
 	if s.HTTPAddr != "127.0.0.1:4646" || !c.Server.Enabled || !c.Client.Enabled {
 		t.Errorf("settings %+v", s)
+	}
+}
+
+func TestTheFirstSchedulerConfiguration(t *testing.T) {
+	c := Default()
+	if c.Server.Scheduler.configuration() != nil {
+		t.Error("no block, but a configuration")
+	}
+	const head = "data_dir = \"/var/lib/steppe\"\nserver {\n  enabled = true\n  default_scheduler_config {\n"
+	if err := c.LoadSource("a.hcl", []byte(head+`
+    scheduler_algorithm = "spread"
+    memory_oversubscription_enabled = true
+    reject_job_registration = true
+    pause_eval_broker = true
+    node_limit_for_feasibility_checks = 7
+    preemption_config { service_scheduler_enabled = true }
+  }
+}`)); err != nil {
+		t.Fatal(err)
+	}
+	got := *c.Server.Scheduler.configuration()
+	want := structs.SchedulerConfiguration{
+		SchedulerAlgorithm: "spread", MemoryOversubscriptionEnabled: true, RejectJobRegistration: true, PauseEvalBroker: true,
+		NodeLimitForFeasibilityChecks: 7,
+		PreemptionConfig:              structs.PreemptionConfig{SystemSchedulerEnabled: true, ServiceSchedulerEnabled: true},
+	}
+	if got != want {
+		t.Errorf("%+v", got)
+	}
+	bad := Default()
+	if err := bad.LoadSource("a.hcl", []byte(head+"scheduler_algorithm = \"random\"\n}\n}")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bad.Settings(); err == nil || !strings.Contains(err.Error(), "use binpack or spread") {
+		t.Errorf("an unknown algorithm: %v", err)
 	}
 }

@@ -34,7 +34,8 @@ func (a *assembly) serverConfig() server.Config {
 			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
 			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
 		},
-		Logger: a.logger.With(logx.KeyRoom, "server"),
+		DefaultSchedulerConfig: c.Server.Scheduler.configuration(),
+		Logger:                 a.logger.With(logx.KeyRoom, "server"),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/diag"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // Settings are what a checked configuration means: addresses resolved,
@@ -36,6 +37,7 @@ func (c *Config) Settings() (*Settings, error) {
 	var faults diag.List
 	s := &Settings{}
 	c.checkBasics(&faults)
+	c.checkScheduler(&faults)
 	c.resolveName(s, &faults)
 	c.resolveFolders(s, &faults)
 	c.resolveAddresses(s, &faults)
@@ -70,6 +72,17 @@ func (c *Config) checkBasics(faults *diag.List) {
 	}
 	if strings.ContainsAny(c.Datacenter, " \x00*") || c.Datacenter == "" {
 		faults.Add("datacenter", "%q is not a name: use one word without *", c.Datacenter)
+	}
+}
+
+func (c *Config) checkScheduler(faults *diag.List) {
+	if b := c.Server.Scheduler; b != nil {
+		if a := b.Algorithm; a != "" && a != structs.SchedulerBinPack && a != structs.SchedulerSpread {
+			faults.Add("server.default_scheduler_config.scheduler_algorithm", "%q is unknown: use %s or %s", a, structs.SchedulerBinPack, structs.SchedulerSpread)
+		}
+		if b.NodeLimit < 0 {
+			faults.Add("server.default_scheduler_config.node_limit_for_feasibility_checks", "%d is negative", b.NodeLimit)
+		}
 	}
 }
 
