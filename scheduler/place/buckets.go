@@ -27,6 +27,8 @@ type bucket struct {
 	bucketKey
 	heap   []entry
 	spread []int32 // values by spread
+	boost  float64 // as of stamp
+	stamp  uint64
 }
 
 // bucketKey identifies a bucket: its spread values, packed, and its parts.
@@ -192,6 +194,9 @@ func (r *run) best(row *Row) (int32, bool) {
 }
 
 func (r *run) penalized(row *Row, node int32) bool {
+	if len(row.Penalized) == 0 {
+		return false
+	}
 	id := r.x.Node(node).ID
 	for _, p := range row.Penalized {
 		if p == id {
@@ -227,6 +232,7 @@ func (r *run) pop() (candidate, bool) {
 func (r *run) peek() (*bucket, candidate) {
 	var from *bucket
 	var best candidate
+	spread := len(r.spreads) > 0
 	for _, b := range r.buckets {
 		for len(b.heap) > 0 && !r.live(&b.heap[0]) {
 			b.pop()
@@ -234,7 +240,12 @@ func (r *run) peek() (*bucket, candidate) {
 		if len(b.heap) == 0 {
 			continue
 		}
-		c := candidate{entry: b.heap[0], busy: b.busy, final: mean(b.heap[0].sum, b.parts, r.boost(b.spread), len(r.spreads) > 0)}
+		if spread {
+			if stamp := r.stamp(b.spread); stamp != b.stamp {
+				b.boost, b.stamp = r.boost(b.spread), stamp
+			}
+		}
+		c := candidate{entry: b.heap[0], busy: b.busy, final: mean(b.heap[0].sum, b.parts, b.boost, spread)}
 		if from == nil || c.better(&best) {
 			from, best = b, c
 		}

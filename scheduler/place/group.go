@@ -58,6 +58,9 @@ type Outcome struct {
 	Escaped bool
 }
 
+// maxPresized bounds what is made ready for as many nodes as there are rows.
+const maxPresized = 4096
+
 // maxRowMetrics is how many rows of a batch carry an explanation of their own.
 const maxRowMetrics = 8
 
@@ -137,7 +140,10 @@ type weighted struct {
 func (p *Planner) start(ask Ask) *run {
 	group := ask.Group.GetName()
 	if p.on[group] == nil {
-		p.on[group] = map[int32]int{}
+		p.on[group] = make(map[int32]int, min(len(ask.Rows), maxPresized))
+	}
+	if len(p.deltas) == 0 {
+		p.deltas = make(map[int32]*delta, min(len(ask.Rows), maxPresized))
 	}
 	r := &run{
 		Planner: p, ask: ask,
