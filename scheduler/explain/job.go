@@ -47,7 +47,7 @@ func standstill(job *structs.Job) string {
 func (in *Input) rehearse(job *structs.Job) (scheduler.Decision, error) {
 	n := 0
 	return scheduler.Schedule(scheduler.Input{
-		View: in.View, Capacity: in.Capacity, Config: in.Config, Now: in.Now, Annotate: true,
+		View: in.View, Capacity: in.Capacity, Running: in.View, Config: in.Config, Now: in.Now, Annotate: true,
 		Eval: &structs.Evaluation{
 			Namespace: job.GetNamespace(), JobID: job.GetID(), Type: job.GetType(), Priority: job.GetPriority(),
 			TriggeredBy: structs.TriggerJobRegister, Status: structs.EvalStatusPending,

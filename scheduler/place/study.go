@@ -140,21 +140,26 @@ func (s *Study) Shortages(nodeID string) []*structs.Shortage {
 	}
 	var out []*structs.Shortage
 	used, _ := s.r.state(i)
-	total := s.r.x.Total(i)
+	total, amount := s.r.x.Total(i), s.r.amountOn(i)
 	add := func(dimension, unit string, needed, free, total int64) {
 		if needed > free {
 			out = append(out, &structs.Shortage{Dimension: dimension, Needed: needed, Free: free, Total: total, Unit: unit})
 		}
 	}
-	add("cpu", "MHz", s.r.amount.CPU, total.CPU-used.CPU, total.CPU)
-	add("memory", "MiB", s.r.amount.Memory, total.Memory-used.Memory, total.Memory)
-	add("disk", "MiB", s.r.amount.Disk, total.Disk-used.Disk, total.Disk)
+	add("cpu", "MHz", amount.CPU, total.CPU-used.CPU, total.CPU)
+	add("memory", "MiB", amount.Memory, total.Memory-used.Memory, total.Memory)
+	add("disk", "MiB", amount.Disk, total.Disk-used.Disk, total.Disk)
 	if limit := s.r.x.MaxAllocs(i); limit > 0 {
 		n := s.r.x.Allocs(i)
 		if d := s.r.deltas[i]; d != nil {
 			n += d.allocs
 		}
 		add("max allocations", "allocations", 1, int64(limit-n), int64(limit))
+	}
+	if !s.r.things.none() {
+		if lack := s.r.thingsFit(i); lack != "" {
+			out = append(out, &structs.Shortage{Dimension: lack})
+		}
 	}
 	for _, want := range s.r.ports.byNetwork {
 		if free, all, known := s.dynamic(i, want); known {

@@ -1,0 +1,233 @@
+package explain
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// world is a cluster that explanations look at.
+type world struct {
+	nodes  []*structs.Node
+	allocs []*structs.Allocation
+	job    *structs.Job
+}
+
+func (w *world) Job(string, string) *structs.Job                     { return w.job }
+func (w *world) NodePool(string) *structs.NodePool                   { return nil }
+func (w *world) LatestDeployment(string, string) *structs.Deployment { return nil }
+func (w *world) EvalsByJob(string, string) iter.Seq[*structs.Evaluation] {
+	return func(func(*structs.Evaluation) bool) {}
+}
+func (w *world) AllocsByJob(_, id string) iter.Seq[*structs.Allocation] {
+	return w.where(func(a *structs.Allocation) bool { return a.JobID == id })
+}
+func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {
+	return w.where(func(a *structs.Allocation) bool { return a.NodeID == id })
+}
+
+func (w *world) Node(id string) *structs.Node {
+	for _, n := range w.nodes {
+		if n.ID == id {
+			return n
+		}
+	}
+	return nil
+}
+
+func (w *world) Nodes(string) iter.Seq[*structs.Node] {
+	return func(yield func(*structs.Node) bool) {
+		for _, n := range w.nodes {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) where(ok func(*structs.Allocation) bool) iter.Seq[*structs.Allocation] {
+	return func(yield func(*structs.Allocation) bool) {
+		for _, a := range w.allocs {
+			if ok(a) && !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) input() Input {
+	x := scheduler.NewCapacity()
+	for _, n := range w.nodes {
+		x.UpsertNode(n)
+	}
+	for _, a := range w.allocs {
+		x.SetAlloc(a)
+	}
+	return Input{View: w, Capacity: x, Now: time.Unix(1_700_000_000, 0)}
+}
+
+func (w *world) node(name, class string, cpu, memory int) {
+	w.nodes = append(w.nodes, &structs.Node{
+		ID: name, Name: name, NodePool: "default", Datacenter: "dc1", NodeClass: class, Status: structs.NodeStatusReady,
+		SchedulingEligibility: structs.NodeEligible, Attributes: map[string]string{"rack": class},
+		Drivers: map[string]*structs.DriverInfo{"mock": {Detected: true, Healthy: true}},
+		NodeResources: &structs.NodeResources{
+			Cpu: structs.NodeCpuResources{CpuShares: int64(cpu)}, Memory: structs.NodeMemoryResources{MemoryMB: int64(memory)},
+			Disk: structs.NodeDiskResources{DiskMB: 10_000}, MinDynamicPort: 20_000, MaxDynamicPort: 20_005,
+		},
+	})
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func newJob(count, cpu, memory int) *structs.Job {
+	return &structs.Job{
+		ID: ptr("web"), Name: ptr("web"), Namespace: ptr("default"), Type: ptr("service"), Priority: ptr(50), NodePool: ptr("default"),
+		Datacenters: []string{"*"}, Version: ptr(uint64(0)), CreateIndex: ptr(uint64(1)), JobModifyIndex: ptr(uint64(1)),
+		TaskGroups: []*structs.TaskGroup{{
+			Name: ptr("web"), Count: &count, EphemeralDisk: &structs.EphemeralDisk{SizeMB: ptr(300)},
+			Tasks: []*structs.Task{{Name: "t", Driver: "mock", Resources: &structs.Resources{CPU: &cpu, MemoryMB: &memory}}},
+		}},
+	}
+}
+
+func (w *world) run(name, node string, port int) {
+	res := w.job.TaskGroups[0].AllocatedResources()
+	if port > 0 {
+		res.Shared.Ports = []structs.PortMapping{{Label: "http", Value: port}}
+	}
+	w.allocs = append(w.allocs, &structs.Allocation{
+		ID: name, Name: name, Namespace: "default", JobID: "web", TaskGroup: "web", NodeID: node, NodeName: node, Job: w.job,
+		DesiredStatus: structs.AllocDesiredRun, ClientStatus: structs.AllocClientRunning, AllocatedResources: res,
+		Metrics: &structs.AllocationMetric{NodesEvaluated: 3, ScoreMetaData: []*structs.NodeScoreMeta{{NodeID: node, NormScore: 0.5}}},
+	})
+}
+
+// TestCapacityIsWhatTheSchedulerPlaces counts how many fit, then has the
+// scheduler place exactly so many, and one more.
+func TestCapacityIsWhatTheSchedulerPlaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{}
+		for i := range rapid.IntRange(0, 6).Draw(t, "nodes") {
+			class := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class")
+			w.node(fmt.Sprintf("n%d", i), class, 500*rapid.IntRange(0, 6).Draw(t, "cpu"), 500*rapid.IntRange(0, 6).Draw(t, "memory"))
+		}
+		w.job = newJob(1, 100*rapid.IntRange(1, 8).Draw(t, "ask"), 100*rapid.IntRange(1, 8).Draw(t, "ask memory"))
+		g := w.job.TaskGroups[0]
+		switch rapid.IntRange(0, 4).Draw(t, "limit") {
+		case 0:
+			g.Constraints = []*structs.Constraint{{Operand: structs.OpDistinctHosts}}
+		case 1:
+			g.Constraints = []*structs.Constraint{{LTarget: "${attr.rack}", Operand: structs.OpDistinctProperty, RTarget: "2"}}
+		case 2:
+			g.Constraints = []*structs.Constraint{{LTarget: "${attr.rack}", Operand: "!=", RTarget: "a"}}
+		case 3:
+			g.Networks = []*structs.NetworkResource{{DynamicPorts: []structs.Port{{Label: "a"}, {Label: "b"}}}}
+		}
+		r := Capacity(w.input(), w.job)
+		n := r.Groups[0].Count
+		for count, want := range map[int]int{n: n, n + 1: n} {
+			g.Count = &count
+			placed, missing := w.schedule(t)
+			if placed != want || missing != count-want {
+				t.Fatalf("%d fit, of %d the scheduler places %d", n, count, placed)
+			}
+		}
+		if r.Fits != (n >= 1) || r.Groups[0].Next.Fitting != 0 {
+			t.Fatalf("%d fit, report %+v, next %+v", n, r, r.Groups[0].Next)
+		}
+	})
+}
+
+func (w *world) schedule(t *rapid.T) (placed, missing int) {
+	in := w.input()
+	d, err := in.rehearse(w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range d.Plan.Groups {
+		placed += len(g.Rows)
+	}
+	if m := d.Eval.FailedTGAllocs["web"]; m != nil {
+		missing = m.CoalescedFailures + 1
+	}
+	return placed, missing
+}
+
+func TestWhyNotNamesEveryObstacle(t *testing.T) {
+	w := &world{job: newJob(3, 400, 2000)}
+	w.node("full", "a", 1000, 1000)
+	w.node("free", "b", 4000, 4000)
+	g := w.job.TaskGroups[0]
+	g.Networks = []*structs.NetworkResource{{ReservedPorts: []structs.Port{{Label: "http", Value: 80}}}}
+	g.Constraints = []*structs.Constraint{{LTarget: "${attr.rack}", Operand: "=", RTarget: "b"}, {Operand: structs.OpDistinctHosts}}
+	w.run("web.web[0]", "full", 80)
+	why := WhyNot(w.input(), w.nodes[0], w.job)
+	on := why.Groups[0]
+	for _, want := range []string{
+		"${attr.rack} = b (it is: a)", "distinct_hosts (it is: 1 there already)", "memory (needs 2000 MiB, has",
+		"port 80 (http) is held by web.web[0]",
+	} {
+		if !strings.Contains(on.Summary, want) {
+			t.Errorf("%q is missing in %s", want, on.Summary)
+		}
+	}
+	if on.Fits || on.Rank != 0 || len(on.Running) != 1 || len(on.Conditions) != 2 || len(on.Ports) != 1 || on.Best.NodeID != "free" {
+		t.Errorf("%+v", on)
+	}
+	fits := WhyNot(w.input(), w.nodes[1], w.job)
+	if !fits.Groups[0].Fits || fits.Groups[0].Rank != 1 || !strings.Contains(fits.Summary, "would be chosen") {
+		t.Errorf("%s %+v", fits.Summary, fits.Groups[0])
+	}
+	w.nodes[1].SchedulingEligibility = structs.NodeIneligible
+	closed := WhyNot(w.input(), w.nodes[1], w.job)
+	if closed.Groups[0].Fits || !strings.Contains(closed.Summary, "(it is: ineligible)") {
+		t.Errorf("%s", closed.Summary)
+	}
+}
+
+func TestWhyJobSaysWhatIsMissing(t *testing.T) {
+	w := &world{job: newJob(3, 400, 600)}
+	w.node("one", "a", 1000, 1000)
+	w.node("two", "b", 1000, 1000)
+	w.nodes[1].NodePool = "gpu"
+	w.run("web.web[0]", "one", 0)
+	why, err := WhyJob(w.input(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := why.Groups[0]
+	const want = "1 of 3 placed; 2 can't be placed: of 2 nodes, 1 is in another node pool and 1 has no room: memory (one comes nearest, it lacks 200 MiB)."
+	if g.Summary != want || g.Placed != 1 || g.Unplaceable != 2 || g.Placements[0].Score == nil {
+		t.Errorf("%s\n%+v", g.Summary, g)
+	}
+	w.job.Stop = ptr(true)
+	if why, err = WhyJob(w.input(), w.job); err != nil || !strings.Contains(why.Summary, "the job is stopped") {
+		t.Errorf("%+v %v", why, err)
+	}
+}
+
+func TestWhyAllocComparesThenAndNow(t *testing.T) {
+	w := &world{job: newJob(1, 400, 600)}
+	w.node("large", "a", 4000, 4000)
+	w.node("small", "b", 1000, 1000)
+	w.run("web.web[0]", "large", 0)
+	why := WhyAlloc(w.input(), w.allocs[0])
+	if why.Now == nil || why.Now.Rank != 2 || why.Now.Survey.Best[0].NodeID != "small" || why.Then.Rank != 1 {
+		t.Fatalf("%s %+v", why.Summary, why.Now)
+	}
+	if !strings.Contains(why.Summary, "It was put on large with a score of 0.500; now small would be chosen") {
+		t.Error(why.Summary)
+	}
+	w.allocs[0].ClientStatus = structs.AllocClientComplete
+	if why = WhyAlloc(w.input(), w.allocs[0]); why.Now != nil || !strings.HasSuffix(why.Summary, "it has ended.") {
+		t.Error(why.Summary)
+	}
+}
