@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -53,11 +54,11 @@ func (s *Server) UpdateAllocs(ctx context.Context, nodeID string, updates []*str
 	snap := s.store.Snapshot()
 	own := make([]*structs.AllocUpdate, 0, len(updates))
 	for _, u := range updates {
-		a := snap.Alloc(u.ID)
-		if a == nil {
+		v := snap.AllocView(u.ID)
+		if !v.Valid() {
 			continue // removed meanwhile: there is nothing to tell any more
 		}
-		if a.NodeID != nodeID {
+		if v.Row().Node.ID != nodeID {
 			s.log.Warn("a node reports about an allocation of another node; the report is dropped",
 				logx.KeyNode, nodeID, logx.KeyAlloc, u.ID)
 			continue
@@ -77,10 +78,15 @@ func (s *Server) commitUpdates(ctx context.Context, updates []*structs.AllocUpda
 	c := &command.UpdateAllocs{Now: now.UnixNano()}
 	wanted := map[structs.NamespacedID]*structs.Evaluation{}
 	for _, u := range updates {
-		a := snap.Alloc(u.ID)
-		if a == nil {
+		v := snap.AllocView(u.ID)
+		if !v.Valid() {
 			continue
 		}
+		if u.ClientStatus == structs.AllocClientRunning && v.Row().Client == alloc.Pending {
+			c.Updates = append(c.Updates, u) // nothing follows from it
+			continue
+		}
+		a := v.Allocation()
 		c.Updates = append(c.Updates, judged(snap, a, u, now))
 		if trigger := consequence(snap, a, u); trigger != "" && wanted[a.JobNamespacedID()] == nil {
 			e := evals.New(snap.Job(a.Namespace, a.JobID), trigger, now)

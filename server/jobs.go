@@ -82,80 +82,89 @@ func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest)
 }
 
 // PlanJob tells what registering a job would do; nothing is stored.
-func (s *Server) PlanJob(_ context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
+func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
 	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	snap := s.store.Snapshot()
-	old := snap.Job(job.GetNamespace(), job.GetID())
-	proposed := rehearse.Succeed(old, job, snap.Index()+1)
-	decision, err := rehearse.Job(snap, proposed, evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
-	if err != nil {
-		return nil, err
-	}
-	resp := &structs.JobPlanResponse{
-		Annotations:    decision.Annotations,
-		FailedTGAllocs: decision.Eval.FailedTGAllocs,
-		CreatedEvals:   decision.FollowUps,
-		Warnings:       structs.WarningText(warnings),
-	}
-	resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(snap, decision.Plan)
-	if old != nil {
-		resp.JobModifyIndex = old.GetJobModifyIndex()
-	}
-	if req.Diff {
-		resp.Diff = old.Diff(job, true)
-		structs.Annotate(resp.Diff, decision.Annotations)
-	}
-	return resp, nil
+	resp := &structs.JobPlanResponse{Warnings: structs.WarningText(warnings)}
+	return resp, s.desk.Use(ctx, func(on rehearse.Seat) error {
+		old := on.Snap.Job(job.GetNamespace(), job.GetID())
+		proposed := rehearse.Succeed(old, job, on.Snap.Index()+1)
+		decision, err := rehearse.Job(on, proposed, evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
+		if err != nil {
+			return err
+		}
+		resp.Annotations, resp.FailedTGAllocs = decision.Annotations, decision.Eval.FailedTGAllocs
+		resp.CreatedEvals = decision.FollowUps
+		resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(on.Snap, decision.Plan)
+		if old != nil {
+			resp.JobModifyIndex = old.GetJobModifyIndex()
+		}
+		if req.Diff {
+			resp.Diff = old.Diff(job, true)
+			structs.Annotate(resp.Diff, decision.Annotations)
+		}
+		return nil
+	})
 }
 
 // WhyJob says why a job is placed as it is, and as of which index.
-func (s *Server) WhyJob(_ context.Context, namespace, id string) (*structs.JobWhy, uint64, error) {
-	snap := s.store.Snapshot()
-	job := snap.Job(namespace, id)
-	if job == nil {
-		return nil, 0, structs.ErrJobNotFound
-	}
-	why, err := rehearse.WhyJob(snap, s.cfg.Clock.Now(), job)
-	return why, snap.Index(), err
+func (s *Server) WhyJob(ctx context.Context, namespace, id string) (why *structs.JobWhy, index uint64, err error) {
+	err = s.desk.Use(ctx, func(on rehearse.Seat) (err error) {
+		job := on.Snap.Job(namespace, id)
+		if job == nil {
+			return structs.ErrJobNotFound
+		}
+		index = on.Snap.Index()
+		why, err = rehearse.WhyJob(on, s.cfg.Clock.Now(), job)
+		return err
+	})
+	return why, index, err
 }
 
 // WhyAlloc says why an allocation is on its node.
-func (s *Server) WhyAlloc(_ context.Context, id string) (*structs.AllocWhy, uint64, error) {
-	snap := s.store.Snapshot()
-	a := snap.Alloc(id)
-	if a == nil {
-		return nil, 0, structs.ErrAllocNotFound
-	}
-	return rehearse.WhyAlloc(snap, s.cfg.Clock.Now(), a), snap.Index(), nil
+func (s *Server) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy, index uint64, err error) {
+	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+		a := on.Snap.Alloc(id)
+		if a == nil {
+			return structs.ErrAllocNotFound
+		}
+		why, index = rehearse.WhyAlloc(on, s.cfg.Clock.Now(), a), on.Snap.Index()
+		return nil
+	})
+	return why, index, err
 }
 
 // WhyNot says what keeps a job off a node.
-func (s *Server) WhyNot(_ context.Context, nodeID, namespace, jobID string) (*structs.NodeWhyNot, uint64, error) {
-	snap := s.store.Snapshot()
-	node := snap.Node(nodeID)
-	if node == nil {
-		return nil, 0, structs.ErrNodeNotFound
-	}
-	job := snap.Job(namespace, jobID)
-	if job == nil {
-		return nil, 0, structs.ErrJobNotFound
-	}
-	return rehearse.WhyNot(snap, s.cfg.Clock.Now(), node, job), snap.Index(), nil
+func (s *Server) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (why *structs.NodeWhyNot, index uint64, err error) {
+	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+		node := on.Snap.Node(nodeID)
+		if node == nil {
+			return structs.ErrNodeNotFound
+		}
+		job := on.Snap.Job(namespace, jobID)
+		if job == nil {
+			return structs.ErrJobNotFound
+		}
+		why, index = rehearse.WhyNot(on, s.cfg.Clock.Now(), node, job), on.Snap.Index()
+		return nil
+	})
+	return why, index, err
 }
 
 // Capacity counts how many more of a job's allocations fit; nothing is stored.
-func (s *Server) Capacity(_ context.Context, req *structs.CapacityRequest) (*structs.CapacityReport, uint64, error) {
-	snap := s.store.Snapshot()
-	job, warnings, err := admission.Admit(snap, s.cfg.Region, req.Job, req.Namespace)
+func (s *Server) Capacity(ctx context.Context, req *structs.CapacityRequest) (report *structs.CapacityReport, index uint64, err error) {
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
 	if err != nil {
 		return nil, 0, err
 	}
-	report := rehearse.Capacity(snap, s.cfg.Clock.Now(), job)
-	report.Warnings = structs.WarningText(warnings)
-	return report, snap.Index(), nil
+	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+		report, index = rehearse.Capacity(on, s.cfg.Clock.Now(), job), on.Snap.Index()
+		report.Warnings = structs.WarningText(warnings)
+		return nil
+	})
+	return report, index, err
 }
 
 // DeregisterJob stops a job, and removes it if asked to. A job that isn't there

@@ -336,9 +336,11 @@ func BenchmarkJobPlan(b *testing.B) {
 		}
 		return time.Since(began)
 	}
-	b.ReportMetric(float64(plan().Milliseconds()), "ms-first")
+	first := plan() // the index is made
 	b.ResetTimer()
 	for range b.N {
 		plan()
 	}
+	b.ReportMetric(float64(first.Milliseconds()), "ms-first")
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/plan")
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/server/identity"
 	"github.com/steppe-run/steppe/server/members"
+	"github.com/steppe-run/steppe/server/placer"
+	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/server/session"
 	"github.com/steppe-run/steppe/state"
@@ -45,6 +47,7 @@ type Server struct {
 	session *session.Server
 	forward net.Listener
 	leader  *leaderTransport
+	desk    *rehearse.Desk
 
 	// reconcile keeps Raft's configuration in line with gossip; the leader runs
 	// it.
@@ -65,6 +68,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{FeedSize: feedSize})}
 	s.fsm = newFSM(s.store)
+	s.desk = rehearse.NewDesk(placer.NewFollower(s.store), cfg.Clock)
 	s.leader = &leaderTransport{server: s}
 	if err := s.open(); err != nil {
 		s.abandon()
@@ -143,6 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 	top.Go("gossip", s.members.Run)
 	top.Go("bootstrap", s.bootstrap)
 	top.Go("sessions", s.session.Run)
+	top.Go("rehearsals", s.desk.Run)
 	top.Go("leadership", s.followLeadership)
 	defer context.AfterFunc(ctx, top.Stop)()
 	err := top.Wait()

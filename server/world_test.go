@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/placer"
+	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
@@ -44,6 +45,7 @@ func play(t *testing.T, story func(t *testing.T, w *world)) {
 func newWorld(t *testing.T, cfg Config) *world {
 	cfg.Name = "test"
 	s := &Server{cfg: cfg.withDefaults(), store: state.New(state.Options{FeedSize: feedSize})}
+	s.desk = rehearse.NewDesk(placer.NewFollower(s.store), s.cfg.Clock)
 	s.log = s.cfg.Logger
 	s.journal = &memoryJournal{store: s.store}
 	s.reconcile = func(ctx context.Context) error {

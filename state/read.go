@@ -249,6 +249,10 @@ func (s *Snapshot) AllocsByDeployment(deploymentID string) iter.Seq[*structs.All
 	return whole(s.t.Allocs.ByDeployment(deploymentID))
 }
 
+// AllocView returns an allocation without making the object; it may not be
+// Valid.
+func (s *Snapshot) AllocView(id string) alloc.View { return s.t.Allocs.Find(id) }
+
 // AllocViews returns the same as Allocs, AllocsByJob and AllocsByNode without
 // making the objects, for those who count.
 func (s *Snapshot) AllocViews() iter.Seq[alloc.View] { return s.t.Allocs.All() }

@@ -37,8 +37,9 @@ const (
 func (p *Placer) schedule(snap *state.Snapshot) *entry {
 	e := &entry{}
 	placed, taken := 0, 0
+	began := p.cfg.Clock.Now()
 	for _, eval := range p.todo {
-		if placed >= maxRows || taken >= maxEvals {
+		if placed >= maxRows || taken >= maxEvals || taken > 0 && p.cfg.Clock.Now().Sub(began) >= maxSlice {
 			break
 		}
 		taken++
@@ -53,6 +54,9 @@ func (p *Placer) schedule(snap *state.Snapshot) *entry {
 		p.room.hold(o.decision.Plan)
 		placed += rows(o.decision.Plan)
 		e.outcomes = append(e.outcomes, o)
+		if p.room.capacity == nil {
+			break // it is made anew before the next slice
+		}
 	}
 	p.todo = p.todo[taken:]
 	return e
@@ -86,6 +90,7 @@ func (p *Placer) ask(snap *state.Snapshot, eval *structs.Evaluation, now time.Ti
 			p.cfg.Logger.Error("the scheduler panicked", logx.KeyEval, eval.ID, logx.KeyJob, eval.JobID,
 				logx.KeyReason, fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = fmt.Errorf("the scheduler failed on this evaluation: %v", r)
+			p.room.Drop() // it may have been left half changed
 		}
 	}()
 	return scheduler.Schedule(scheduler.Input{

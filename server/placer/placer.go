@@ -8,6 +8,7 @@
 package placer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,8 +67,11 @@ type Config struct {
 
 // Bounds of one entry and of how much is in flight.
 const (
-	maxEvals    = 256
-	maxRows     = 8192
+	maxEvals = 256
+	maxRows  = 10_000
+	// maxSlice is how long evaluations are scheduled before what there is is
+	// committed, and what came meanwhile is looked at.
+	maxSlice    = 5 * time.Millisecond
 	maxInFlight = 4
 	commitLimit = 30 * time.Second
 )
@@ -116,9 +120,7 @@ func (p *Placer) turn(ctx context.Context) error {
 	if len(p.inFlight) >= maxInFlight {
 		return p.settleOldest(ctx)
 	}
-	if len(p.todo) == 0 {
-		p.todo = p.cfg.Queue.Poll(maxEvals)
-	}
+	p.refill()
 	if len(p.todo) == 0 {
 		if len(p.inFlight) > 0 {
 			return p.settleOldest(ctx)
@@ -131,6 +133,23 @@ func (p *Placer) turn(ctx context.Context) error {
 	}
 	return p.commitBatch(ctx)
 }
+
+// refill takes what has come since the last slice: the highest priority goes
+// first, also before what was taken earlier and is not finished. Among equals
+// the order stays, so that a job of many slices lets others through.
+func (p *Placer) refill() {
+	fresh := p.cfg.Queue.Poll(max(minPoll, maxEvals-len(p.todo)))
+	if len(fresh) == 0 && slices.IsSortedFunc(p.todo, byPriority) {
+		return
+	}
+	p.todo = append(p.todo, fresh...)
+	slices.SortStableFunc(p.todo, byPriority)
+}
+
+// minPoll is how many evaluations are looked for even if many wait here.
+const minPoll = 16
+
+func byPriority(a, b *structs.Evaluation) int { return cmp.Compare(b.Priority, a.Priority) }
 
 func (p *Placer) commitBatch(ctx context.Context) error {
 	snap, err := p.room.advance(ctx)
@@ -179,7 +198,7 @@ func (p *Placer) settleOldest(ctx context.Context) error {
 func (p *Placer) abandon(e *entry, why error) {
 	p.cfg.Logger.Warn("plans were not committed; their evaluations will be retried",
 		logx.KeyError, why, logx.KeyCount, len(e.outcomes))
-	p.room.discard()
+	p.room.Drop()
 	for _, o := range e.outcomes {
 		p.room.release(o.decision.Plan)
 		delete(p.attempts, o.eval.ID)
@@ -223,7 +242,7 @@ func (p *Placer) settle(e *entry, result *state.PlanResult) {
 			delete(p.attempts, id)
 			done = append(done, id)
 		}
-		p.counts.placed.Add(int64(rows(o.decision.Plan)))
+		p.counts.placed.Add(int64(stored(o.decision.Plan, refused, rejected)))
 	}
 	p.cfg.Queue.Ack(done...)
 }
@@ -239,6 +258,24 @@ func (p *Placer) again(o *outcome, refused []state.RefusedNode, rejected string)
 	p.cfg.Logger.Debug("a plan was refused in part and is made again",
 		logx.KeyEval, o.eval.ID, logx.KeyReason, reason, logx.KeyCount, p.attempts[o.eval.ID])
 	p.todo = append(p.todo, o.eval)
+}
+
+// stored counts the rows of a plan that the store took.
+func stored(plan *structs.Plan, refused []state.RefusedNode, rejected string) int {
+	if rejected != "" {
+		return 0
+	}
+	n := rows(plan)
+	for _, node := range refused {
+		for i := range plan.Groups {
+			for j := range plan.Groups[i].Rows {
+				if plan.Groups[i].Rows[j].NodeID == node.NodeID {
+					n--
+				}
+			}
+		}
+	}
+	return n
 }
 
 func rows(plan *structs.Plan) int {

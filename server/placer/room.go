@@ -2,100 +2,38 @@ package placer
 
 import (
 	"context"
-	"errors"
 
 	"github.com/steppe-run/steppe/internal/ids"
-	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
-	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // room is what nodes have left: the committed state, followed change by
 // change, plus what plans in flight hold.
 type room struct {
-	store    Store
-	capacity *scheduler.Capacity
-	sub      *feed.Subscription
-	// index is the last change that capacity has seen.
-	index uint64
-	held  []*structs.Plan
+	*Follower
+	held []*structs.Plan
 }
 
-func newRoom(store Store) *room { return &room{store: store} }
+func newRoom(store Store) *room { return &room{Follower: NewFollower(store)} }
 
 // advance brings the index of capacity up to a snapshot and returns that.
 func (r *room) advance(ctx context.Context) (*state.Snapshot, error) {
-	snap := r.store.Snapshot()
-	if r.capacity == nil {
-		return snap, r.rebuild(snap)
-	}
-	for r.index < snap.Index() && r.sub.Waiting() {
-		change, err := r.sub.Next(ctx)
-		var lagged *feed.LaggedError
-		switch {
-		case errors.As(err, &lagged):
-			snap = r.store.Snapshot()
-			return snap, r.rebuild(snap)
-		case err != nil:
-			return nil, err
-		}
-		r.apply(change)
-	}
-	// An entry without changes is not in the feed.
-	r.index = max(r.index, snap.Index())
-	return snap, nil
-}
-
-// discard has the capacity built anew before it is used again.
-func (r *room) discard() { r.capacity = nil }
-
-func (r *room) rebuild(snap *state.Snapshot) error {
-	sub, err := r.store.Subscribe(snap.Index())
-	if err != nil {
-		return err
-	}
-	r.sub, r.index = sub, snap.Index()
-	r.capacity = scheduler.NewCapacity()
-	for n := range snap.Nodes("") {
-		r.capacity.UpsertNode(n)
-	}
-	for a := range snap.Allocs(structs.AllNamespaces, "") {
-		if !a.TerminalStatus() {
-			r.capacity.SetAlloc(a)
+	snap, anew, err := r.Follower.advance(ctx)
+	if anew && err == nil {
+		for _, plan := range r.held {
+			r.capacity.Hold(plan, deriveRaw)
 		}
 	}
-	for _, plan := range r.held {
-		r.capacity.Hold(plan, deriveRaw)
-	}
-	return nil
-}
-
-func (r *room) apply(c *feed.Change) {
-	r.index = c.Index
-	for i := range c.Events {
-		ev := &c.Events[i]
-		switch ev.Table() {
-		case feed.TableNodes:
-			if n, ok := ev.New().(*structs.Node); ok {
-				r.capacity.UpsertNode(n)
-			} else {
-				r.capacity.RemoveNode(ev.Key())
-			}
-		case feed.TableAllocs:
-			if a, ok := ev.New().(*structs.Allocation); ok {
-				r.capacity.SetAlloc(a)
-			} else {
-				r.capacity.RemoveAlloc(ev.Key())
-			}
-		}
-	}
+	return snap, err
 }
 
 // hold counts a plan before it is committed.
 func (r *room) hold(plan *structs.Plan) {
 	r.held = append(r.held, plan)
-	r.capacity.Hold(plan, deriveRaw)
+	if r.capacity != nil {
+		r.capacity.Hold(plan, deriveRaw)
+	}
 }
 
 // release ends a hold. What was committed of the plan comes as changes; what it

@@ -1,13 +1,12 @@
 // Package rehearse schedules a job that is only proposed, on the state as it is,
 // and stores nothing.
 //
-// What the nodes have left is counted anew from the snapshot for each rehearsal:
-// O(nodes + live allocations), some milliseconds on thousands of nodes. The
-// placer's own index is not borrowed: it runs ahead of the state by what is in
-// flight, it is changed while it is used, and it exists on the leader only,
-// whereas any server can rehearse at any of its snapshots.
+// What the nodes have left is an index that follows the state, kept at a Desk as
+// long as somebody asks now and then. The placer's own index is not borrowed: it
+// runs ahead of the state by what is in flight, it is changed while it is used,
+// and it exists on the leader only, whereas any server can rehearse.
 //
-// It must not know who asks. Begin reading at Job.
+// It must not know who asks. Begin reading at Desk, then Job.
 package rehearse
 
 import (
@@ -22,11 +21,12 @@ import (
 
 // Job schedules the proposed job (see Succeed) on what
 // the nodes have left. The evaluation is the one that registering would make.
-func Job(snap *state.Snapshot, job *structs.Job, eval *structs.Evaluation) (scheduler.Decision, error) {
+func Job(on Seat, job *structs.Job, eval *structs.Evaluation) (scheduler.Decision, error) {
+	snap := on.Snap
 	eval.AnnotatePlan = true
 	decision, err := scheduler.Schedule(scheduler.Input{
 		View:     proposal{Snapshot: snap, job: job},
-		Capacity: capacityOf(snap),
+		Capacity: on.Capacity,
 		Running:  snap,
 		Config:   snap.SchedulerConfig(),
 		Eval:     eval,
@@ -39,20 +39,6 @@ func Job(snap *state.Snapshot, job *structs.Job, eval *structs.Evaluation) (sche
 		return scheduler.Decision{}, fmt.Errorf("plan job: %w", err)
 	}
 	return decision, nil
-}
-
-// capacityOf indexes what the nodes of a snapshot have left.
-func capacityOf(snap *state.Snapshot) *scheduler.Capacity {
-	c := scheduler.NewCapacity()
-	for n := range snap.Nodes("") {
-		c.UpsertNode(n)
-	}
-	for a := range snap.Allocs(structs.AllNamespaces, "") {
-		if !a.TerminalStatus() {
-			c.SetAlloc(a)
-		}
-	}
-	return c
 }
 
 // proposal is a snapshot in which one job is another.

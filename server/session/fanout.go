@@ -90,8 +90,13 @@ func (f *fanout) note(c *feed.Change) {
 		if e.Table() != feed.TableAllocs {
 			continue
 		}
-		nodeID, allocID := e.NodeID(), e.Key()
-		if e.New() == nil {
+		nodeID := e.NodeID()
+		removed := !e.NewAlloc().Valid()
+		if !removed && len(f.watchers[nodeID]) == 0 {
+			continue // nobody of ours asks for it; whoever comes reads the state
+		}
+		allocID := e.Key()
+		if removed {
 			f.remember(removal{c.Index, nodeID, allocID})
 		}
 		for w := range f.watchers[nodeID] {

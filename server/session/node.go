@@ -101,7 +101,7 @@ func (n *nodeService) ownAllocs(nodeID string, updates []*structs.AllocUpdate) e
 		if u == nil {
 			return status.Error(codes.InvalidArgument, "an update is empty")
 		}
-		if a := snap.Alloc(u.ID); a != nil && a.NodeID != nodeID {
+		if v := snap.AllocView(u.ID); v.Valid() && v.Row().Node.ID != nodeID {
 			return status.Errorf(codes.PermissionDenied, "allocation %s is not of node %s", u.ID, nodeID)
 		}
 	}

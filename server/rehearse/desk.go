@@ -1,0 +1,112 @@
+package rehearse
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/state"
+)
+
+// Index is what nodes have left, following the state.
+type Index interface {
+	// Advance brings it up to the newest snapshot and returns that.
+	Advance(ctx context.Context) (*state.Snapshot, error)
+	// Capacity is the index as of the last Advance.
+	Capacity() *scheduler.Capacity
+	// Drop gives the memory back; the next Advance begins anew.
+	Drop()
+}
+
+// Seat is what a rehearsal reads: a snapshot, and what nodes have left by it.
+type Seat struct {
+	Snap     *state.Snapshot
+	Capacity *scheduler.Capacity
+}
+
+const (
+	// patience is how long the index is kept after it was last asked for.
+	patience = 10 * time.Minute
+	// step is how often it follows the state meanwhile, so that the feed
+	// doesn't run away from it.
+	step = 500 * time.Millisecond
+)
+
+// Desk lends one index to those who rehearse, one after the other.
+type Desk struct {
+	clock clock.Clock
+	turn  chan struct{} // holds a token while nobody has the index
+	index Index
+	used  time.Time // zero: the index is not kept
+}
+
+// NewDesk returns a desk whose index is made when it is first asked for.
+func NewDesk(index Index, c clock.Clock) *Desk {
+	d := &Desk{clock: c, index: index, turn: make(chan struct{}, 1)}
+	d.turn <- struct{}{}
+	return d
+}
+
+// Use calls f with the newest state. What f gets must not be kept.
+func (d *Desk) Use(ctx context.Context, f func(Seat) error) error {
+	if err := d.enter(ctx); err != nil {
+		return err
+	}
+	defer d.leave()
+	snap, err := d.index.Advance(ctx)
+	if err != nil {
+		d.index.Drop()
+		return fmt.Errorf("count what the nodes have left: %w", err)
+	}
+	d.used = d.clock.Now()
+	return f(Seat{Snap: snap, Capacity: d.index.Capacity()})
+}
+
+// Run keeps the index up to date while it is asked for, until ctx ends.
+func (d *Desk) Run(ctx context.Context) error {
+	for {
+		timer := d.clock.NewTimer(step)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C():
+		}
+		if err := d.keep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Desk) keep(ctx context.Context) error {
+	if err := d.enter(ctx); err != nil {
+		return err
+	}
+	defer d.leave()
+	if d.used.IsZero() {
+		return nil
+	}
+	if d.clock.Now().Sub(d.used) > patience {
+		d.index.Drop()
+		d.used = time.Time{}
+		return nil
+	}
+	if _, err := d.index.Advance(ctx); err != nil {
+		d.index.Drop()
+		d.used = time.Time{}
+	}
+	return nil
+}
+
+func (d *Desk) enter(ctx context.Context) error {
+	select {
+	case <-d.turn:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the index of what nodes have left: %w", ctx.Err())
+	}
+}
+
+func (d *Desk) leave() { d.turn <- struct{}{} }
