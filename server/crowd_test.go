@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/loop"
@@ -40,7 +41,7 @@ func (w *world) crowd(seed uint64) {
 			w.disturb(random, round)
 		}
 		w.pass(30 * time.Second)
-		if late := w.blockedThatFit(w.s.store.Snapshot()); len(late) > 0 {
+		if late := w.blockedThatFit(); len(late) > 0 {
 			w.t.Fatalf("round %d: these sleep although they fit: %q\n%s", round, late, w.describe())
 		}
 	}
@@ -125,4 +126,39 @@ func scaling(count int) *structs.ScalingRequest {
 		Target: map[string]string{"Group": "web"}, Count: ptr(int64(count)),
 		WriteRequest: structs.WriteRequest{Namespace: structs.DefaultNamespace},
 	}
+}
+
+// TestNothingSleepsBesideRoom has jobs of many shapes come, go and end on a few
+// nodes, and then asks the scheduler of each evaluation that is still blocked
+// whether anything of it would fit.
+func TestNothingSleepsBesideRoom(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) { w.crowd(seed) })
+		})
+	}
+}
+
+// blockedThatFit lists the jobs that wait for room although there is some.
+func (w *world) blockedThatFit() []string {
+	synctest.Wait() // until all that this moment brought is done
+	snap := w.s.store.Snapshot()
+	var out []string
+	for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
+		job := snap.Job(e.Namespace, e.JobID)
+		resp, err := w.s.PlanJob(w.t.Context(), &structs.JobPlanRequest{Job: job.Clone()})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for group, failed := range resp.FailedTGAllocs {
+			wanted := e.QueuedAllocations[group]
+			if failed.CoalescedFailures+1 < wanted {
+				out = append(out, fmt.Sprintf("%s/%s: %d wait, %d would fail", e.JobID, group, wanted, failed.CoalescedFailures+1))
+			}
+		}
+		if len(resp.FailedTGAllocs) == 0 {
+			out = append(out, e.JobID)
+		}
+	}
+	return out
 }

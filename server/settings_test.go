@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -149,37 +148,4 @@ func TestARegionBeginsAsConfigured(t *testing.T) {
 		w.g.Stop()
 		_ = w.g.Wait()
 	})
-}
-
-// TestNothingSleepsBesideRoom has jobs of many shapes come, go and end on a few
-// nodes, and then asks the scheduler of each evaluation that is still blocked
-// whether anything of it would fit.
-func TestNothingSleepsBesideRoom(t *testing.T) {
-	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			play(t, func(t *testing.T, w *world) { w.crowd(seed) })
-		})
-	}
-}
-
-// blockedThatFit lists the jobs that wait for room although there is some.
-func (w *world) blockedThatFit(snap *state.Snapshot) []string {
-	var out []string
-	for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
-		job := snap.Job(e.Namespace, e.JobID)
-		resp, err := w.s.PlanJob(w.t.Context(), &structs.JobPlanRequest{Job: job.Clone()})
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		for group, failed := range resp.FailedTGAllocs {
-			wanted := e.QueuedAllocations[group]
-			if failed.CoalescedFailures+1 < wanted {
-				out = append(out, fmt.Sprintf("%s/%s: %d wait, %d would fail", e.JobID, group, wanted, failed.CoalescedFailures+1))
-			}
-		}
-		if len(resp.FailedTGAllocs) == 0 {
-			out = append(out, e.JobID)
-		}
-	}
-	return out
 }
