@@ -3,6 +3,7 @@ package scheduler_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,9 +19,9 @@ import (
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &history{world: newWorld(t), rt: rt, kind: rapid.SampledFrom([]string{"service", "service", "batch"}).Draw(rt, "type")}
-		h.addNode("n1", []string{"cpu=100000", "mem=100000"}) // always room somewhere
+		h.addNode("n1", []string{"cpu=100000", "mem=100000", "cores=60", "device=acme/gpu/one:a,b,c,d,e,f,g,h,i,j,k,l,m,n,o"}) // always room somewhere
 		for i := range rapid.IntRange(1, 4).Draw(rt, "nodes") {
-			h.addNode(fmt.Sprintf("n%d", i+2), []string{"cpu=300", "mem=1000"})
+			h.addNode(fmt.Sprintf("n%d", i+2), []string{"cpu=300", "mem=1000", "cores=3", "device=acme/gpu/two:a,b!"})
 		}
 		h.register()
 		for range rapid.IntRange(5, 40).Draw(rt, "steps") {
@@ -47,8 +48,11 @@ func (h *history) register() {
 			words = append(words, "lost_after=10m")
 		}
 	}
-	if rapid.Bool().Draw(h.rt, "ports") {
+	switch rapid.IntRange(0, 3).Draw(h.rt, "things") {
+	case 0, 1:
 		words = append(words, "static=8080", "port=http")
+	case 2:
+		words = append(words, "device=gpu:1", "cores=1")
 	}
 	h.addJob("web", words, nil)
 }
@@ -216,16 +220,37 @@ func (h *history) name(names map[string]string, a *structs.Allocation) {
 	names[a.Name] = a.ID
 }
 
+// checkThings checks that an allocation has cores and devices that its node
+// offers, and that no other has.
+func (h *history) checkThings(n *structs.Node, a *structs.Allocation, taken map[string]string) {
+	take := func(thing string, offered bool) {
+		if other := taken[thing]; other != "" || !offered && n.Ready() {
+			h.rt.Fatalf("%s has %s of %s, offered %t, which %q has", a.ID, thing, n.ID, offered, other)
+		}
+		taken[thing] = a.ID
+	}
+	for _, core := range a.AllocatedResources.Tasks["t"].Cpu.ReservedCores {
+		take(fmt.Sprint("core ", core), slices.Contains(n.NodeResources.Cpu.ReservableCpuCores, core))
+	}
+	for _, d := range a.AllocatedResources.Tasks["t"].Devices {
+		for _, id := range d.DeviceIDs {
+			kind := n.NodeResources.Devices[0]
+			take(d.Kind()+" "+id, kind.Kind() == d.Kind() && slices.ContainsFunc(kind.Instances, func(i *structs.NodeDevice) bool { return i.ID == id && i.Healthy }))
+		}
+	}
+}
+
 func (h *history) checkNodes() {
 	for _, n := range h.nodes {
 		total := n.Comparable()
 		var used structs.Comparable
-		ports := map[int]string{}
+		ports, things := map[int]string{}, map[string]string{}
 		for _, a := range h.allocs {
 			if a.NodeID != n.ID || a.TerminalStatus() {
 				continue
 			}
 			used.Add(a.AllocatedResources.Comparable())
+			h.checkThings(n, a, things)
 			for _, p := range a.AllocatedResources.Shared.Ports {
 				if other := ports[p.Value]; other != "" {
 					h.rt.Fatalf("%s and %s both have port %d of %s", other, a.ID, p.Value, n.ID)

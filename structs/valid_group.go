@@ -17,6 +17,7 @@ func (g *TaskGroup) validate(f faults, j *Job) {
 		f.in("count").check(count <= 1, "a system job runs once on every node, so at most 1, is %d", count)
 	}
 	validateConstraints(f, g.Constraints, true)
+	g.validateConflicts(f.in("constraint"), j)
 	j.validateAffinities(f, g.Affinities)
 	j.validateSpreads(f, g.Spreads)
 	g.RestartPolicy.validate(f.in("restart"))

@@ -53,6 +53,10 @@ func (c *Constraint) validate(f faults, distinct bool) {
 	f.check(c.LTarget != "", "set attribute, such as ${attr.kernel.name}")
 }
 
+// maxPattern bounds regular expressions: each is run against an attribute of
+// every node.
+const maxPattern = 4096
+
 func validateOperand(f faults, operand, value string) {
 	in := f.in("value")
 	if value == "" {
@@ -64,9 +68,12 @@ func validateOperand(f faults, operand, value string) {
 	}
 	switch operand {
 	case OpRegexp:
+		in.check(len(value) <= maxPattern, "the expression is %d characters long, more than the limit of %d", len(value), maxPattern)
 		_, err := regexp.Compile(value)
 		in.check(err == nil, "not a regular expression: %v", err)
-	case OpVersion, OpSemver:
+	case OpSemver:
+		in.check(validSemver(value), "not a version constraint, such as >= 1.2.0: %q", value)
+	case OpVersion:
 		_, err := version.NewConstraint(value)
 		in.check(err == nil, "not a version constraint, such as >= 1.2: %q", value)
 	}

@@ -48,6 +48,12 @@ func (t *Task) validateTimes(f faults, j *Job, g *TaskGroup) {
 	}
 }
 
+// What no node has: asks beyond are mistakes.
+const (
+	maxAmount = 1 << 40 // MHz or MB
+	maxCores  = 1<<16 - 1
+)
+
 func (r *Resources) validate(f faults) {
 	if r == nil {
 		return
@@ -64,9 +70,14 @@ func (r *Resources) validate(f faults) {
 	for _, n := range r.Networks {
 		n.validate(f.in("network"))
 	}
+	f.in("cpu").check(cpu <= maxAmount, "must be %d MHz or less, is %d", maxAmount, cpu)
+	f.in("memory").check(mem <= maxAmount, "must be %d MB or less, is %d", maxAmount, mem)
+	f.in("cores").check(cores <= maxCores, "must be %d or less, is %d", maxCores, cores)
 	for _, d := range r.Devices {
 		in := f.in("device %q", d.Name)
-		in.check(d.Name != "", "needs a name: type, vendor/type or vendor/type/model")
+		in.check(d.Name != "" && !slices.Contains(strings.SplitN(d.Name, "/", 3), ""),
+			"needs a name: type, vendor/type or vendor/type/model")
+		in.in("count").check(ValueOr(d.Count, 1) <= maxCores, "must be %d or less, is %d", maxCores, ValueOr(d.Count, 1))
 		validateConstraints(in, d.Constraints, false)
 		for i, a := range d.Affinities {
 			a.validate(in.in("affinity %d", i+1))

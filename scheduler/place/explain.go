@@ -140,7 +140,40 @@ func (r *run) explainFailure() *structs.AllocationMetric {
 			m.ClassExhausted = plus(m.ClassExhausted, class, 1)
 		}
 	})
+	m.ResourcesExhausted = r.asksOf(m.DimensionExhausted)
 	return m
+}
+
+// asksOf returns, by task, what is asked of the dimensions in which nodes are
+// exhausted.
+func (r *run) asksOf(exhausted map[string]int) map[string]*structs.Resources {
+	var out map[string]*structs.Resources
+	for _, t := range r.ask.Group.Tasks {
+		if t.Resources == nil {
+			continue
+		}
+		asks := &structs.Resources{}
+		for dimension := range exhausted {
+			switch {
+			case dimension == "cpu":
+				asks.CPU, asks.Cores = t.Resources.CPU, t.Resources.Cores
+			case dimension == "cores":
+				asks.Cores = t.Resources.Cores
+			case dimension == "memory":
+				asks.MemoryMB = t.Resources.MemoryMB
+			case strings.HasPrefix(dimension, "devices"):
+				asks.Devices = t.Resources.Devices
+			}
+		}
+		if asks.CPU == nil && asks.Cores == nil && asks.MemoryMB == nil && asks.Devices == nil {
+			continue
+		}
+		if out == nil {
+			out = map[string]*structs.Resources{}
+		}
+		out[t.Name] = asks
+	}
+	return out
 }
 
 // limitedBy names the limit that keeps the next row off a node.

@@ -225,6 +225,6 @@ Works end to end: service and batch jobs with exact placement, constraints, affi
 restart, reschedule, node loss, drain; raw_exec, docker and mock drivers as plugins, tasks that outlive agent and plugin; logs, files, exec; clusters of several servers.
 
 Not built yet, in short: access control, variables and encryption keys, system, periodic and parameterized jobs, templates and artifacts, bridge and CNI networks, volumes
-beyond host volumes, devices and reserved cores, preemption, the exec, java and qemu drivers, the web console, federation, snapshots over HTTP.
+beyond host volumes, device plugins, the exec, java and qemu drivers, the web console, federation, snapshots over HTTP.
 
 `
