@@ -36,7 +36,7 @@ func compareStudy(t *rapid.T, s *scenario, job *structs.Job, group *structs.Task
 			filtered[v.Filtered]++
 		case v.Exhausted != "":
 			exhausted[v.Exhausted]++
-		case best == nil || v.Score.NormScore > best.Score.NormScore || v.Score.NormScore == best.Score.NormScore && v.Tie < best.Tie:
+		case best == nil || before(&v, best):
 			best = &v
 		}
 		judgeVerdict(t, s, study, &v, job, group)
@@ -57,6 +57,14 @@ func compareStudy(t *rapid.T, s *scenario, job *structs.Job, group *structs.Task
 		!maps.Equal(m.DimensionExhausted, exhausted) && len(exhausted) > 0 {
 		t.Fatalf("the planner counts %+v, the study %d evaluated, %v filtered, %v exhausted", m, evaluated, filtered, exhausted)
 	}
+}
+
+// before orders verdicts as the planner chooses: those with much to start last.
+func before(v, o *Verdict) bool {
+	if v.Busy != o.Busy {
+		return o.Busy
+	}
+	return v.Score.NormScore > o.Score.NormScore || v.Score.NormScore == o.Score.NormScore && v.Tie < o.Tie
 }
 
 // judgeVerdict checks one node: the reasons agree with the verdict, and the
