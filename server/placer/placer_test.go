@@ -50,7 +50,7 @@ func newBench(t *testing.T, nodes int) *bench {
 		b.nodes = append(b.nodes, n.ID)
 		b.commit(&command.RegisterNode{Node: n})
 	}
-	b.p = New(Config{Queue: b.queue, Log: b.log, Store: store, NewID: ids.New, Clock: clock.Real{}, Logger: logx.Discard()})
+	b.p = New(Config{Queue: b.queue, Log: b.log, Store: store, NewID: ids.New, Clock: clock.NewManual(time.Unix(1_800_000_000, 0)), Logger: logx.Discard()})
 	return b
 }
 

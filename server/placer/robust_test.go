@@ -192,3 +192,28 @@ func (b *bench) check(t *testing.T, counts map[string]int) {
 		}
 	}
 }
+
+// slowClock is a clock on which every look takes 2 ms.
+type slowClock struct {
+	clock.Real
+	looks atomic.Int64
+}
+
+func (c *slowClock) Now() time.Time {
+	return time.Unix(0, c.looks.Add(1)*int64(2*time.Millisecond))
+}
+
+func TestWhatTakesLongIsCommittedInSlices(t *testing.T) {
+	b := newBench(t, 10)
+	b.p.cfg.Clock = &slowClock{}
+	var evals []*structs.Evaluation
+	for i := range 30 {
+		evals = append(evals, b.register(fmt.Sprint("job", i), 1))
+	}
+	b.queue.put(evals...)
+	b.run()
+	testx.Eventually(t, 10*time.Second, "all are done", func() bool { a, _ := b.queue.counts(); return a == 30 })
+	if n := b.p.Stats()["entries"]; n < 10 || n > 30 {
+		t.Errorf("30 evaluations of 2 ms and more took %d entries", n)
+	}
+}

@@ -16,7 +16,7 @@ type Index interface {
 	Advance(ctx context.Context) (*state.Snapshot, error)
 	// Capacity is the index as of the last Advance.
 	Capacity() *scheduler.Capacity
-	// Drop gives the memory back; the next Advance begins anew.
+	// Drop gives it up; the next Advance begins anew.
 	Drop()
 }
 
@@ -26,23 +26,19 @@ type Seat struct {
 	Capacity *scheduler.Capacity
 }
 
-const (
-	// patience is how long the index is kept after it was last asked for.
-	patience = 10 * time.Minute
-	// step is how often it follows the state meanwhile, so that the feed
-	// doesn't run away from it.
-	step = 500 * time.Millisecond
-)
+// step is how often the index follows the state while nobody asks, so that it is
+// at hand at once and the feed doesn't run away from it.
+const step = 500 * time.Millisecond
 
 // Desk lends one index to those who rehearse, one after the other.
 type Desk struct {
 	clock clock.Clock
 	turn  chan struct{} // holds a token while nobody has the index
 	index Index
-	used  time.Time // zero: the index is not kept
 }
 
-// NewDesk returns a desk whose index is made when it is first asked for.
+// NewDesk returns a desk whose index is made when it is first asked for, or once
+// Run runs.
 func NewDesk(index Index, c clock.Clock) *Desk {
 	d := &Desk{clock: c, index: index, turn: make(chan struct{}, 1)}
 	d.turn <- struct{}{}
@@ -60,11 +56,10 @@ func (d *Desk) Use(ctx context.Context, f func(Seat) error) error {
 		d.index.Drop()
 		return fmt.Errorf("count what the nodes have left: %w", err)
 	}
-	d.used = d.clock.Now()
 	return f(Seat{Snap: snap, Capacity: d.index.Capacity()})
 }
 
-// Run keeps the index up to date while it is asked for, until ctx ends.
+// Run keeps the index up to date until ctx ends.
 func (d *Desk) Run(ctx context.Context) error {
 	for {
 		timer := d.clock.NewTimer(step)
@@ -74,30 +69,9 @@ func (d *Desk) Run(ctx context.Context) error {
 			return ctx.Err()
 		case <-timer.C():
 		}
-		if err := d.keep(ctx); err != nil {
-			return err
-		}
+		// What fails is tried again at the next step, or told to who asks.
+		_ = d.Use(ctx, func(Seat) error { return nil })
 	}
-}
-
-func (d *Desk) keep(ctx context.Context) error {
-	if err := d.enter(ctx); err != nil {
-		return err
-	}
-	defer d.leave()
-	if d.used.IsZero() {
-		return nil
-	}
-	if d.clock.Now().Sub(d.used) > patience {
-		d.index.Drop()
-		d.used = time.Time{}
-		return nil
-	}
-	if _, err := d.index.Advance(ctx); err != nil {
-		d.index.Drop()
-		d.used = time.Time{}
-	}
-	return nil
 }
 
 func (d *Desk) enter(ctx context.Context) error {

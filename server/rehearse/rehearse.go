@@ -1,8 +1,7 @@
 // Package rehearse schedules a job that is only proposed, on the state as it is,
 // and stores nothing.
 //
-// What the nodes have left is an index that follows the state, kept at a Desk as
-// long as somebody asks now and then. The placer's own index is not borrowed: it
+// What the nodes have left is an index that follows the state, kept at a Desk. The placer's own index is not borrowed: it
 // runs ahead of the state by what is in flight, it is changed while it is used,
 // and it exists on the leader only, whereas any server can rehearse.
 //
