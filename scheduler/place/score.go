@@ -87,17 +87,15 @@ func (r *run) after(node int32) capacity.Pow {
 func (r *run) factor(node int32) capacity.Pow {
 	total := r.x.Total(node)
 	total.Disk = 0
-	amount := r.amount
 	if r.things.cores > 0 {
-		amount = r.amountOn(node)
-		total.Disk = amount.CPU // nodes of one size may have cores of different speeds
+		total.Disk = r.amountOn(node).CPU // nodes of one size may have cores of different speeds
 	}
 	if total == r.lastTotal {
 		return r.last
 	}
 	f, ok := r.factors[total]
 	if !ok {
-		f = capacity.FactorOf(amount, total)
+		f = capacity.FactorOf(r.amountOn(node), total)
 		if r.factors == nil {
 			r.factors = map[capacity.Amount]capacity.Pow{}
 		}
