@@ -166,6 +166,8 @@ type PortCollision struct {
 	// HostNetwork and HostIP are where the port is wanted.
 	HostNetwork string
 	HostIP      string
+	// NoHostNetwork is set if the node doesn't have the host network.
+	NoHostNetwork bool
 	// Reserved is set if the node's operator keeps the port.
 	Reserved bool
 	// AllocID, AllocName and JobID name the allocation that has it.

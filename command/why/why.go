@@ -143,7 +143,7 @@ func holder(p *structs.PortCollision) string {
 		return "reserved on the node"
 	case p.AllocID != "":
 		return fmt.Sprintf("%s (%s)", p.AllocName, view.ID(p.AllocID, false))
-	case p.HostIP == "" && p.HostNetwork != "":
+	case p.NoHostNetwork:
 		return fmt.Sprintf("the node has no host network %s", p.HostNetwork)
 	}
 	return "taken"

@@ -123,8 +123,8 @@ func (in *Input) groupSummary(w *structs.GroupWhy, job *structs.Job, d *schedule
 		return fmt.Sprintf("%s; %s.", have, in.waits(w.Group, missing, d))
 	case w.Next.Fitting > 0:
 		best := w.Next.Best[0]
-		return fmt.Sprintf("%s; one more would go to %s, which scores %s, the best of %s that fit.",
-			have, scoreName(best), number(best.Score), count(w.Next.Fitting, "node"))
+		return fmt.Sprintf("%s; one more would go to %s, which scores %s, %s.",
+			have, scoreName(best), number(best.Score), bestOf(w.Next.Fitting))
 	}
 	return fmt.Sprintf("%s; one more would fit nowhere: %s.", have, refusals(w.Next))
 }

@@ -94,8 +94,8 @@ func limitFailed(l *place.Reached) *structs.FailedCondition {
 
 // collision says who has a port.
 func (in *Input) collision(node *structs.Node, c *place.Collision) *structs.PortCollision {
-	out := &structs.PortCollision{Label: c.Label, Port: c.Value, HostNetwork: c.HostNetwork, HostIP: c.IP, Reserved: c.Reserved}
-	if c.Reserved || c.IP == "" && c.HostNetwork != "" {
+	out := &structs.PortCollision{Label: c.Label, Port: c.Value, HostNetwork: c.HostNetwork, HostIP: c.IP, Reserved: c.Reserved, NoHostNetwork: c.NoNetwork}
+	if c.Reserved || c.NoNetwork {
 		return out
 	}
 	for a := range in.View.AllocsByNode(node.ID) {

@@ -52,7 +52,7 @@ func collide(p *structs.PortCollision) string {
 		return port + " is reserved on the node"
 	case p.AllocID != "":
 		return fmt.Sprintf("%s is held by %s", port, p.AllocName)
-	case p.HostIP == "" && p.HostNetwork != "":
+	case p.NoHostNetwork:
 		return fmt.Sprintf("%s wants the host network %s", port, p.HostNetwork)
 	}
 	return port + " is taken"
@@ -105,11 +105,19 @@ func onNodeSummary(on *structs.GroupOnNode, node *structs.Node) string {
 		why := blame(on.Conditions, on.Shortages, on.Ports)
 		return fmt.Sprintf("Node %s can't take group %q: %s.", name(node.ID, node.Name), on.Group, why)
 	case on.Rank == 1:
-		return fmt.Sprintf("Node %s would be chosen for group %q: it scores %s, the best of %s that fit.",
-			name(node.ID, node.Name), on.Group, number(on.Score.Score), count(on.Fitting, "node"))
+		return fmt.Sprintf("Node %s would be chosen for group %q: it scores %s, %s.",
+			name(node.ID, node.Name), on.Group, number(on.Score.Score), bestOf(on.Fitting))
 	}
 	return fmt.Sprintf("Node %s would fit group %q and scores %s, number %d of %s that fit; the best is %s with %s.",
 		name(node.ID, node.Name), on.Group, number(on.Score.Score), on.Rank, count(on.Fitting, "node"), scoreName(on.Best), number(on.Best.Score))
+}
+
+// bestOf says of how many nodes that fit one is the best.
+func bestOf(n int) string {
+	if n == 1 {
+		return "the only node that fits"
+	}
+	return fmt.Sprintf("the best of %d nodes that fit", n)
 }
 
 func nodeSummary(w *structs.NodeWhyNot) string {

@@ -196,14 +196,15 @@ type Collision struct {
 	structs.Port
 	// IP is the address on which it is wanted.
 	IP string
+	// NoNetwork is set if the node doesn't have the port's host network.
+	NoNetwork bool
 	// Reserved is set if the node's operator keeps it.
 	Reserved bool
 	// Taken is set if the planner itself gave it away just now.
 	Taken bool
 }
 
-// Collisions returns all static ports that a node can't give. An empty IP
-// means that the node doesn't have the host network.
+// Collisions returns all static ports that a node can't give.
 func (s *Study) Collisions(nodeID string) []Collision {
 	if i, ok := s.r.x.Number(nodeID); ok {
 		return s.collisions(i)
@@ -217,7 +218,7 @@ func (s *Study) collisions(i int32) []Collision {
 	for _, port := range s.r.ports.static {
 		ip, known := ports.Address(port.HostNetwork)
 		if !known {
-			out = append(out, Collision{Port: port})
+			out = append(out, Collision{Port: port, NoNetwork: true})
 			continue
 		}
 		if port.IgnoreCollision || freePort(ports, d, ip, port.Value) {
