@@ -33,7 +33,6 @@ func (s *Server) membersConfig() (members.Config, error) {
 		FeatureLevel:    command.Level,
 		HasState:        s.replica.HasState(),
 		EncryptKey:      s.cfg.EncryptKey,
-		StartJoin:       s.cfg.StartJoin,
 		RetryJoin:       s.cfg.RetryJoin,
 		RetryInterval:   s.cfg.RetryInterval,
 		RetryMax:        s.cfg.RetryMax,

@@ -27,8 +27,6 @@ type Config struct {
 	// BootstrapExpect is how many servers must meet before they elect a first
 	// leader. One makes a region of a single server.
 	BootstrapExpect int
-	// StartJoin names servers to meet at once, or fail.
-	StartJoin []string
 	// RetryJoin names servers to meet, tried until one answers.
 	RetryJoin []string
 	// RetryInterval is the longest time between two tries. Default 30 s.

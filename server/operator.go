@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/server/account"
+	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/state"
@@ -281,6 +282,18 @@ func (s *Server) Figures() map[string]int64 {
 		out["placer."+k] = v
 	}
 	return out
+}
+
+// Wait is what one blocked evaluation waits for.
+type Wait = blocked.Wait
+
+// Waits lists what the blocked evaluations wait for; nothing on other servers
+// than the leader.
+func (s *Server) Waits() []Wait {
+	if t := s.term.Load(); t != nil {
+		return t.blocked.Waits()
+	}
+	return nil
 }
 
 // Account says what this server takes: its own accounting, not a guess from

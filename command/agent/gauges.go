@@ -2,12 +2,14 @@ package agent
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/steppe-run/steppe/client"
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -57,6 +59,7 @@ func (a *assembly) gauges() []gauge {
 			}
 			out = append(out, gauge{name: path, value: float64(value)})
 		}
+		out = append(out, waitGauges(a.server.Waits())...)
 	}
 	if a.client == nil {
 		return out
@@ -67,6 +70,35 @@ func (a *assembly) gauges() []gauge {
 			{Name: "node_class", Value: node.NodeClass}, {Name: "node_pool", Value: node.NodePool},
 		}
 		out = append(out, clientGauges(a.client.Figures(), labels)...)
+	}
+	return out
+}
+
+// maxWaitingJobs bounds for how many jobs what they wait for is told one by
+// one; the sums count all.
+const maxWaitingJobs = 500
+
+// waitGauges are what blocked evaluations wait for, by job and in all.
+func waitGauges(waits []server.Wait) []gauge {
+	var sum structs.Comparable
+	escaped := 0
+	out := []gauge{}
+	for _, w := range waits {
+		sum.Add(w.Ask)
+		if w.Eval.EscapedComputedClass {
+			escaped++
+		}
+	}
+	add := func(name string, value int64, labels ...metrics.Label) {
+		out = append(out, gauge{name: append([]string{"nomad", "blocked_evals"}, strings.Split(name, ".")...), value: float64(value), labels: labels})
+	}
+	add("total_escaped", int64(escaped))
+	add("cpu", sum.CPU)
+	add("memory", sum.MemoryMB)
+	for _, w := range waits[:min(len(waits), maxWaitingJobs)] {
+		labels := []metrics.Label{{Name: "namespace", Value: w.Eval.Namespace}, {Name: "job", Value: w.Eval.JobID}}
+		add("job.cpu", w.Ask.CPU, labels...)
+		add("job.memory", w.Ask.MemoryMB, labels...)
 	}
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/server"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -25,6 +26,32 @@ func TestGaugesOfANode(t *testing.T) {
 	} {
 		if have, ok := got[name]; !ok || have != want {
 			t.Errorf("%s: %v, want %v", name, have, want)
+		}
+	}
+}
+
+func TestWhatJobsWaitForIsTold(t *testing.T) {
+	waits := []server.Wait{
+		{Eval: &structs.Evaluation{Namespace: "default", JobID: "a", EscapedComputedClass: true}, Ask: structs.Comparable{CPU: 100, MemoryMB: 10}},
+		{Eval: &structs.Evaluation{Namespace: "default", JobID: "b"}, Ask: structs.Comparable{CPU: 200, MemoryMB: 20}},
+	}
+	got := map[string]float64{}
+	for _, g := range waitGauges(waits) {
+		name := strings.Join(g.name, ".")
+		for _, l := range g.labels {
+			name += " " + l.Name + "=" + l.Value
+		}
+		got[name] = g.value
+	}
+	for name, want := range map[string]float64{
+		"nomad.blocked_evals.total_escaped":                      1,
+		"nomad.blocked_evals.cpu":                                300,
+		"nomad.blocked_evals.memory":                             30,
+		"nomad.blocked_evals.job.cpu namespace=default job=a":    100,
+		"nomad.blocked_evals.job.memory namespace=default job=b": 20,
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
 		}
 	}
 }

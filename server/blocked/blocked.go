@@ -214,15 +214,28 @@ func (t *Tracker) Len() int {
 	return t.asleep
 }
 
-// Each calls f with every evaluation that waits and was not woken.
-func (t *Tracker) Each(f func(eval *structs.Evaluation)) {
+// Wait is what one evaluation that was not woken waits for, in all.
+type Wait struct {
+	Eval *structs.Evaluation
+	Ask  structs.Comparable
+}
+
+// Waits lists what waits and was not woken.
+func (t *Tracker) Waits() []Wait {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	out := make([]Wait, 0, t.asleep)
 	for _, w := range t.jobs {
-		if !w.woken {
-			f(w.eval)
+		if w.woken {
+			continue
 		}
+		var sum amount
+		for _, c := range w.claims {
+			sum = sum.plus(c.ask.scaled(c.left))
+		}
+		out = append(out, Wait{Eval: w.eval, Ask: structs.Comparable{CPU: sum[0], MemoryMB: sum[1], DiskMB: sum[2]}})
 	}
+	return out
 }
 
 func (t *Tracker) wake(w *waiter) {

@@ -12,11 +12,6 @@ import (
 // the first attempts follow each other quickly; the configured interval is
 // where the growing pause ends.
 func (m *Members) join(ctx context.Context) error {
-	if len(m.cfg.StartJoin) > 0 {
-		if _, err := m.Join(m.cfg.StartJoin); err != nil {
-			return fmt.Errorf("start_join: %w", err)
-		}
-	}
 	if len(m.cfg.RetryJoin) == 0 {
 		return nil
 	}

@@ -45,19 +45,15 @@ type Config struct {
 	HasState bool
 	// EncryptKey is empty or 16, 24 or 32 bytes.
 	EncryptKey []byte
-	// StartJoin must answer at once, RetryJoin some time.
-	StartJoin, RetryJoin []string
+	// RetryJoin names servers to meet, tried until one answers.
+	RetryJoin []string
 	// Prove reports whether the server at an address of another member has the
 	// cluster's certificate. Gossip alone makes nobody a voter. nil believes all.
 	Prove func(ctx context.Context, rpcAddr string) error
 	// RetryInterval is the longest time between two attempts. Default 30 s.
 	RetryInterval time.Duration
 	// RetryMax ends the server after so many attempts; 0: it goes on trying.
-	RetryMax         int
-	RejoinAfterLeave bool
-	// KeepDeadServers leaves servers that fell silent in Raft's configuration,
-	// even when others have taken their place.
-	KeepDeadServers bool
+	RetryMax int
 	// DataDir keeps who was known, to rejoin after a restart; empty: nothing.
 	DataDir string
 	Clock   clock.Clock
@@ -119,7 +115,7 @@ func Open(cfg Config) (*Members, error) {
 	if cfg.RetryInterval == 0 {
 		cfg.RetryInterval = 30 * time.Second
 	}
-	for _, addr := range slices.Concat(cfg.StartJoin, cfg.RetryJoin) {
+	for _, addr := range cfg.RetryJoin {
 		if strings.Contains(addr, "=") {
 			return nil, fmt.Errorf("join %q: finding servers through a cloud provider or a command is not built yet, name addresses", addr)
 		}

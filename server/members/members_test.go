@@ -257,24 +257,17 @@ func TestBadConfiguration(t *testing.T) {
 	}
 	ip := "127.0.0.9"
 	nobody := fmt.Sprintf("%s:%d", ip, freePort(t, ip))
-	for _, change := range []func(*Config){
-		func(c *Config) { c.StartJoin = []string{nobody} },
-		func(c *Config) {
-			c.RetryJoin = []string{nobody}
-			c.RetryMax = 2
-			c.RetryInterval = 100 * time.Millisecond
-		},
-	} {
-		cfg := Config{Name: "x", ID: "x", Region: "global", BindAddr: "127.0.0.1", BindPort: freePort(t, "127.0.0.1")}
-		change(&cfg)
-		m, err := Open(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		if err := m.Run(ctx); err == nil || ctx.Err() != nil {
-			t.Errorf("nobody answers, yet the server goes on: %v", err)
-		}
-		cancel()
+	cfg := Config{
+		Name: "x", ID: "x", Region: "global", BindAddr: "127.0.0.1", BindPort: freePort(t, "127.0.0.1"),
+		RetryJoin: []string{nobody}, RetryMax: 2, RetryInterval: 100 * time.Millisecond,
 	}
+	m, err := Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	if err := m.Run(ctx); err == nil || ctx.Err() != nil {
+		t.Errorf("nobody answers, yet the server goes on: %v", err)
+	}
+	cancel()
 }

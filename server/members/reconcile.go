@@ -66,7 +66,7 @@ func (m *Members) plan(voters []Voter, silent map[string]time.Time) []change {
 	p := planner{voters: voters, members: list, local: m.cfg.ID, expect: m.cfg.BootstrapExpect}
 	p.dead = func(id string) bool {
 		since, ok := silent[id]
-		return ok && now.Sub(since) >= deadAfter && !m.cfg.KeepDeadServers
+		return ok && now.Sub(since) >= deadAfter
 	}
 	return p.changes()
 }

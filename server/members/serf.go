@@ -81,7 +81,6 @@ func (m *Members) serfConfig() (*serf.Config, error) {
 	conf.DisableCoordinates = true
 	conf.ReconnectInterval = 5 * time.Second
 	conf.ReconnectTimeout = 72 * time.Hour
-	conf.RejoinAfterLeave = c.RejoinAfterLeave
 	conf.Merge = sameRegion{c.Region}
 	if c.DataDir == "" {
 		return conf, nil
