@@ -105,6 +105,9 @@ type NodeScore struct {
 	Score float64
 	// Parts are the score's parts by name; one that is absent is 0.
 	Parts map[string]float64
+	// Busy is set if so many allocations are being started on the node that it
+	// is taken only after those that are not busy.
+	Busy bool
 }
 
 // NodeWhyNot says what keeps a job's groups off a node, or how well they fit.

@@ -80,6 +80,9 @@ func Scores(scores []*structs.NodeScore, mark string, verbose bool) string {
 	rows := make([][]string, 0, len(scores))
 	for _, s := range scores {
 		title := node(s.NodeID, s.NodeName, verbose)
+		if s.Busy {
+			title += " (busy)"
+		}
 		if mark != "" && s.NodeID == mark {
 			title = "* " + title
 		}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -190,6 +191,20 @@ func TestWhyNotNamesEveryObstacle(t *testing.T) {
 	closed := WhyNot(w.input(), w.nodes[1], w.job)
 	if closed.Groups[0].Fits || !strings.Contains(closed.Summary, "(it is: ineligible)") {
 		t.Errorf("%s", closed.Summary)
+	}
+}
+
+func TestBusyNodesComeLast(t *testing.T) {
+	w := &world{job: newJob(1, 10, 10)}
+	w.node("busy", "a", 4000, 4000)
+	w.node("idle", "b", 8000, 8000)
+	for i := range capacity.MaxStarting {
+		w.run(fmt.Sprintf("web.web[%d]", i), "busy", 0)
+		w.allocs[i].JobID, w.allocs[i].ClientStatus = "other", structs.AllocClientPending
+	}
+	on := WhyNot(w.input(), w.nodes[0], w.job).Groups[0]
+	if on.Rank != 2 || !on.Score.Busy || on.Best.NodeID != "idle" || !strings.Contains(on.Summary, "it is busy") || on.Score.Score <= on.Best.Score {
+		t.Errorf("%s %+v", on.Summary, on.Score)
 	}
 }
 

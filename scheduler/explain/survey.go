@@ -60,6 +60,12 @@ func (in *Input) look(job *structs.Job, study *place.Study) *survey {
 
 // inOrder orders nodes that fit as the planner takes them.
 func inOrder(a, b place.Verdict) int {
+	if a.Busy != b.Busy {
+		if b.Busy {
+			return -1
+		}
+		return 1
+	}
 	return cmp.Or(cmp.Compare(b.Score.NormScore, a.Score.NormScore), cmp.Compare(a.Tie, b.Tie))
 }
 
@@ -106,5 +112,5 @@ func (s *survey) rank(nodeID string) int {
 }
 
 func score(v *place.Verdict) *structs.NodeScore {
-	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: v.Score.Scores}
+	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: v.Score.Scores, Busy: v.Busy}
 }

@@ -108,8 +108,12 @@ func onNodeSummary(on *structs.GroupOnNode, node *structs.Node) string {
 		return fmt.Sprintf("Node %s would be chosen for group %q: it scores %s, %s.",
 			name(node.ID, node.Name), on.Group, number(on.Score.Score), bestOf(on.Fitting))
 	}
-	return fmt.Sprintf("Node %s would fit group %q and scores %s, number %d of %s that fit; the best is %s with %s.",
+	text := fmt.Sprintf("Node %s would fit group %q and scores %s, number %d of %s that fit; the best is %s with %s",
 		name(node.ID, node.Name), on.Group, number(on.Score.Score), on.Rank, count(on.Fitting, "node"), scoreName(on.Best), number(on.Best.Score))
+	if on.Score.Busy {
+		text += "; it is busy starting allocations, so that others come first"
+	}
+	return text + "."
 }
 
 // bestOf says of how many nodes that fit one is the best.
