@@ -5,6 +5,8 @@ package eval
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -131,7 +133,30 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	if len(e.FailedTGAllocs) > 0 {
 		c.Printf("%s", view.Section("Failed Placements", failedPlacements(e), c.Colour()))
 	}
+	if e.Status == structs.EvalStatusBlocked {
+		c.Printf("%s", view.Section("Waiting For Capacity", waiting(ctx, c, e), c.Colour()))
+	}
 	return nil
+}
+
+// waiting says what a blocked evaluation waits for: how many allocations of
+// which group, and what stood in their way when they were last tried.
+func waiting(ctx context.Context, c *connect.Call, e *structs.Evaluation) string {
+	var b strings.Builder
+	for _, g := range slices.Sorted(maps.Keys(e.QueuedAllocations)) {
+		if n := e.QueuedAllocations[g]; n > 0 {
+			b.WriteString("Task Group " + strconv.Quote(view.Clean(g)) + ": " + strconv.Itoa(n) + " not placed\n")
+		}
+	}
+	if len(e.FailedTGAllocs) > 0 || e.PreviousEval == "" {
+		return b.String()
+	}
+	// It was made by the evaluation that found no room, and has not run yet.
+	tried, _, err := c.Client.Evaluation(ctx, e.PreviousEval, false, &api.Query{Namespace: e.Namespace})
+	if err != nil {
+		return b.String() + "What stood in their way is not known any more: evaluation " + view.ID(e.PreviousEval, c.Bool("verbose")) + " can't be read\n"
+	}
+	return b.String() + failedPlacements(tried)
 }
 
 func keys(e *structs.Evaluation, now time.Time, verbose bool) string {
