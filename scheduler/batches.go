@@ -25,14 +25,19 @@ type batchKey struct {
 func batches(places []reconcile.Place) []*batch {
 	var out []*batch
 	at := map[batchKey]*batch{}
+	var b *batch // most often the one before
 	for i := range places {
 		p := &places[i]
 		key := batchKey{p.Group, p.Job, p.DeploymentID}
-		b := at[key]
-		if b == nil {
-			b = &batch{key: key}
-			at[key] = b
-			out = append(out, b)
+		if b == nil || b.key != key {
+			if b = at[key]; b == nil {
+				b = &batch{key: key}
+				if len(out) == 0 {
+					b.list = make([]*reconcile.Place, 0, len(places))
+				}
+				at[key] = b
+				out = append(out, b)
+			}
 		}
 		b.list = append(b.list, p)
 	}

@@ -27,8 +27,24 @@ type bucket struct {
 	bucketKey
 	heap   []entry
 	spread []int32 // values by spread
-	boost  float64 // as of stamp
-	stamp  uint64
+}
+
+// top is the best entry of a bucket, for as long as it is known.
+type top struct {
+	final              float64
+	tie                uint64
+	value              int32 // of the only spread
+	known, empty, busy bool
+}
+
+func (t *top) before(o *top) bool {
+	switch {
+	case t.busy != o.busy:
+		return o.busy
+	case t.final != o.final:
+		return t.final > o.final
+	}
+	return t.tie < o.tie
 }
 
 // bucketKey identifies a bucket: its spread values, packed, and its parts.
@@ -41,8 +57,8 @@ type bucketKey struct {
 // fill offers feasible nodes anew: for a few rows as they are asked for, in the
 // order of their scores, else every one; see stream.go.
 func (r *run) fill() {
-	r.buckets, r.byKey, r.lastAt = nil, nil, -1
-	clear(r.epochs)
+	r.buckets, r.tops, r.byKey, r.lastAt = nil, r.tops[:0], nil, -1
+	r.epochs.Clear()
 	r.aside = r.aside[:0]
 	if r.fewRows() {
 		r.begin()
@@ -76,14 +92,13 @@ func (r *run) offer(node int32) {
 	}
 	b, e := r.entry(node)
 	b.push(e)
+	r.tops[r.lastAt].known = false
 }
 
 // void forgets whatever entry a node has.
 func (r *run) void(node int32) {
-	if r.epochs == nil {
-		r.epochs = map[int32]uint32{}
-	}
-	r.epochs[node]++
+	*r.epochs.Ref(node)++
+	r.forgetTops()
 }
 
 func (r *run) entry(node int32) (*bucket, entry) {
@@ -101,8 +116,8 @@ func (r *run) entry(node int32) (*bucket, entry) {
 		r.lastKey, r.lastAt = key, at
 	}
 	e := entry{sum: s.sum, tie: capacity.Tie(r.x.Hash(node), r.opts.Seed), node: node}
-	if len(r.epochs) > 0 {
-		e.epoch = r.epochs[node]
+	if r.epochs.Len() > 0 {
+		e.epoch = r.epochs.Get(node)
 	}
 	return r.buckets[r.lastAt], e
 }
@@ -131,6 +146,11 @@ func (r *run) bucketAt(key bucketKey) (int, bool) {
 
 func (r *run) newBucket(node int32, key bucketKey) *bucket {
 	b := &bucket{bucketKey: key, spread: r.valuesOf(node)}
+	t := top{busy: key.busy}
+	if len(r.spreads) == 1 {
+		t.value = b.spread[0]
+	}
+	r.tops = append(r.tops, t)
 	if len(r.spreads) == 0 && len(r.buckets) == 0 && r.stream == nil {
 		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
 	}
@@ -139,7 +159,7 @@ func (r *run) newBucket(node int32, key bucketKey) *bucket {
 
 // live reports whether an entry still counts.
 func (r *run) live(e *entry) bool {
-	if len(r.epochs) > 0 && r.epochs[e.node] != e.epoch {
+	if r.epochs.Len() > 0 && r.epochs.Get(e.node) != e.epoch {
 		return false
 	}
 	return len(r.limits) == 0 || r.allowed(e.node)
@@ -216,41 +236,89 @@ func (r *run) restore() {
 
 // pop takes the best node out of the buckets and the stream.
 func (r *run) pop() (candidate, bool) {
-	from, best := r.peek()
-	if c, ok := r.next(); ok && (from == nil || c.better(&best)) {
+	at, best := r.peek()
+	if c, ok := r.next(); ok && (at < 0 || c.better(&best)) {
 		r.headed = false
 		return c, true
 	}
-	if from == nil {
+	if at < 0 {
 		return candidate{}, false
 	}
-	from.pop()
+	r.buckets[at].pop()
+	r.tops[at].known = false
 	return best, true
 }
 
-// peek finds the best live entry of all buckets.
-func (r *run) peek() (*bucket, candidate) {
-	var from *bucket
-	var best candidate
-	spread := len(r.spreads) > 0
-	for _, b := range r.buckets {
-		for len(b.heap) > 0 && !r.live(&b.heap[0]) {
-			b.pop()
+// peek finds the best live entry of all buckets, and its bucket; -1 if there is
+// none.
+func (r *run) peek() (int, candidate) {
+	r.doubtTops()
+	at := -1
+	for i := range r.tops {
+		t := &r.tops[i]
+		if !t.known {
+			r.look(i)
 		}
-		if len(b.heap) == 0 {
-			continue
-		}
-		if spread {
-			if stamp := r.stamp(b.spread); stamp != b.stamp {
-				b.boost, b.stamp = r.boost(b.spread), stamp
-			}
-		}
-		c := candidate{entry: b.heap[0], busy: b.busy, final: mean(b.heap[0].sum, b.parts, b.boost, spread)}
-		if from == nil || c.better(&best) {
-			from, best = b, c
+		if !t.empty && (at < 0 || t.before(&r.tops[at])) {
+			at = i
 		}
 	}
-	return from, best
+	if at < 0 {
+		return at, candidate{}
+	}
+	t := &r.tops[at]
+	return at, candidate{entry: r.buckets[at].heap[0], busy: t.busy, final: t.final}
+}
+
+// look finds the best live entry of a bucket.
+func (r *run) look(i int) {
+	b, t := r.buckets[i], &r.tops[i]
+	for len(b.heap) > 0 && !r.live(&b.heap[0]) {
+		b.pop()
+	}
+	if t.known, t.empty = true, len(b.heap) == 0; t.empty {
+		return
+	}
+	t.tie = b.heap[0].tie
+	t.final = mean(b.heap[0].sum, b.parts, r.boost(b.spread), len(r.spreads) > 0)
+}
+
+// doubtTops forgets tops that something else than their bucket may have changed:
+// limits concern any node, and the extremes of an even spread every value.
+func (r *run) doubtTops() {
+	var all uint64
+	for _, s := range r.spreads {
+		if s.want == nil {
+			s.extremes()
+		}
+		all += s.all
+	}
+	if len(r.limits) > 0 || all != r.seenAll {
+		r.seenAll = all
+		r.forgetTops()
+	}
+}
+
+func (r *run) forgetTops() {
+	for i := range r.tops {
+		r.tops[i].known = false
+	}
+}
+
+// forgetValue forgets the tops whose boost a change on a node concerns.
+func (r *run) forgetValue(node int32) {
+	if len(r.spreads) > 1 {
+		r.forgetTops()
+		return
+	}
+	for _, s := range r.spreads {
+		v := s.column.Of(node)
+		for i := range r.tops {
+			if r.tops[i].value == v {
+				r.tops[i].known = false
+			}
+		}
+	}
 }
 
 // finish adds the spread part and computes the mean.

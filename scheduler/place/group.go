@@ -107,7 +107,7 @@ type run struct {
 	sieve    *capacity.Sieve
 	feasible capacity.Bits // the sieve's
 
-	mates     map[int32]int // allocations of the group by node
+	mates     *capacity.ByNode[int] // allocations of the group by node
 	service   bool
 	affinity  []weighted
 	weights   float64
@@ -122,8 +122,10 @@ type run struct {
 	headed bool             // there is one
 
 	buckets []*bucket
+	tops    []top  // of each bucket
+	seenAll uint64 // what the spreads had counted when the tops were last doubted
 	byKey   map[bucketKey]int
-	epochs  map[int32]uint32 // nodes whose older entries are void
+	epochs  capacity.ByNode[uint32] // nodes whose older entries are void
 	aside   []entry
 	rooms   map[int32]*room
 	lastKey bucketKey
@@ -140,10 +142,11 @@ type weighted struct {
 func (p *Planner) start(ask Ask) *run {
 	group := ask.Group.GetName()
 	if p.on[group] == nil {
-		p.on[group] = make(map[int32]int, min(len(ask.Rows), maxPresized))
+		mates := capacity.MakeByNode[int](min(len(ask.Rows), maxPresized))
+		p.on[group] = &mates
 	}
-	if len(p.deltas) == 0 {
-		p.deltas = make(map[int32]*delta, min(len(ask.Rows), maxPresized))
+	if p.deltas.Len() == 0 {
+		p.deltas = capacity.MakeByNode[*delta](min(len(ask.Rows), maxPresized))
 	}
 	r := &run{
 		Planner: p, ask: ask,

@@ -40,7 +40,7 @@ func (r *run) lackThings(node int32, l *preempt.Lack) {
 }
 
 func (r *run) lackPorts(node int32, l *preempt.Lack) {
-	ports, d := r.x.Ports(node), r.deltas[node]
+	ports, d := r.x.Ports(node), r.deltas.Get(node)
 	for i := range r.ports.static {
 		port := &r.ports.static[i]
 		ip, ok := ports.Address(port.HostNetwork)

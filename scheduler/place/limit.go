@@ -25,7 +25,7 @@ func (r *run) limit() {
 			if name != group && !d.WholeJob {
 				continue
 			}
-			for node, n := range nodes {
+			for node, n := range nodes.All {
 				l.add(node, n)
 			}
 		}
@@ -68,6 +68,7 @@ func (r *run) tally(node int32, n int) {
 	for _, s := range r.spreads {
 		s.add(node, n)
 	}
+	r.forgetValue(node)
 	for _, l := range r.limits {
 		l.add(node, n)
 	}

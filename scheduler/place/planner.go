@@ -36,10 +36,10 @@ type Planner struct {
 	x    *capacity.Index
 	opts Options
 	// deltas is what this evaluation changed so far, by node.
-	deltas map[int32]*delta
+	deltas capacity.ByNode[*delta]
 	slab   []delta // deltas not in use yet
 	// on counts the job's allocations by group and node.
-	on map[string]map[int32]int
+	on map[string]*capacity.ByNode[int]
 	// groupOf and nodeOf find an existing allocation.
 	existing map[string]Existing
 	rows     uint64 // placed so far, numbers the rows for ports
@@ -63,8 +63,7 @@ func New(x *capacity.Index, opts Options) *Planner {
 	x.Settle()
 	p := &Planner{
 		x: x, opts: opts,
-		deltas:   map[int32]*delta{},
-		on:       map[string]map[int32]int{},
+		on:       map[string]*capacity.ByNode[int]{},
 		existing: make(map[string]Existing, len(opts.Existing)),
 	}
 	for _, e := range opts.Existing {
@@ -81,7 +80,7 @@ func New(x *capacity.Index, opts Options) *Planner {
 func (p *Planner) Free(allocID string) {
 	if node, amount, ok := p.x.AllocNode(allocID); ok {
 		p.change(node, capacity.Amount{}.Minus(amount), -1)
-		d := p.deltas[node]
+		d := p.deltas.Get(node)
 		d.freed = append(d.freed, p.x.AllocPorts(allocID)...)
 		d.freedThings = merge(d.freedThings, p.x.AllocThings(allocID))
 	}
@@ -106,7 +105,7 @@ func (p *Planner) swapOut(allocID string) (node int32, known bool) {
 func (p *Planner) swapIn(allocID string) {
 	if node, amount, ok := p.x.AllocNode(allocID); ok {
 		p.change(node, amount, 1)
-		d := p.deltas[node]
+		d := p.deltas.Get(node)
 		d.freed = d.freed[:len(d.freed)-len(p.x.AllocPorts(allocID))]
 		d.freedThings = without(d.freedThings, p.x.AllocThings(allocID))
 	}
@@ -122,10 +121,10 @@ func (p *Planner) swapIn(allocID string) {
 func (p *Planner) count(group string, node int32, n int) {
 	nodes := p.on[group]
 	if nodes == nil {
-		nodes = map[int32]int{}
+		nodes = &capacity.ByNode[int]{}
 		p.on[group] = nodes
 	}
-	nodes[node] += n
+	*nodes.Ref(node) += n
 }
 
 // change adds to what a node carries and computes its free shares anew.
@@ -138,13 +137,13 @@ func (p *Planner) change(node int32, amount capacity.Amount, allocs int) {
 
 // delta returns what changed on a node, to be changed.
 func (p *Planner) delta(node int32) *delta {
-	d := p.deltas[node]
+	d := p.deltas.Get(node)
 	if d == nil {
 		if len(p.slab) == 0 {
-			p.slab = make([]delta, min(max(4, 2*len(p.deltas)), 256))
+			p.slab = make([]delta, min(max(4, 2*p.deltas.Len()), 256))
 		}
 		d, p.slab = &p.slab[0], p.slab[1:]
-		p.deltas[node] = d
+		*p.deltas.Ref(node) = d
 	}
 	return d
 }
@@ -152,8 +151,8 @@ func (p *Planner) delta(node int32) *delta {
 // state returns what a node carries and its free shares.
 func (p *Planner) state(node int32) (used capacity.Amount, pow capacity.Pow) {
 	used, pow = p.x.Used(node), p.x.Pow(node)
-	if len(p.deltas) > 0 {
-		if d := p.deltas[node]; d != nil {
+	if p.deltas.Len() > 0 {
+		if d := p.deltas.Get(node); d != nil {
 			return used.Plus(d.used), d.pow
 		}
 	}

@@ -59,7 +59,7 @@ func (a *portAsk) none() bool { return len(a.static)+len(a.dynamic) == 0 }
 // portsFit says in which dimension a node lacks a port, "" if it has all. Of
 // dynamic ports it says only whether there are enough.
 func (p *Planner) portsFit(ask *portAsk, node int32) string {
-	ports, d := p.x.Ports(node), p.deltas[node]
+	ports, d := p.x.Ports(node), p.deltas.Get(node)
 	for i := range ask.static {
 		port := &ask.static[i]
 		ip, ok := ports.Address(port.HostNetwork)
@@ -155,7 +155,7 @@ func (p *Planner) assign(ask *portAsk, node int32) (out []structs.PortMapping, o
 // search finds a free dynamic port, from an offset into the range on and
 // around; 0 if there is none.
 func (p *Planner) search(node int32, ip string, offset int, chosen []structs.PortMapping) int {
-	ports, d := p.x.Ports(node), p.deltas[node]
+	ports, d := p.x.Ports(node), p.deltas.Get(node)
 	lo, hi := ports.Range()
 	size := hi - lo + 1
 	for i := range size {

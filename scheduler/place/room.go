@@ -126,7 +126,7 @@ func (r *run) roomOn(node int32) *room {
 	}
 	defer r.imagine(node, gone)()
 	m.gone, m.cost = gone, preempt.Cost(gone)
-	d := r.deltas[node]
+	d := r.deltas.Get(node)
 	d.pow = capacity.PowOf(r.x.Total(node), r.x.Used(node).Plus(d.used))
 	m.scored = r.score(node, false)
 	m.scored.makesRoom(m.cost)
@@ -142,7 +142,7 @@ func (s *scored) makesRoom(cost float64) {
 // imagine has a node look as if some allocations were gone, until the function
 // that it returns is called. The free shares are left as they are.
 func (r *run) imagine(node int32, gone []*preempt.Candidate) (undo func()) {
-	before := r.deltas[node]
+	before := r.deltas.Get(node)
 	var d delta
 	if before != nil {
 		d = *before
@@ -154,12 +154,12 @@ func (r *run) imagine(node int32, gone []*preempt.Candidate) (undo func()) {
 		d.freed = append(d.freed, c.Ports...)
 		d.freedThings = merge(d.freedThings, c.Things)
 	}
-	r.deltas[node] = &d
+	*r.deltas.Ref(node) = &d
 	return func() {
 		if before == nil {
-			delete(r.deltas, node)
+			*r.deltas.Ref(node) = nil
 		} else {
-			r.deltas[node] = before
+			*r.deltas.Ref(node) = before
 		}
 	}
 }

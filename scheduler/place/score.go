@@ -34,7 +34,7 @@ func (r *run) score(node int32, penalized bool) scored {
 	}
 	s.sum = s.fit
 	if r.service {
-		if s.anti = rank.AntiAffinity(r.mates[node], r.ask.Group.GetCount()); s.anti != 0 {
+		if s.anti = rank.AntiAffinity(r.mates.Get(node), r.ask.Group.GetCount()); s.anti != 0 {
 			s.add(s.anti)
 		}
 	}
@@ -144,7 +144,7 @@ func (r *run) slotsUsed(node int32) bool {
 		return false
 	}
 	n := r.x.Allocs(node)
-	if d := r.deltas[node]; d != nil {
+	if d := r.deltas.Get(node); d != nil {
 		n += d.allocs
 	}
 	return n >= limit

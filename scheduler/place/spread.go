@@ -22,10 +22,8 @@ type spread struct {
 	// least and most are the extremes of used over reachable values.
 	least, most int
 	fresh       bool // least and most are up to date
-	// changes counts what may have changed the boost of a value, and all what
-	// may have changed that of every value.
-	changes []uint64
-	all     uint64
+	// all counts what may have changed the boost of every value.
+	all uint64
 }
 
 // spread prepares the spreads of the job and of the group. One of the group
@@ -46,7 +44,7 @@ func (r *run) spread() {
 			r.spreads = append(r.spreads, r.newSpread(s, spreadWeight(s)/weights))
 		}
 	}
-	for node, n := range r.mates {
+	for node, n := range r.mates.All {
 		for _, s := range r.spreads {
 			s.add(node, n)
 		}
@@ -67,7 +65,7 @@ func spreadWeight(s *structs.Spread) float64 { return float64(structs.ValueOr(s.
 func (r *run) newSpread(def *structs.Spread, share float64) *spread {
 	s := &spread{share: share, column: r.column(def.Attribute)}
 	values := len(s.column.Values)
-	s.used, s.changes, s.all = make([]int, values), make([]uint64, values), 1
+	s.used = make([]int, values)
 	s.reachable = make([]bool, values)
 	r.feasible.Each(func(i int32) {
 		if v := s.column.Of(i); v != capacity.NoValue {
@@ -104,7 +102,6 @@ func (s *spread) add(node int32, n int) {
 		return
 	}
 	s.used[v] += n
-	s.changes[v]++
 	s.fresh = false
 	if s.others != nil && s.others[v] {
 		s.usedRest += n
@@ -147,20 +144,6 @@ func (s *spread) extremes() {
 			s.least, s.most = min(s.least, s.used[v]), max(s.most, s.used[v])
 		}
 	}
-}
-
-// stamp tells one state of a boost from those before: it only grows.
-func (r *run) stamp(values []int32) uint64 {
-	var sum uint64
-	for i, s := range r.spreads {
-		if s.want == nil {
-			s.extremes()
-		}
-		if sum += s.all; values[i] != capacity.NoValue {
-			sum += s.changes[values[i]]
-		}
-	}
-	return sum
 }
 
 // boost is the spread part for nodes with these values.

@@ -28,16 +28,16 @@ func (r *run) begin() {
 		Accept: func(node int32) bool { return r.feasible.Has(node) && !r.changed(node) && r.misfit(node) == "" },
 		Shelf:  r.sieve.Asked.Has,
 	})
-	for node := range r.deltas {
-		if r.feasible.Has(node) {
+	for node, d := range r.deltas.All {
+		if d != nil && r.feasible.Has(node) {
 			r.offer(node)
 		}
 	}
 	if !r.service {
 		return
 	}
-	for node, n := range r.mates {
-		if n > 0 && r.deltas[node] == nil && r.feasible.Has(node) {
+	for node, n := range r.mates.All {
+		if n > 0 && r.deltas.Get(node) == nil && r.feasible.Has(node) {
 			r.offer(node)
 		}
 	}
@@ -46,15 +46,15 @@ func (r *run) begin() {
 // refill offers all nodes when so many were looked at that it is cheaper.
 func (r *run) refill() {
 	if r.stream != nil && r.stream.Seen() > r.sieve.Evaluated/2+len(r.ask.Rows) {
-		r.buckets, r.byKey, r.lastAt = nil, nil, -1
-		clear(r.epochs)
+		r.buckets, r.tops, r.byKey, r.lastAt = nil, r.tops[:0], nil, -1
+		r.epochs.Clear()
 		r.fillAll()
 	}
 }
 
 // changed reports whether a node is offered in the buckets if at all.
 func (r *run) changed(node int32) bool {
-	return r.deltas[node] != nil || len(r.epochs) > 0 && r.epochs[node] > 0 || r.service && r.mates[node] > 0
+	return r.deltas.Get(node) != nil || r.epochs.Len() > 0 && r.epochs.Get(node) > 0 || r.service && r.mates.Get(node) > 0
 }
 
 // next returns the best node of the stream without taking it.
@@ -95,8 +95,8 @@ func (r *run) fit(least, most capacity.Pow) float64 {
 // busy reports whether a node has as many allocations to start as it should.
 func (r *run) busy(node int32) bool {
 	n := r.x.Starting(node)
-	if len(r.deltas) > 0 {
-		if d := r.deltas[node]; d != nil {
+	if r.deltas.Len() > 0 {
+		if d := r.deltas.Get(node); d != nil {
 			n += d.starts
 		}
 	}

@@ -151,7 +151,7 @@ func (s *Study) Shortages(nodeID string) []*structs.Shortage {
 	add("disk", "MiB", amount.Disk, total.Disk-used.Disk, total.Disk)
 	if limit := s.r.x.MaxAllocs(i); limit > 0 {
 		n := s.r.x.Allocs(i)
-		if d := s.r.deltas[i]; d != nil {
+		if d := s.r.deltas.Get(i); d != nil {
 			n += d.allocs
 		}
 		add("max allocations", "allocations", 1, int64(limit-n), int64(limit))
@@ -188,7 +188,7 @@ func (s *Study) dynamic(i int32, want networkCount) (free, all int, known bool) 
 	ip, known := ports.Address(want.name)
 	lo, hi := ports.Range()
 	all = max(0, hi-lo+1)
-	return countFree(ports, s.r.deltas[i], ip, want.n), all, known
+	return countFree(ports, s.r.deltas.Get(i), ip, want.n), all, known
 }
 
 // Collision is a static port that a node can't give.
@@ -213,7 +213,7 @@ func (s *Study) Collisions(nodeID string) []Collision {
 }
 
 func (s *Study) collisions(i int32) []Collision {
-	ports, d := s.r.x.Ports(i), s.r.deltas[i]
+	ports, d := s.r.x.Ports(i), s.r.deltas.Get(i)
 	var out []Collision
 	for _, port := range s.r.ports.static {
 		ip, known := ports.Address(port.HostNetwork)

@@ -65,7 +65,7 @@ func (p *Planner) freeCores(node int32, n int) []uint16 {
 	if res == nil {
 		return nil
 	}
-	d := p.deltas[node]
+	d := p.deltas.Get(node)
 	var out []uint16
 	for _, core := range slices.Sorted(slices.Values(res.Cpu.ReservableCpuCores)) {
 		if len(out) == n {
@@ -84,7 +84,7 @@ func (p *Planner) freeCores(node int32, n int) []uint16 {
 
 func (p *Planner) freeDevice(node int32, device capacity.Device) bool {
 	free := !p.x.DeviceTaken(node, device)
-	if d := p.deltas[node]; d != nil {
+	if d := p.deltas.Get(node); d != nil {
 		return (free || d.freedThings.HasDevice(device)) && !d.takenThings.HasDevice(device)
 	}
 	return free

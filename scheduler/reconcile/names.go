@@ -1,6 +1,10 @@
 package reconcile
 
-import "github.com/steppe-run/steppe/structs"
+import (
+	"slices"
+
+	"github.com/steppe-run/steppe/structs"
+)
 
 // names counts, by name index, the allocations that stand for a group's count.
 // Canaries aside each name is to be used once; a promoted canary may share the
@@ -12,10 +16,13 @@ type names struct {
 
 func (n *names) take(i uint32) {
 	for int(i) >= len(n.used) {
-		n.used = append(n.used, make([]int, int(i)+1-len(n.used))...)
+		n.used = append(n.used, 0)
 	}
 	n.used[i]++
 }
+
+// grow makes room for more names.
+func (n *names) grow(more int) { n.used = slices.Grow(n.used, more) }
 
 func (n *names) has(i uint32) bool { return int(i) < len(n.used) && n.used[i] > 0 }
 

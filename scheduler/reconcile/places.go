@@ -89,7 +89,12 @@ func (g *group) fill() {
 	if g.canarying || g.held() {
 		return
 	}
-	for missing := g.tg.GetCount() - g.total() - len(g.destructive); missing > 0; missing-- {
+	missing := g.tg.GetCount() - g.total() - len(g.destructive)
+	if missing > 0 {
+		g.run.out.Places = slices.Grow(g.run.out.Places, missing)
+		g.names.grow(missing)
+	}
+	for ; missing > 0; missing-- {
 		g.run.out.Places = append(g.run.out.Places, Place{
 			Group: g.tg, Job: g.run.Job, NameIndex: g.names.free(), DeploymentID: g.deploymentID(),
 		})
