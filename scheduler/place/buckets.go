@@ -153,6 +153,8 @@ func (r *run) newBucket(node int32, key bucketKey) *bucket {
 	r.tops = append(r.tops, t)
 	if len(r.spreads) == 0 && len(r.buckets) == 0 && r.stream == nil {
 		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
+	} else if r.stream != nil {
+		b.heap = make([]entry, 0, topNodes+min(len(r.ask.Rows), topNodes))
 	}
 	return b
 }

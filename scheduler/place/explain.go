@@ -33,7 +33,7 @@ func (r *run) metric() *structs.AllocationMetric {
 // top returns the best nodes.
 func (r *run) top() []scored {
 	r.draw(topNodes)
-	var best []candidate
+	best := make([]candidate, 0, topNodes)
 	for _, b := range r.buckets {
 		boost := r.boost(b.spread)
 		for _, e := range b.heap {
