@@ -254,8 +254,10 @@ func (r *run) occupy(node int32, out *Choice) {
 	}
 	d := r.delta(node)
 	d.used, d.allocs, d.starts, d.pow = d.used.Plus(r.amountOn(node)), d.allocs+1, d.starts+1, pow
-	d.taken = append(d.taken, heldOf(out.Ports)...)
-	r.count(r.ask.Group.GetName(), node, 1)
+	if len(out.Ports) > 0 {
+		d.taken = append(d.taken, heldOf(out.Ports)...)
+	}
+	*r.mates.Ref(node)++
 	r.tally(node, 1)
 	r.rows++
 	delete(r.rooms, node)

@@ -122,6 +122,9 @@ func countFree(ports *capacity.Ports, d *delta, ip string, enough int) int {
 // for a dynamic port begins follows from the seed and the row alone. ok is
 // false if there are not enough.
 func (p *Planner) assign(ask *portAsk, node int32) (out []structs.PortMapping, ok bool) {
+	if ask.none() {
+		return nil, true
+	}
 	ports := p.x.Ports(node)
 	for i := range ask.static {
 		port := &ask.static[i]
