@@ -61,11 +61,12 @@ func Run(ctx context.Context, opts Options, progress io.Writer) (report *Report,
 		defer group.Stop()
 		return r.measure(ctx, group)
 	})
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
+	err = group.Wait()
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, context.Cause(ctx) // whatever else went wrong follows from it
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &r.report, nil
 }
