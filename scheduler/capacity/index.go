@@ -137,6 +137,24 @@ func (x *Index) SetAlloc(a *structs.Allocation) {
 	x.things.keep(k, i, thingsOf(a.AllocatedResources))
 }
 
+// SetStarting says whether an allocation that is counted has yet to start.
+func (x *Index) SetStarting(id string, starting bool) {
+	k := keyOf(id)
+	if e, ok := x.entries[k]; ok {
+		x.setStarting(k, e, starting)
+	}
+}
+
+func (x *Index) setStarting(k key, e entry, starting bool) {
+	if e.starting == starting {
+		return
+	}
+	x.start(e, -1)
+	e.starting = starting
+	x.start(e, 1)
+	x.entries[k] = e
+}
+
 // RemoveAlloc counts an allocation no longer.
 func (x *Index) RemoveAlloc(id string) { x.drop(keyOf(id)) }
 
@@ -273,11 +291,7 @@ func (x *Index) entryOf(node int32, amount Amount, starting bool) entry {
 func (x *Index) put(k key, e entry, ports []Held) {
 	if old, ok := x.entries[k]; ok {
 		if old.node == e.node && old.amount == e.amount && sameHeld(x.held[k], ports) {
-			if old.starting != e.starting {
-				x.entries[k] = e
-				x.start(old, -1)
-				x.start(e, 1)
-			}
+			x.setStarting(k, old, e.starting)
 			return
 		}
 		x.allocs[e.node]++ // keeps the node's number while the old entry goes

@@ -54,6 +54,26 @@ func TestSeekFindsWhatLookingAtAllFinds(t *testing.T) {
 	})
 }
 
+// A number that a node gave back goes to the next one, perhaps before anybody
+// has looked: nothing of the first may be left.
+func TestSeekAfterANumberWentToAnotherNode(t *testing.T) {
+	for _, size := range []int64{1000, 2000} { // of the second node: the same, another
+		x := New()
+		search := Search{Accept: func(int32) bool { return true }, Fit: func(least, _ Pow) float64 { return -least.CPU - least.Memory }}
+		x.UpsertNode(sized(1, 1000, 1000))
+		first(x.Seek(search), 1)
+		x.RemoveNode(sized(1, 0, 0).ID)
+		x.UpsertNode(sized(2, size, size))
+		if got, want := first(x.Seek(search), 9), all(x, search, 9); !slices.Equal(got, want) {
+			t.Errorf("found %v, want %v", got, want)
+		}
+		x.RemoveNode(sized(2, 0, 0).ID)
+		if got := first(x.Seek(search), 9); len(got) > 0 {
+			t.Errorf("found %v after all have gone", got)
+		}
+	}
+}
+
 func sized(i int, cpu, memory int64) *structs.Node {
 	return &structs.Node{
 		ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,

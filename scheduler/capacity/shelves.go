@@ -34,6 +34,7 @@ type shelves struct {
 	byKey map[shelfKey]*shelf
 	list  []*shelf    // in the order in which they came
 	at    []*point    // by node number, nil: in none
+	as    []member    // by node number: how it stands there; the number may have gone to another node since
 	homes [][2]*shelf // by node number: where it goes, and where while it is busy
 	stale []int32
 	dirty Bits
@@ -62,7 +63,7 @@ func (x *Index) Settle() {
 	for _, i := range h.stale {
 		h.dirty.Set(i, false)
 		for int(i) >= len(h.at) {
-			h.at, h.homes = append(h.at, nil), append(h.homes, [2]*shelf{})
+			h.at, h.as, h.homes = append(h.at, nil), append(h.as, member{}), append(h.homes, [2]*shelf{})
 		}
 		x.settle(i)
 	}
@@ -75,21 +76,22 @@ func (x *Index) settle(i int32) {
 	if x.nodes[i] == nil || !x.ready.Has(i) {
 		x.pow[i] = PowOf(total, used)
 		if old != nil {
-			old.take(member{x.hashes[i], i})
+			old.take(h.as[i])
 			h.at[i] = nil
 		}
 		return
 	}
+	m := member{x.hashes[i], i}
 	key, home := pointKey{total.CPU, total.Memory, used.CPU, used.Memory}, x.home(i)
-	if old != nil && old.key == key && old.shelf == home {
+	if old != nil && old.key == key && old.shelf == home && h.as[i] == m {
 		return
 	}
 	p := home.point(key)
-	p.nodes.add(member{x.hashes[i], i})
-	x.pow[i], h.at[i] = p.pow, p
+	p.nodes.add(m)
 	if old != nil {
-		old.take(member{x.hashes[i], i})
+		old.take(h.as[i])
 	}
+	x.pow[i], h.at[i], h.as[i] = p.pow, p, m
 }
 
 // home returns the shelf on which a node stands.

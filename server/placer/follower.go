@@ -100,14 +100,18 @@ func (f *Follower) apply(c *feed.Change) {
 // applyAlloc counts what an allocation takes by now. Most changes are reports
 // that don't change it, so it looks at columns first.
 func (f *Follower) applyAlloc(ev *feed.Event) {
-	fresh := ev.NewAlloc()
+	old, fresh := ev.OldAlloc(), ev.NewAlloc()
 	switch {
 	case !fresh.Valid():
 		f.capacity.RemoveAlloc(ev.Key())
-	case !takesTheSame(ev.OldAlloc(), fresh):
+	case !takesTheSame(old, fresh):
 		f.capacity.SetAlloc(fresh.Allocation())
+	case starting(old) != starting(fresh):
+		f.capacity.SetStarting(ev.Key(), starting(fresh))
 	}
 }
+
+func starting(v alloc.View) bool { return v.Row().Client == alloc.Pending }
 
 // takesTheSame tells whether an allocation lives on and takes what it took.
 func takesTheSame(old, fresh alloc.View) bool {

@@ -336,3 +336,31 @@ func TestAJobLargerThanAPlanIsPlacedInSlices(t *testing.T) {
 		t.Errorf("%d entries: one of them held everybody up", n)
 	}
 }
+
+// What has started keeps its node busy no longer, and is still counted.
+func TestAFollowerSeesWhatHasStarted(t *testing.T) {
+	b := newBench(t, 1)
+	b.queue.put(b.register("web", 3))
+	b.run()
+	testx.Eventually(t, 10*time.Second, "three are placed", func() bool { return b.allocs("web")[b.nodes[0]] == 3 })
+	f := NewFollower(b.store)
+	look := func() (starting, allocs int) {
+		t.Helper()
+		if _, err := f.Advance(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		i, _ := f.Capacity().Number(b.nodes[0])
+		return f.Capacity().Starting(i), f.Capacity().Allocs(i)
+	}
+	if starting, _ := look(); starting != 3 {
+		t.Fatalf("%d are starting", starting)
+	}
+	var updates []*structs.AllocUpdate
+	for a := range b.store.Snapshot().AllocsByJob("default", "web") {
+		updates = append(updates, &structs.AllocUpdate{ID: a.ID, ClientStatus: structs.AllocClientRunning})
+	}
+	b.commit(&command.UpdateAllocs{Updates: updates[:2], Now: 2})
+	if starting, allocs := look(); starting != 1 || allocs != 3 {
+		t.Errorf("%d of %d are starting, two of three have", starting, allocs)
+	}
+}
