@@ -31,20 +31,9 @@ type bucket struct {
 
 // top is the best entry of a bucket, for as long as it is known.
 type top struct {
-	final              float64
-	tie                uint64
-	value              int32 // of the only spread
-	known, empty, busy bool
-}
-
-func (t *top) before(o *top) bool {
-	switch {
-	case t.busy != o.busy:
-		return o.busy
-	case t.final != o.final:
-		return t.final > o.final
-	}
-	return t.tie < o.tie
+	capacity.Found
+	value        int32 // of the only spread
+	known, empty bool
 }
 
 // bucketKey identifies a bucket: its spread values, packed, and its parts.
@@ -146,7 +135,7 @@ func (r *run) bucketAt(key bucketKey) (int, bool) {
 
 func (r *run) newBucket(node int32, key bucketKey) *bucket {
 	b := &bucket{bucketKey: key, spread: r.valuesOf(node)}
-	t := top{busy: key.busy}
+	t := top{}
 	if len(r.spreads) == 1 {
 		t.value = b.spread[0]
 	}
@@ -167,50 +156,31 @@ func (r *run) live(e *entry) bool {
 	return len(r.limits) == 0 || r.allowed(e.node)
 }
 
-// candidate is a node taken out of the heaps, with its score for a row.
-type candidate struct {
-	entry
-	final float64
-	busy  bool
-}
-
-// better orders candidates: busy nodes last, higher scores first, equals by
-// their tie.
-func (c *candidate) better(o *candidate) bool {
-	if c.busy != o.busy {
-		return o.busy
-	}
-	if c.final != o.final {
-		return c.final > o.final
-	}
-	return c.tie < o.tie
-}
-
 // best takes the best node for a row out of the heaps. A penalty never raises
 // a score, so the first node without one beats all that follow; those with one
 // that came before it are compared by their penalized score. What is not taken
 // is put aside, see restore.
 func (r *run) best(row *Row) (int32, bool) {
-	var best candidate
+	var best capacity.Found
 	found := false
 	for {
 		c, ok := r.pop()
 		if !ok {
-			return best.node, found
+			return best.Node, found
 		}
-		penalized := r.penalized(row, c.node)
+		penalized := r.penalized(row, c.Node)
 		if penalized {
-			s := r.finish(r.score(c.node, true))
-			c.final = s.final
+			s := r.finish(r.score(c.Node, true))
+			c.Score = s.final
 		}
-		if !found || c.better(&best) {
+		if !found || c.Before(&best) {
 			c, best = best, c
 		}
 		if found {
-			r.aside = append(r.aside, c.entry)
+			r.aside = append(r.aside, c.Node)
 		}
 		if found = true; !penalized {
-			return best.node, true
+			return best.Node, true
 		}
 	}
 }
@@ -230,21 +200,21 @@ func (r *run) penalized(row *Row, node int32) bool {
 
 // restore puts back what best put aside.
 func (r *run) restore() {
-	for _, e := range r.aside {
-		r.offer(e.node)
+	for _, node := range r.aside {
+		r.offer(node)
 	}
 	r.aside = r.aside[:0]
 }
 
 // pop takes the best node out of the buckets and the stream.
-func (r *run) pop() (candidate, bool) {
+func (r *run) pop() (capacity.Found, bool) {
 	at, best := r.peek()
-	if c, ok := r.next(); ok && (at < 0 || c.better(&best)) {
+	if c, ok := r.next(); ok && (at < 0 || c.Before(&best)) {
 		r.headed = false
 		return c, true
 	}
 	if at < 0 {
-		return candidate{}, false
+		return capacity.Found{}, false
 	}
 	r.buckets[at].pop()
 	r.tops[at].known = false
@@ -253,7 +223,7 @@ func (r *run) pop() (candidate, bool) {
 
 // peek finds the best live entry of all buckets, and its bucket; -1 if there is
 // none.
-func (r *run) peek() (int, candidate) {
+func (r *run) peek() (int, capacity.Found) {
 	r.doubtTops()
 	at := -1
 	for i := range r.tops {
@@ -261,15 +231,19 @@ func (r *run) peek() (int, candidate) {
 		if !t.known {
 			r.look(i)
 		}
-		if !t.empty && (at < 0 || t.before(&r.tops[at])) {
+		if !t.empty && (at < 0 || t.Before(&r.tops[at].Found)) {
 			at = i
 		}
 	}
 	if at < 0 {
-		return at, candidate{}
+		return at, capacity.Found{}
 	}
-	t := &r.tops[at]
-	return at, candidate{entry: r.buckets[at].heap[0], busy: t.busy, final: t.final}
+	return at, r.tops[at].Found
+}
+
+// found is an entry with its score.
+func (b *bucket) found(e *entry, boost float64, spread bool) capacity.Found {
+	return capacity.Found{Node: e.node, Tie: e.tie, Score: mean(e.sum, b.parts, boost, spread), Busy: b.busy}
 }
 
 // look finds the best live entry of a bucket.
@@ -281,8 +255,7 @@ func (r *run) look(i int) {
 	if t.known, t.empty = true, len(b.heap) == 0; t.empty {
 		return
 	}
-	t.tie = b.heap[0].tie
-	t.final = mean(b.heap[0].sum, b.parts, r.boost(b.spread), len(r.spreads) > 0)
+	t.Found = b.found(&b.heap[0], r.boost(b.spread), len(r.spreads) > 0)
 }
 
 // doubtTops forgets tops that something else than their bucket may have changed:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -33,19 +34,19 @@ func (r *run) metric() *structs.AllocationMetric {
 // top returns the best nodes.
 func (r *run) top() []scored {
 	r.draw(topNodes)
-	best := make([]candidate, 0, topNodes)
+	best := make([]capacity.Found, 0, topNodes)
 	for _, b := range r.buckets {
 		boost := r.boost(b.spread)
-		for _, e := range b.heap {
-			c := candidate{entry: e, busy: b.busy, final: mean(e.sum, b.parts, boost, len(r.spreads) > 0)}
+		for i := range b.heap {
+			c := b.found(&b.heap[i], boost, len(r.spreads) > 0)
 			if len(best) == topNodes {
-				if !c.better(&best[topNodes-1]) {
+				if !c.Before(&best[topNodes-1]) {
 					continue
 				}
 				best = best[:topNodes-1]
 			}
 			at := len(best)
-			for at > 0 && c.better(&best[at-1]) {
+			for at > 0 && c.Before(&best[at-1]) {
 				at--
 			}
 			best = slices.Insert(best, at, c)
@@ -53,7 +54,7 @@ func (r *run) top() []scored {
 	}
 	out := make([]scored, len(best))
 	for i, c := range best {
-		out[i] = r.finish(r.score(c.node, false))
+		out[i] = r.finish(r.score(c.Node, false))
 	}
 	return out
 }

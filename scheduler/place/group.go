@@ -126,7 +126,7 @@ type run struct {
 	seenAll uint64 // what the spreads had counted when the tops were last doubted
 	byKey   map[bucketKey]int
 	epochs  capacity.ByNode[uint32] // nodes whose older entries are void
-	aside   []entry
+	aside   []int32
 	rooms   map[int32]*room
 	lastKey bucketKey
 	lastAt  int

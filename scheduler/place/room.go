@@ -55,7 +55,7 @@ func (r *run) makeRoom(row *Row, out *Choice) (node int32, ok bool) {
 	if r.opts.Preempt == nil {
 		return 0, false
 	}
-	var best candidate
+	var best capacity.Found
 	var chosen *room
 	r.feasible.Each(func(node int32) {
 		if !r.allowed(node) {
@@ -70,16 +70,16 @@ func (r *run) makeRoom(row *Row, out *Choice) (node int32, ok bool) {
 			s.add(rank.ReschedulePenalty)
 		}
 		s = r.finish(s)
-		c := candidate{entry: entry{tie: capacity.Tie(r.x.Hash(node), r.opts.Seed), node: node}, final: s.final}
-		if chosen == nil || c.better(&best) {
+		c := capacity.Found{Node: node, Tie: capacity.Tie(r.x.Hash(node), r.opts.Seed), Score: s.final}
+		if chosen == nil || c.Before(&best) {
 			best, chosen = c, m
 		}
 	})
 	if chosen == nil {
 		return 0, false
 	}
-	r.evict(best.node, chosen, out)
-	return best.node, true
+	r.evict(best.Node, chosen, out)
+	return best.Node, true
 }
 
 // evict lets go what makes room on a node.

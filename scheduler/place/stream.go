@@ -58,17 +58,16 @@ func (r *run) changed(node int32) bool {
 }
 
 // next returns the best node of the stream without taking it.
-func (r *run) next() (candidate, bool) {
+func (r *run) next() (capacity.Found, bool) {
 	if r.stream == nil {
-		return candidate{}, false
+		return capacity.Found{}, false
 	}
 	for !r.headed || r.changed(r.head.Node) || !r.allowed(r.head.Node) {
 		if r.head, r.headed = r.stream.Next(); !r.headed {
-			return candidate{}, false
+			return capacity.Found{}, false
 		}
 	}
-	h := &r.head
-	return candidate{entry: entry{sum: h.Score, tie: h.Tie, node: h.Node}, final: h.Score, busy: h.Busy}, true
+	return r.head, true
 }
 
 // draw moves the n best nodes of the stream into the buckets.
@@ -79,7 +78,7 @@ func (r *run) draw(n int) {
 			return
 		}
 		r.headed = false
-		r.offer(c.node)
+		r.offer(c.Node)
 	}
 }
 
