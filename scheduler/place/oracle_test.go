@@ -86,7 +86,7 @@ func drawScenario(t *rapid.T) *scenario {
 	for range rapid.IntRange(0, 10).Draw(t, "others") {
 		s.existing(t, false)
 	}
-	for range rapid.IntRange(0, 6).Draw(t, "ours") {
+	for range rapid.IntRange(0, rapid.SampledFrom([]int{6, 30}).Draw(t, "most of ours")).Draw(t, "ours") {
 		s.existing(t, true)
 	}
 	s.starting(t)
@@ -134,18 +134,25 @@ func drawJob(t *rapid.T) *structs.Job {
 				{LTarget: "${node.datacenter}", Operand: "=", RTarget: "dc1"}, drawDistinct(t),
 			}).Draw(t, "which"))
 		}
+		// Half of the groups ask for nothing that needs a look at every node.
+		plain := rapid.Bool().Draw(t, "plain")
 		for range rapid.IntRange(0, 2).Draw(t, "affinities") {
+			if plain {
+				break
+			}
 			g.Affinities = append(g.Affinities, &structs.Affinity{
 				LTarget: "${attr.rack}", Operand: "=", RTarget: rapid.SampledFrom([]string{"r1", "r2"}).Draw(t, "liked"),
 				Weight: ptr(rapid.SampledFrom([]int8{-100, -30, 50, 100}).Draw(t, "weight")),
 			})
 		}
 		for _, attribute := range []string{"${attr.rack}", "${node.datacenter}"} {
-			if rapid.IntRange(0, 2).Draw(t, "spread") == 0 {
+			if rapid.IntRange(0, 2).Draw(t, "spread") == 0 && !plain {
 				g.Spreads = append(g.Spreads, drawSpread(t, attribute))
 			}
 		}
-		drawThingsAsked(t, g.Tasks[0].Resources)
+		if !plain {
+			drawThingsAsked(t, g.Tasks[0].Resources)
+		}
 		switch rapid.IntRange(0, 5).Draw(t, "network") {
 		case 0:
 			g.Networks = []*structs.NetworkResource{{ReservedPorts: []structs.Port{{Label: "s", Value: rapid.SampledFrom([]int{80, 101}).Draw(t, "port")}}}}
