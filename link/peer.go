@@ -28,7 +28,7 @@ func AcceptPeer(conn net.Conn, t *certs.TLS) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	streams, err := yamux.Server(conn, peerConfig())
+	streams, err := yamux.Server(&frames{Conn: conn}, peerConfig())
 	if err != nil {
 		return nil, fmt.Errorf("begin session: %w", err)
 	}
@@ -41,7 +41,7 @@ func DialPeer(ctx context.Context, addr string, t *certs.TLS) (*Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	streams, err := yamux.Client(conn, peerConfig())
+	streams, err := yamux.Client(&frames{Conn: conn}, peerConfig())
 	if err != nil {
 		return nil, fmt.Errorf("begin session with %s: %w", addr, err)
 	}
@@ -92,6 +92,11 @@ func (p *Peer) Ping() error {
 // Done is closed when the connection has ended.
 func (p *Peer) Done() <-chan struct{} { return p.streams.CloseChan() }
 
+// CallWindow is how much of one call, or of all calls over one stream, may be
+// under way. It is said once for all: to find it out, gRPC would send a ping
+// with every message and wait for the answer.
+const CallWindow = 1 << 20
+
 // Calls returns a gRPC connection over a stream of its own. TLS is below.
 func (p *Peer) Calls() (*grpc.ClientConn, error) {
 	return grpc.NewClient("passthrough:///session",
@@ -99,6 +104,7 @@ func (p *Peer) Calls() (*grpc.ClientConn, error) {
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return p.Open(ctx) }),
 		grpc.WithIdleTimeout(0),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithStaticStreamWindowSize(CallWindow), grpc.WithStaticConnWindowSize(CallWindow),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 	)
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/steppe-run/steppe/drivers/supervise"
 	"github.com/steppe-run/steppe/httpapi"
 	"github.com/steppe-run/steppe/httpapi/door"
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/heap"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
@@ -98,6 +100,11 @@ func (a *assembly) buildNode(ctx context.Context) error {
 	return nil
 }
 
+// garbageRoom is how much garbage a server may gather before it is collected:
+// memory that a machine which runs a server has, for a fifth of the server's
+// processor time.
+const garbageRoom = 128 << 20
+
 // run builds and runs the agent until ctx ends or a part fails. Server,
 // drivers and session outlive the node agent, which may have tasks to end.
 func (a *assembly) run(ctx context.Context) error {
@@ -107,6 +114,9 @@ func (a *assembly) run(ctx context.Context) error {
 	base := loop.New(context.WithoutCancel(ctx))
 	if a.server != nil {
 		base.Go("server", a.server.Run)
+		if !heap.UserDecides() {
+			base.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, garbageRoom) })
+		}
 	}
 	if a.client != nil {
 		base.Go("drivers", a.host.Run)

@@ -106,6 +106,7 @@ func New(cfg Config) (*Server, error) {
 	s.grpc = grpc.NewServer(
 		grpc.Creds(admission{}),
 		grpc.MaxRecvMsgSize(link.MaxMessage), grpc.MaxSendMsgSize(link.MaxMessage),
+		grpc.StaticStreamWindowSize(link.CallWindow), grpc.StaticConnWindowSize(link.CallWindow),
 		grpc.UnaryInterceptor(s.checkUnary), grpc.StreamInterceptor(s.checkStream),
 	)
 	linkpb.RegisterNodeLinkServer(s.grpc, &nodeService{s: s})

@@ -1,0 +1,66 @@
+// Package heap says how much garbage a process may gather before it is
+// collected. The runtime collects whenever the heap has doubled: a server that
+// keeps little and handles much would spend a quarter of its time on that.
+//
+// It must not know whose memory it is. Begin reading at Keep.
+package heap
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/clock"
+)
+
+// Usual is the runtime's own rule: a heap may grow by this percentage of what
+// is in use before it is collected.
+const Usual = 100
+
+// look is how often Keep looks at what is in use.
+const look = time.Second
+
+// UserDecides reports whether the environment says how to collect garbage:
+// then nobody else should.
+func UserDecides() bool { return os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" }
+
+// Keep lets the process gather at least room bytes of garbage between two
+// collections, and as much as is in use once that is more. It ends with ctx and
+// leaves the usual rule behind.
+func Keep(ctx context.Context, c clock.Clock, room uint64) error {
+	defer debug.SetGCPercent(Usual)
+	for last := Usual; ; {
+		if next := Percent(room, inUse()); next != last {
+			debug.SetGCPercent(next)
+			last = next
+		}
+		timer := c.NewTimer(look)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C():
+		}
+	}
+}
+
+// inUse is what the last collection found in use.
+func inUse() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// steps is how finely the rule follows what is in use: setting it stops the
+// process for a moment.
+const steps = 25
+
+// Percent is the rule under which a heap with so much in use may grow by room
+// bytes: never less than the usual one.
+func Percent(room, inUse uint64) int {
+	const least = 4 << 20 // the runtime never collects a smaller heap
+	percent := room * 100 / max(inUse, least)
+	return max(Usual, int(percent/steps*steps))
+}
