@@ -26,6 +26,9 @@ type Running interface {
 // Capacity is the index of what nodes have left; see package capacity.
 type Capacity = capacity.Index
 
+// IDs says how the ids of a plan's rows follow from its seeds.
+type IDs = capacity.IDs
+
 // NewCapacity returns an index without nodes.
 func NewCapacity() *Capacity { return capacity.New() }
 

@@ -84,7 +84,7 @@ func (q *queue) next(b *testing.B, count int) {
 	if err != nil || len(d.Eval.FailedTGAllocs) > 0 {
 		b.Fatal(err, d.Eval.FailedTGAllocs)
 	}
-	q.capacity.Hold(d.Plan, func(seed [16]byte, row uint32) [16]byte { return ids.DeriveRaw(seed, row) })
+	q.capacity.Hold(d.Plan, planIDs())
 }
 
 func (q *queue) input(job string) scheduler.Input {
@@ -97,6 +97,14 @@ func (q *queue) input(job string) scheduler.Input {
 		return ids.Format(id)
 	}
 	return in
+}
+
+// planIDs makes ids as the state does.
+func planIDs() scheduler.IDs {
+	return scheduler.IDs{
+		Derive: func(seed [16]byte, row uint32) [16]byte { return ids.DeriveRaw(seed, row) },
+		Row:    func(seed, id [16]byte) (uint32, bool) { return ids.Underived(seed, id) },
+	}
 }
 
 // cpuSeconds is the processor time of the process so far: on a shared machine it

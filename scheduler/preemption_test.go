@@ -71,10 +71,7 @@ func TestManyHaveToGoInSlices(t *testing.T) {
 			gone[row.Preempts[0]] = true
 		}
 	}
-	c.Hold(d.Plan, func(seed [16]byte, row uint32) [16]byte {
-		seed[0], seed[1] = byte(row), byte(row>>8)
-		return seed
-	})
+	c.Hold(d.Plan, planIDs())
 	for id := range gone {
 		if _, _, counted := c.AllocNode(id); counted {
 			t.Fatalf("%s still counts while its eviction is under way", id)

@@ -101,7 +101,7 @@ func TestExplanation(t *testing.T) {
 		t.Fatalf("got %+v", m.ScoreMetaData)
 	}
 	for i, s := range m.ScoreMetaData {
-		mean := (s.Scores["binpack"] + s.Scores["node-affinity"]) / 2
+		mean := (s.Scores.Get("binpack") + s.Scores.Get("node-affinity")) / 2
 		if diff := mean - s.NormScore; diff > 1e-12 || diff < -1e-12 || i > 0 && s.NormScore > m.ScoreMetaData[i-1].NormScore {
 			t.Errorf("%d: %+v", i, s)
 		}

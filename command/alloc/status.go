@@ -185,10 +185,10 @@ func scores(m *structs.AllocationMetric) string {
 	var names []string
 	seen := map[string]bool{}
 	for _, node := range m.ScoreMetaData {
-		for name := range node.Scores {
-			if !seen[name] {
-				seen[name] = true
-				names = append(names, name)
+		for _, part := range node.Scores {
+			if !seen[part.Name] {
+				seen[part.Name] = true
+				names = append(names, part.Name)
 			}
 		}
 	}
@@ -197,7 +197,7 @@ func scores(m *structs.AllocationMetric) string {
 	for _, node := range m.ScoreMetaData {
 		row := []string{node.NodeID}
 		for _, name := range names {
-			row = append(row, strconv.FormatFloat(node.Scores[name], 'g', 3, 64))
+			row = append(row, strconv.FormatFloat(node.Scores.Get(name), 'g', 3, 64))
 		}
 		rows = append(rows, append(row, strconv.FormatFloat(node.NormScore, 'g', 3, 64)))
 	}

@@ -22,6 +22,20 @@ func MakeByNode[V any](n int) ByNode[V] {
 	return ByNode[V]{cells: make([]cell[V], 1<<bits.Len(uint(2*n-1)))}
 }
 
+// Reset forgets everything and makes room for n numbers.
+func (b *ByNode[V]) Reset(n int) {
+	size := 0
+	if n > 0 {
+		size = 1 << bits.Len(uint(2*n-1))
+	}
+	if size > cap(b.cells) {
+		*b = MakeByNode[V](n)
+		return
+	}
+	b.cells, b.n = b.cells[:size], 0
+	clear(b.cells)
+}
+
 // find returns the cell of a number, or the one where it goes.
 func (b *ByNode[V]) find(node int32) *cell[V] {
 	mask := uint32(len(b.cells) - 1)
@@ -60,7 +74,11 @@ func (b *ByNode[V]) Ref(node int32) *V {
 
 func (b *ByNode[V]) grow() {
 	old := b.cells
-	b.cells = make([]cell[V], max(8, 2*len(old)))
+	if b.n == 0 {
+		b.Reset(4)
+		return
+	}
+	b.cells = make([]cell[V], 2*len(old))
 	for _, c := range old {
 		if c.key != 0 {
 			*b.find(c.key - 1) = c

@@ -53,7 +53,7 @@ type Index struct {
 	ports  []*Ports
 
 	ready   Bits
-	entries map[key]entry
+	ledger  ledger
 	amounts []Amount // shared by the entries
 	numbers map[Amount]int32
 	held    map[key][]Held // host ports of the entries that have some
@@ -66,6 +66,7 @@ type Index struct {
 	shelves   shelves
 	things    things
 	stream    Stream
+	factors   map[[2]Amount]Pow
 }
 
 // Pow holds ten to the power of the free shares of a node, which is all that
@@ -76,23 +77,18 @@ type Pow struct{ CPU, Memory float64 }
 // limit: a node that has so many is busy, and taken only if no other will do.
 const MaxStarting = 32
 
-// entry is one allocation: where it runs and how much it takes.
-type entry struct {
-	node, amount int32
-	starting     bool
-}
-
 // New returns an index without nodes.
 func New() *Index {
 	return &Index{
 		byID:      map[string]int32{},
-		entries:   map[key]entry{},
+		ledger:    newLedger(),
 		numbers:   map[Amount]int32{},
 		held:      map[key][]Held{},
 		verdicts:  map[string]*verdict{},
 		columns:   map[string]*Column{},
 		exprLimit: maxExpressions,
 		sieves:    map[string]*Sieve{},
+		factors:   map[[2]Amount]Pow{},
 		shelves:   shelves{byKey: map[shelfKey]*shelf{}},
 	}
 }
@@ -140,7 +136,7 @@ func (x *Index) SetAlloc(a *structs.Allocation) {
 // SetStarting says whether an allocation that is counted has yet to start.
 func (x *Index) SetStarting(id string, starting bool) {
 	k := keyOf(id)
-	if e, ok := x.entries[k]; ok {
+	if e := x.ledger.get(k); e.counted {
 		x.setStarting(k, e, starting)
 	}
 }
@@ -152,35 +148,62 @@ func (x *Index) setStarting(k key, e entry, starting bool) {
 	x.start(e, -1)
 	e.starting = starting
 	x.start(e, 1)
-	x.entries[k] = e
+	x.ledger.set(k, e)
 }
 
 // RemoveAlloc counts an allocation no longer.
 func (x *Index) RemoveAlloc(id string) { x.drop(keyOf(id)) }
 
 // Hold counts the placements of a plan in flight and gives back what it stops
-// and preempts.
+// and preempts. None of its allocations has been told before; see HoldAgain.
+// All plans are to have the same kind of ids.
 // Once the plan is committed SetAlloc of its allocations confirms them; for
 // what was refused the owner calls RemoveAlloc, and SetAlloc of what was to
-// stop. id is ids.DeriveRaw.
-func (x *Index) Hold(p *structs.Plan, id func(seed [16]byte, row uint32) [16]byte) {
+// stop.
+func (x *Index) Hold(p *structs.Plan, ids IDs) { x.holdAll(p, ids, true) }
+
+// HoldAgain is Hold for a plan of which a part may have been told by SetAlloc.
+func (x *Index) HoldAgain(p *structs.Plan, ids IDs) { x.holdAll(p, ids, false) }
+
+func (x *Index) holdAll(p *structs.Plan, ids IDs, fresh bool) {
+	x.ledger.ids = ids
 	for i := range p.Stops {
 		if p.Stops[i].DesiredStatus != structs.AllocDesiredRun {
 			x.RemoveAlloc(p.Stops[i].AllocID)
 		}
 	}
 	for g := range p.Groups {
-		group := &p.Groups[g]
-		amount := AmountOf(group.Resources)
-		for r := range group.Rows {
-			row := &group.Rows[r]
-			for _, victim := range row.Preempts {
-				x.RemoveAlloc(victim)
-			}
-			k, node := key(id(group.Seed, group.FirstRow+uint32(r))), x.number(row.NodeID)
-			x.put(k, x.entryOf(node, amount, true), mapped(row.Ports))
-			x.things.keep(k, node, ThingsOf(row))
+		x.hold(&p.Groups[g], fresh)
+	}
+}
+
+func (x *Index) hold(group *structs.PlacementGroup, fresh bool) {
+	e := x.entryOf(0, AmountOf(group.Resources), true)
+	var batch *batch
+	if fresh {
+		batch = x.ledger.open(group.Seed, group.FirstRow, len(group.Rows))
+	}
+	last := ""
+	for r := range group.Rows {
+		row := &group.Rows[r]
+		for _, victim := range row.Preempts {
+			x.RemoveAlloc(victim)
 		}
+		if row.NodeID != last { // most often the one before
+			e.node, last = x.number(row.NodeID), row.NodeID
+		}
+		ports, things := mapped(row.Ports), ThingsOf(row)
+		if batch != nil && len(ports) == 0 && things.None() {
+			batch.rows[r] = e
+			x.count(e)
+			continue
+		}
+		k := key(x.ledger.ids.Derive(group.Seed, group.FirstRow+uint32(r)))
+		if batch != nil {
+			batch.live--
+		}
+		x.put(k, e, ports)
+		x.things.keep(k, e.node, things)
 	}
 }
 
@@ -229,8 +252,8 @@ func (x *Index) Ready() Bits { return x.ready }
 // AllocNode returns the number of the node that an allocation is counted on,
 // and how much it takes there.
 func (x *Index) AllocNode(id string) (node int32, amount Amount, ok bool) {
-	e, ok := x.entries[keyOf(id)]
-	if !ok {
+	e := x.ledger.get(keyOf(id))
+	if !e.counted {
 		return 0, Amount{}, false
 	}
 	return e.node, x.amounts[e.amount], true
@@ -285,11 +308,11 @@ func (x *Index) entryOf(node int32, amount Amount, starting bool) entry {
 		x.amounts = append(x.amounts, amount)
 		x.numbers[amount] = number
 	}
-	return entry{node: node, amount: number, starting: starting}
+	return entry{node: node, amount: number, counted: true, starting: starting}
 }
 
 func (x *Index) put(k key, e entry, ports []Held) {
-	if old, ok := x.entries[k]; ok {
+	if old := x.ledger.get(k); old.counted {
 		if old.node == e.node && old.amount == e.amount && sameHeld(x.held[k], ports) {
 			x.setStarting(k, old, e.starting)
 			return
@@ -298,23 +321,28 @@ func (x *Index) put(k key, e entry, ports []Held) {
 		x.drop(k)
 		x.allocs[e.node]--
 	}
-	x.entries[k] = e
-	x.used[e.node] = x.used[e.node].Plus(x.amounts[e.amount])
-	x.allocs[e.node]++
-	x.start(e, 1)
+	x.ledger.set(k, e)
 	if len(ports) > 0 {
 		x.held[k] = ports
 		x.ports[e.node].take(ports)
 	}
+	x.count(e)
+}
+
+// count adds an entry to what its node carries.
+func (x *Index) count(e entry) {
+	x.used[e.node] = x.used[e.node].Plus(x.amounts[e.amount])
+	x.allocs[e.node]++
+	x.start(e, 1)
 	x.refresh(e.node)
 }
 
 func (x *Index) drop(k key) {
-	e, ok := x.entries[k]
-	if !ok {
+	e := x.ledger.get(k)
+	if !e.counted {
 		return
 	}
-	delete(x.entries, k)
+	x.ledger.remove(k)
 	x.things.drop(k, e.node)
 	x.used[e.node] = x.used[e.node].Minus(x.amounts[e.amount])
 	x.allocs[e.node]--

@@ -132,9 +132,9 @@ func TestHold(t *testing.T) {
 			Rows: []structs.Placement{{NodeID: "node-1", Ports: []structs.PortMapping{{Value: 81}}}, {NodeID: "node-1"}},
 		}},
 	}
-	id := func(_ [16]byte, row uint32) [16]byte { return [16]byte{15: byte(row)} }
-	x.Hold(plan, id)
-	x.Hold(plan, id) // twice is once
+	x.Hold(plan, counted())
+	x.Hold(plan, counted()) // twice is once
+	x.HoldAgain(plan, counted())
 	i, _ := x.Number("node-1")
 	if x.Used(i).CPU != 100 || !x.Ports(i).Free("", 80) || x.Ports(i).Free("", 81) {
 		t.Errorf("used %+v", x.Used(i))

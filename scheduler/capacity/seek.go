@@ -79,7 +79,10 @@ func (x *Index) Seek(s Search) *Stream {
 		if len(sh.points) == 0 || s.Shelf != nil && !s.Shelf(sh.any()) {
 			continue
 		}
-		factors[i] = fits{small: FactorOf(s.Ask, sh.least), large: FactorOf(s.Ask, sh.most), one: sh.least == sh.most}
+		factors[i] = fits{small: x.Factor(s.Ask, sh.least), one: sh.least == sh.most}
+		if factors[i].large = factors[i].small; !factors[i].one {
+			factors[i].large = x.Factor(s.Ask, sh.most)
+		}
 		t.follow(sh.root, &factors[i], sh.key.busy)
 	}
 	return t
@@ -209,6 +212,24 @@ func (t *Stream) down(i int) {
 		t.open[i], t.open[child] = t.open[child], t.open[i]
 		i = child
 	}
+}
+
+// maxFactors bounds the remembered factors; when there are more, all are forgotten.
+const maxFactors = 4096
+
+// Factor is FactorOf, remembered: nodes have few sizes and jobs ask for few.
+func (x *Index) Factor(ask, total Amount) Pow {
+	ask.Disk, total.Disk = 0, 0
+	k := [2]Amount{ask, total}
+	f, ok := x.factors[k]
+	if !ok {
+		if len(x.factors) >= maxFactors {
+			clear(x.factors)
+		}
+		f = FactorOf(ask, total)
+		x.factors[k] = f
+	}
+	return f
 }
 
 // FactorOf is what an ask multiplies the free shares of a node with: see Pow.

@@ -101,7 +101,7 @@ func (in *Input) placement(a *structs.Allocation) *structs.PlacementWhy {
 
 // stored is a score that was kept with an allocation.
 func (in *Input) stored(m *structs.NodeScoreMeta) *structs.NodeScore {
-	return &structs.NodeScore{NodeID: m.NodeID, NodeName: in.nodeName(m.NodeID), Score: m.NormScore, Parts: m.Scores}
+	return &structs.NodeScore{NodeID: m.NodeID, NodeName: in.nodeName(m.NodeID), Score: m.NormScore, Parts: m.Scores.Map()}
 }
 
 // groupSummary is the sentence for one group: what is there, and why the rest

@@ -95,7 +95,7 @@ func (o *outcome) score(g *structs.PlacementGroup, row *structs.Placement) *stru
 			if s.NodeID != row.NodeID {
 				continue
 			}
-			score := &structs.NodeScore{NodeID: s.NodeID, Score: s.NormScore, Parts: s.Scores}
+			score := &structs.NodeScore{NodeID: s.NodeID, Score: s.NormScore, Parts: s.Scores.Map()}
 			if n := o.view.Node(s.NodeID); n != nil {
 				score.NodeName = n.Name
 			}

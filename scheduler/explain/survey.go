@@ -112,5 +112,5 @@ func (s *survey) rank(nodeID string) int {
 }
 
 func score(v *place.Verdict) *structs.NodeScore {
-	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: v.Score.Scores, Busy: v.Busy}
+	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: v.Score.Scores.Map(), Busy: v.Busy}
 }

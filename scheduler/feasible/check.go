@@ -47,7 +47,7 @@ func Pool(name string) Check {
 // matches; * stands for any text. No pattern means any datacenter.
 func Datacenters(patterns []string) Check {
 	return Check{
-		Name:   "dc:" + strings.Join(patterns, "\x00"),
+		Name:   string(appendTexts([]byte("dc:"), patterns)),
 		Reason: "datacenter " + strings.Join(patterns, ", "),
 		Wanted: strings.Join(patterns, ", "),
 		Actual: func(n *structs.Node) string { return n.Datacenter },
@@ -122,7 +122,7 @@ func Text(c *structs.Constraint) string {
 
 func constraint(c *structs.Constraint) Check {
 	return Check{
-		Name:   "c:" + c.LTarget + "\x00" + c.Operand + "\x00" + c.RTarget,
+		Name:   string(appendConstraint([]byte("c:"), c)),
 		Reason: Text(c),
 		Unique: Unique(c.LTarget) || Unique(c.RTarget),
 		Wanted: wanted(c),

@@ -1,6 +1,7 @@
 package feasible
 
 import (
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,14 +49,16 @@ func DevicesOf(group *structs.TaskGroup) []*Devices {
 
 func newDevices(task string, d *structs.RequestedDevice) *Devices {
 	out := &Devices{Task: task, Name: d.Name, Count: int(min(structs.ValueOr(d.Count, 1), 1<<30))}
-	out.identity = d.Name + "\x00" + strconv.Itoa(out.Count)
+	identity := appendText(nil, d.Name)
+	identity = binary.AppendUvarint(identity, uint64(out.Count))
 	for _, c := range d.Constraints {
-		out.identity += "\x00" + c.LTarget + "\x01" + c.Operand + "\x01" + c.RTarget
+		identity = appendConstraint(identity, c)
 		out.holds = append(out.holds, ofDevice(c.LTarget, c.Operand, c.RTarget))
 		if strings.Contains(c.LTarget, "${device.ids}") {
 			out.named = append(out.named, picks(c.Operand, c.RTarget))
 		}
 	}
+	out.identity = string(identity)
 	for _, a := range d.Affinities {
 		w := float64(structs.ValueOr(a.Weight, 50))
 		out.prefers = append(out.prefers, preference{weight: w, holds: ofDevice(a.LTarget, a.Operand, a.RTarget)})

@@ -1,6 +1,8 @@
 package place
 
 import (
+	"slices"
+
 	"github.com/steppe-run/steppe/scheduler/capacity"
 )
 
@@ -46,14 +48,20 @@ type bucketKey struct {
 // fill offers feasible nodes anew: for a few rows as they are asked for, in the
 // order of their scores, else every one; see stream.go.
 func (r *run) fill() {
-	r.buckets, r.tops, r.byKey, r.lastAt = nil, r.tops[:0], nil, -1
-	r.epochs.Clear()
-	r.aside = r.aside[:0]
+	r.forget()
 	if r.fewRows() {
 		r.begin()
 		return
 	}
 	r.fillAll()
+}
+
+// forget empties the buckets.
+func (r *run) forget() {
+	r.spare = append(r.spare, r.buckets...)
+	r.buckets, r.tops, r.byKey, r.lastAt = r.buckets[:0], r.tops[:0], nil, -1
+	r.epochs.Reset(0)
+	r.aside = r.aside[:0]
 }
 
 // fillAll offers every feasible node.
@@ -134,16 +142,21 @@ func (r *run) bucketAt(key bucketKey) (int, bool) {
 }
 
 func (r *run) newBucket(node int32, key bucketKey) *bucket {
-	b := &bucket{bucketKey: key, spread: r.valuesOf(node)}
+	b := &bucket{}
+	if last := len(r.spare) - 1; last >= 0 {
+		b, r.spare = r.spare[last], r.spare[:last]
+	}
+	b.bucketKey, b.heap, b.spread = key, b.heap[:0], r.valuesOf(b.spread[:0], node)
 	t := top{}
 	if len(r.spreads) == 1 {
 		t.value = b.spread[0]
 	}
 	r.tops = append(r.tops, t)
-	if len(r.spreads) == 0 && len(r.buckets) == 0 && r.stream == nil {
-		b.heap = make([]entry, 0, r.feasible.Count()) // nearly all go here
-	} else if r.stream != nil {
-		b.heap = make([]entry, 0, topNodes+min(len(r.ask.Rows), topNodes))
+	switch {
+	case r.stream != nil:
+		b.heap = slices.Grow(b.heap, topNodes+min(len(r.ask.Rows), topNodes))
+	case len(r.spreads) == 0 && len(r.buckets) == 0:
+		b.heap = slices.Grow(b.heap, r.feasible.Count()) // nearly all go here
 	}
 	return b
 }
@@ -299,7 +312,8 @@ func (r *run) forgetValue(node int32) {
 // finish adds the spread part and computes the mean.
 func (r *run) finish(s scored) scored {
 	if len(r.spreads) > 0 {
-		s.boost = r.boost(r.valuesOf(s.node))
+		r.values = r.valuesOf(r.values[:0], s.node)
+		s.boost = r.boost(r.values)
 	}
 	s.final = mean(s.sum, s.parts, s.boost, len(r.spreads) > 0)
 	return s

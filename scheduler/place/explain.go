@@ -26,15 +26,16 @@ func (r *run) metric() *structs.AllocationMetric {
 			continue
 		}
 		m.NodesFiltered += n
-		m.ConstraintFiltered = plus(m.ConstraintFiltered, r.checks[i].Reason, n)
+		m.ConstraintFiltered = plus(m.ConstraintFiltered, r.sieve.Reasons[i], n)
 	}
 	return m
 }
 
-// top returns the best nodes.
+// top returns the best nodes. They hold until it is called again.
 func (r *run) top() []scored {
 	r.draw(topNodes)
-	best := make([]capacity.Found, 0, topNodes)
+	var room [topNodes]capacity.Found
+	best := room[:0]
 	for _, b := range r.buckets {
 		boost := r.boost(b.spread)
 		for i := range b.heap {
@@ -52,18 +53,27 @@ func (r *run) top() []scored {
 			best = slices.Insert(best, at, c)
 		}
 	}
-	out := make([]scored, len(best))
-	for i, c := range best {
-		out[i] = r.finish(r.score(c.Node, false))
+	r.leaders = r.leaders[:0]
+	for _, c := range best {
+		r.leaders = append(r.leaders, r.finish(r.score(c.Node, false)))
 	}
-	return out
+	return r.leaders
 }
 
 // explainBatch explains the whole ask by the best nodes before the first row.
 func (r *run) explainBatch() *structs.AllocationMetric {
-	m := r.metric()
-	for _, s := range r.top() {
-		m.ScoreMetaData = append(m.ScoreMetaData, r.meta(&s))
+	m, top := r.metric(), r.top()
+	if len(top) == 0 {
+		return m
+	}
+	metas := make([]structs.NodeScoreMeta, len(top))
+	parts := make(structs.ScoreParts, 0, len(top)*maxParts)
+	m.ScoreMetaData = make([]*structs.NodeScoreMeta, len(top))
+	for i := range top {
+		start := len(parts)
+		parts = r.parts(parts, &top[i])
+		metas[i] = r.meta(&top[i], parts[start:len(parts):len(parts)])
+		m.ScoreMetaData[i] = &metas[i]
 	}
 	return m
 }
@@ -78,7 +88,8 @@ func (r *run) explainRow(s scored) *structs.AllocationMetric {
 		}
 	}
 	row := *r.batch
-	row.ScoreMetaData = []*structs.NodeScoreMeta{r.meta(&s)}
+	meta := r.meta(&s, r.parts(nil, &s))
+	row.ScoreMetaData = []*structs.NodeScoreMeta{&meta}
 	for _, b := range r.batch.ScoreMetaData {
 		if b.NodeID != id && len(row.ScoreMetaData) < topNodes {
 			row.ScoreMetaData = append(row.ScoreMetaData, b)
@@ -87,27 +98,30 @@ func (r *run) explainRow(s scored) *structs.AllocationMetric {
 	return &row
 }
 
-func (r *run) meta(s *scored) *structs.NodeScoreMeta {
-	fit := rank.NameBinPack
-	if r.opts.Algorithm == structs.SchedulerSpread {
-		fit = rank.NameSpreadFit
+func (r *run) meta(s *scored, parts structs.ScoreParts) structs.NodeScoreMeta {
+	return structs.NodeScoreMeta{NodeID: r.x.Node(s.node).ID, Scores: parts, NormScore: s.final}
+}
+
+// maxParts is how many parts most scores have.
+const maxParts = 4
+
+// parts appends the parts of a score, in the order of their names.
+func (r *run) parts(out structs.ScoreParts, s *scored) structs.ScoreParts {
+	add := func(when bool, name string, value float64) {
+		if when {
+			out = append(out, structs.ScorePart{Name: name, Value: value})
+		}
 	}
-	scores := map[string]float64{
-		fit:                        s.fit,
-		rank.NameAntiAffinity:      s.anti,
-		rank.NameReschedulePenalty: s.penalty,
-		rank.NameAffinity:          s.affinity,
-	}
-	if len(r.spreads) > 0 {
-		scores[rank.NameSpread] = s.boost
-	}
-	if r.things.weights > 0 {
-		scores[rank.NameDevices] = s.devices
-	}
-	if s.preempts {
-		scores[rank.NamePreemption] = s.preempt
-	}
-	return &structs.NodeScoreMeta{NodeID: r.x.Node(s.node).ID, Scores: scores, NormScore: s.final}
+	spread := r.opts.Algorithm == structs.SchedulerSpread
+	add(len(r.spreads) > 0, rank.NameSpread, s.boost)
+	add(!spread, rank.NameBinPack, s.fit)
+	add(r.things.weights > 0, rank.NameDevices, s.devices)
+	add(true, rank.NameAntiAffinity, s.anti)
+	add(true, rank.NameAffinity, s.affinity)
+	add(true, rank.NameReschedulePenalty, s.penalty)
+	add(s.preempts, rank.NamePreemption, s.preempt)
+	add(spread, rank.NameSpreadFit, s.fit)
+	return out
 }
 
 // explainFailure explains why the row at hand fits nowhere.
@@ -189,9 +203,7 @@ func (r *run) limitedBy(node int32) string {
 
 // classes tells which computed classes of nodes can take the group at all.
 func (r *run) classes() (classes map[string]bool, escaped bool) {
-	for _, c := range r.checks {
-		escaped = escaped || c.Unique
-	}
+	escaped = r.sieve.Unique
 	for _, l := range r.limits {
 		escaped = escaped || l.column == nil || strings.Contains(l.Attribute, "unique.")
 	}

@@ -9,22 +9,19 @@ import (
 
 // filter finds the feasible nodes.
 func (r *run) filter() {
-	pool, datacenters := feasible.Place(r.ask.Job)
 	var buf [256]byte
-	name := buf[:0]
-	add := func(c *feasible.Check) { name = append(append(name, c.Name...), '\n') }
-	add(&pool)
-	add(&datacenters)
-	for i := range r.checks {
-		add(&r.checks[i])
+	name := feasible.AppendKey(buf[:0], r.ask.Job, r.ask.Group)
+	if r.sieve = r.x.Sieve(name); r.sieve == nil {
+		r.sieve = r.sift()
+		r.x.Remember(name, r.sieve)
 	}
-	r.sieve = r.x.Sieve(name, func(s *capacity.Sieve) { r.sift(s, pool, datacenters) })
 	r.feasible = r.sieve.Feasible
 }
 
 // sift applies the conditions, in their order.
-func (r *run) sift(s *capacity.Sieve, pool, datacenters feasible.Check) {
-	n := r.x.Len()
+func (r *run) sift() *capacity.Sieve {
+	s, n := &capacity.Sieve{}, r.x.Len()
+	pool, datacenters := feasible.Place(r.ask.Job)
 	s.Asked = r.x.Ready().Clone(n)
 	s.Asked.And(r.verdict(pool))
 	s.InPool = s.Asked.Count()
@@ -32,10 +29,12 @@ func (r *run) sift(s *capacity.Sieve, pool, datacenters feasible.Check) {
 	s.Evaluated = s.Asked.Count()
 	s.Available = r.byDatacenter(s.Asked)
 	s.Feasible = s.Asked.Clone(n)
-	s.Lost = make([]int, len(r.checks))
-	for i, c := range r.checks {
-		s.Lost[i] = s.Feasible.And(r.verdict(c))
+	for _, c := range feasible.Checks(r.ask.Job, r.ask.Group) {
+		s.Lost = append(s.Lost, s.Feasible.And(r.verdict(c)))
+		s.Reasons = append(s.Reasons, c.Reason)
+		s.Unique = s.Unique || c.Unique
 	}
+	return s
 }
 
 func (r *run) byDatacenter(asked capacity.Bits) map[string]int {

@@ -1,6 +1,8 @@
 package place
 
 import (
+	"slices"
+
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/structs"
@@ -64,10 +66,13 @@ const maxPresized = 4096
 // maxRowMetrics is how many rows of a batch carry an explanation of their own.
 const maxRowMetrics = 8
 
-// Group chooses a node for each row of an ask, best first.
+// Group chooses a node for each row of an ask, best first. The choices hold until
+// the planner is asked again.
 func (p *Planner) Group(ask Ask) Outcome {
-	r := p.start(ask)
-	out := Outcome{Choices: make([]Choice, len(ask.Rows)), Resources: r.resources, Metrics: r.batch}
+	r := p.start(&p.group, ask)
+	clear(p.choices)
+	p.choices = slices.Grow(p.choices[:0], len(ask.Rows))[:len(ask.Rows)]
+	out := Outcome{Choices: p.choices, Resources: r.resources, Metrics: r.batch}
 	exhausted := false // no room for rows that bring none
 	for i := range ask.Rows {
 		row := &ask.Rows[i]
@@ -102,7 +107,6 @@ type run struct {
 	amount    capacity.Amount
 	ports     portAsk
 	things    thingAsk
-	checks    []feasible.Check
 
 	sieve    *capacity.Sieve
 	feasible capacity.Bits // the sieve's
@@ -113,23 +117,27 @@ type run struct {
 	weights   float64
 	limits    []*limit
 	spreads   []*spread
-	factors   map[capacity.Amount]capacity.Pow
+	factors   []factor
 	lastTotal capacity.Amount
 	last      capacity.Pow
 
 	stream *capacity.Stream // nil: every feasible node is in the buckets
 	head   capacity.Found   // the stream's next node
 	headed bool             // there is one
+	search capacity.Search
 
 	buckets []*bucket
-	tops    []top  // of each bucket
-	seenAll uint64 // what the spreads had counted when the tops were last doubted
+	spare   []*bucket // not in use
+	tops    []top     // of each bucket
+	seenAll uint64    // what the spreads had counted when the tops were last doubted
 	byKey   map[bucketKey]int
 	epochs  capacity.ByNode[uint32] // nodes whose older entries are void
 	aside   []int32
 	rooms   map[int32]*room
 	lastKey bucketKey
 	lastAt  int
+	values  []int32                   // see finish
+	leaders []scored                  // see top
 	batch   *structs.AllocationMetric // explains the whole ask
 }
 
@@ -139,24 +147,28 @@ type weighted struct {
 	weight float64
 }
 
-func (p *Planner) start(ask Ask) *run {
-	group := ask.Group.GetName()
-	if p.on[group] == nil {
-		mates := capacity.MakeByNode[int](min(len(ask.Rows), maxPresized))
-		p.on[group] = &mates
-	}
-	if p.deltas.Len() == 0 {
-		p.deltas = capacity.MakeByNode[*delta](min(len(ask.Rows), maxPresized))
-	}
-	r := &run{
+// reset makes a run ready for another ask, with what the last one had allocated.
+func (r *run) reset(p *Planner, ask Ask) {
+	r.forget()
+	*r = run{
 		Planner: p, ask: ask,
-		resources: p.resources(ask.Group),
-		ports:     portsAsked(ask.Group),
-		things:    thingsAsked(ask.Group),
-		checks:    feasible.Checks(ask.Job, ask.Group),
-		mates:     p.on[group],
-		service:   ask.Job.GetType() == structs.JobTypeService,
+		affinity: r.affinity[:0], limits: r.limits[:0], spreads: r.spreads[:0], factors: r.factors[:0],
+		search: r.search, buckets: r.buckets, spare: r.spare, tops: r.tops, epochs: r.epochs, aside: r.aside[:0], values: r.values, leaders: r.leaders[:0],
 	}
+}
+
+// start prepares a run for an ask.
+func (p *Planner) start(r *run, ask Ask) *run {
+	rows := min(len(ask.Rows), maxPresized)
+	if p.deltas.Len() == 0 {
+		p.deltas.Reset(rows)
+	}
+	r.reset(p, ask)
+	r.resources = p.resources(ask.Group)
+	r.ports = portsAsked(ask.Group)
+	r.things = thingsAsked(ask.Group)
+	r.mates = p.mates(ask.Group.GetName(), rows)
+	r.service = ask.Job.GetType() == structs.JobTypeService
 	r.amount = capacity.AmountOf(r.resources)
 	r.filter()
 	r.prefer()

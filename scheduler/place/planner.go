@@ -31,19 +31,25 @@ type Options struct {
 // Existing is an allocation of the job that already has a node.
 type Existing struct{ ID, Group, NodeID string }
 
-// Planner chooses nodes for one evaluation.
+// Planner chooses nodes for one evaluation, and after Reset for another: what it
+// needed for one serves the next.
 type Planner struct {
 	x    *capacity.Index
 	opts Options
 	// deltas is what this evaluation changed so far, by node.
 	deltas capacity.ByNode[*delta]
-	slab   []delta // deltas not in use yet
+	slab   []*delta // of which the first are in use
+	drawn  int
 	// on counts the job's allocations by group and node.
-	on map[string]*capacity.ByNode[int]
-	// groupOf and nodeOf find an existing allocation.
+	on     map[string]*capacity.ByNode[int]
+	counts []*capacity.ByNode[int] // not in use
+	// existing finds an existing allocation.
 	existing map[string]Existing
 	rows     uint64 // placed so far, numbers the rows for ports
 	victims  victims
+
+	group   run // the ask at hand
+	choices []Choice
 }
 
 // delta is what an evaluation changed on one node.
@@ -60,11 +66,28 @@ type delta struct {
 
 // New returns a planner for one evaluation.
 func New(x *capacity.Index, opts Options) *Planner {
+	p := &Planner{on: map[string]*capacity.ByNode[int]{}}
+	p.Reset(x, opts)
+	return p
+}
+
+// Reset begins another evaluation. Outcomes of the one before hold no longer,
+// but for what they explain.
+func (p *Planner) Reset(x *capacity.Index, opts Options) {
 	x.Settle()
-	p := &Planner{
-		x: x, opts: opts,
-		on:       map[string]*capacity.ByNode[int]{},
-		existing: make(map[string]Existing, len(opts.Existing)),
+	p.x, p.opts, p.rows, p.victims = x, opts, 0, victims{}
+	p.deltas.Reset(0)
+	p.drawn = 0
+	for _, nodes := range p.on {
+		p.counts = append(p.counts, nodes)
+	}
+	clear(p.on)
+	clear(p.existing)
+	if len(opts.Existing) == 0 {
+		return
+	}
+	if p.existing == nil {
+		p.existing = make(map[string]Existing, len(opts.Existing))
 	}
 	for _, e := range opts.Existing {
 		p.existing[e.ID] = e
@@ -72,7 +95,6 @@ func New(x *capacity.Index, opts Options) *Planner {
 			p.count(e.Group, i, 1)
 		}
 	}
-	return p
 }
 
 // Free gives back what an allocation takes that the plan stops. It must not be
@@ -119,12 +141,23 @@ func (p *Planner) swapIn(allocID string) {
 }
 
 func (p *Planner) count(group string, node int32, n int) {
+	*p.mates(group, 0).Ref(node) += n
+}
+
+// mates counts the allocations of a group by node; room is for how many it is
+// made ready.
+func (p *Planner) mates(group string, room int) *capacity.ByNode[int] {
 	nodes := p.on[group]
 	if nodes == nil {
-		nodes = &capacity.ByNode[int]{}
+		if last := len(p.counts) - 1; last >= 0 {
+			nodes, p.counts = p.counts[last], p.counts[:last]
+		} else {
+			nodes = &capacity.ByNode[int]{}
+		}
+		nodes.Reset(room)
 		p.on[group] = nodes
 	}
-	*nodes.Ref(node) += n
+	return nodes
 }
 
 // change adds to what a node carries and computes its free shares anew.
@@ -139,10 +172,15 @@ func (p *Planner) change(node int32, amount capacity.Amount, allocs int) {
 func (p *Planner) delta(node int32) *delta {
 	d := p.deltas.Get(node)
 	if d == nil {
-		if len(p.slab) == 0 {
-			p.slab = make([]delta, min(max(4, 2*p.deltas.Len()), 256))
+		if p.drawn == len(p.slab) {
+			more := make([]delta, min(max(4, len(p.slab)), 256))
+			for i := range more {
+				p.slab = append(p.slab, &more[i])
+			}
 		}
-		d, p.slab = &p.slab[0], p.slab[1:]
+		d = p.slab[p.drawn]
+		*d = delta{taken: d.taken[:0], freed: d.freed[:0]}
+		p.drawn++
 		*p.deltas.Ref(node) = d
 	}
 	return d

@@ -93,15 +93,30 @@ func (r *run) factor(node int32) capacity.Pow {
 	if total == r.lastTotal {
 		return r.last
 	}
-	f, ok := r.factors[total]
-	if !ok {
-		f = capacity.FactorOf(r.amountOn(node), total)
-		if r.factors == nil {
-			r.factors = map[capacity.Amount]capacity.Pow{}
+	r.lastTotal, r.last = total, r.factorOf(node, total)
+	return r.last
+}
+
+// factor is what a row multiplies the free shares of nodes of one size with.
+type factor struct {
+	total capacity.Amount
+	pow   capacity.Pow
+}
+
+// maxFactors is how many sizes of nodes are remembered: with more, those that
+// come last are computed again and again.
+const maxFactors = 16
+
+func (r *run) factorOf(node int32, total capacity.Amount) capacity.Pow {
+	for i := range r.factors {
+		if r.factors[i].total == total {
+			return r.factors[i].pow
 		}
-		r.factors[total] = f
 	}
-	r.lastTotal, r.last = total, f
+	f := r.x.Factor(r.amountOn(node), total)
+	if len(r.factors) < maxFactors {
+		r.factors = append(r.factors, factor{total, f})
+	}
 	return f
 }
 

@@ -155,13 +155,10 @@ func (r *run) boost(values []int32) float64 {
 	return sum
 }
 
-func (r *run) valuesOf(node int32) []int32 {
-	if len(r.spreads) == 0 {
-		return nil
-	}
-	out := make([]int32, len(r.spreads))
-	for i, s := range r.spreads {
-		out[i] = s.column.Of(node)
+// valuesOf appends a node's value of each spread.
+func (r *run) valuesOf(out []int32, node int32) []int32 {
+	for _, s := range r.spreads {
+		out = append(out, s.column.Of(node))
 	}
 	return out
 }

@@ -22,12 +22,15 @@ func (r *run) fewRows() bool {
 // and offers the others: those on which this evaluation has changed something
 // and those that have allocations of the group.
 func (r *run) begin() {
-	r.headed = false
-	r.stream = r.x.Seek(capacity.Search{
-		Ask: r.amount, Seed: r.opts.Seed, Fit: r.fit,
-		Accept: func(node int32) bool { return r.feasible.Has(node) && !r.changed(node) && r.misfit(node) == "" },
-		Shelf:  r.sieve.Asked.Has,
-	})
+	if r.headed = false; r.search.Accept == nil {
+		r.search = capacity.Search{
+			Fit:    r.fit,
+			Accept: func(node int32) bool { return r.feasible.Has(node) && !r.changed(node) && r.misfit(node) == "" },
+			Shelf:  func(node int32) bool { return r.sieve.Asked.Has(node) },
+		}
+	}
+	r.search.Ask, r.search.Seed = r.amount, r.opts.Seed
+	r.stream = r.x.Seek(r.search)
 	for node, d := range r.deltas.All {
 		if d != nil && r.feasible.Has(node) {
 			r.offer(node)
@@ -46,8 +49,7 @@ func (r *run) begin() {
 // refill offers all nodes when so many were looked at that it is cheaper.
 func (r *run) refill() {
 	if r.stream != nil && r.stream.Seen() > r.sieve.Evaluated/2+len(r.ask.Rows) {
-		r.buckets, r.tops, r.byKey, r.lastAt = nil, r.tops[:0], nil, -1
-		r.epochs.Clear()
+		r.forget()
 		r.fillAll()
 	}
 }

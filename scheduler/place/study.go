@@ -9,8 +9,9 @@ import (
 // Study is what the planner thinks of every node for the next row of an ask.
 // It places nothing. It is true until the planner places or frees something.
 type Study struct {
-	r     *run
-	holds []capacity.Bits // by check
+	r      *run
+	checks []feasible.Check
+	holds  []capacity.Bits // by check
 }
 
 // Verdict is what the planner thinks of one node. At most one of Filtered and
@@ -35,16 +36,16 @@ func (v *Verdict) Fits() bool { return v.Filtered == "" && v.Exhausted == "" }
 
 // Study begins a study of one more allocation of a group.
 func (p *Planner) Study(job *structs.Job, group *structs.TaskGroup) *Study {
-	r := p.start(Ask{Job: job, Group: group})
-	s := &Study{r: r, holds: make([]capacity.Bits, len(r.checks))}
-	for i, c := range r.checks {
-		s.holds[i] = r.verdict(c)
+	r := p.start(new(run), Ask{Job: job, Group: group})
+	s := &Study{r: r, checks: feasible.Checks(job, group)}
+	for _, c := range s.checks {
+		s.holds = append(s.holds, r.verdict(c))
 	}
 	return s
 }
 
 // Checks returns the conditions that filter nodes, in their order.
-func (s *Study) Checks() []feasible.Check { return s.r.checks }
+func (s *Study) Checks() []feasible.Check { return s.checks }
 
 // Each calls f for every node that is asked at all: ready, in the job's pool
 // and datacenters.
@@ -66,7 +67,7 @@ func (s *Study) judge(i int32) Verdict {
 	v := Verdict{Node: s.r.x.Node(i), Tie: capacity.Tie(s.r.x.Hash(i), s.r.opts.Seed), Busy: s.r.busy(i)}
 	for c, nodes := range s.holds {
 		if !nodes.Has(i) {
-			v.Filtered = s.r.checks[c].Reason
+			v.Filtered = s.checks[c].Reason
 			return v
 		}
 	}
@@ -77,7 +78,8 @@ func (s *Study) judge(i int32) Verdict {
 		return v
 	}
 	scored := s.r.finish(s.r.score(i, false))
-	v.Score = s.r.meta(&scored)
+	meta := s.r.meta(&scored, s.r.parts(nil, &scored))
+	v.Score = &meta
 	return v
 }
 

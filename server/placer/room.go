@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -22,7 +23,7 @@ func (r *room) advance(ctx context.Context) (*state.Snapshot, error) {
 	snap, anew, err := r.Follower.advance(ctx)
 	if anew && err == nil {
 		for _, plan := range r.held {
-			r.capacity.Hold(plan, deriveRaw)
+			r.capacity.HoldAgain(plan, planIDs())
 		}
 	}
 	return snap, err
@@ -32,7 +33,7 @@ func (r *room) advance(ctx context.Context) (*state.Snapshot, error) {
 func (r *room) hold(plan *structs.Plan) {
 	r.held = append(r.held, plan)
 	if r.capacity != nil {
-		r.capacity.Hold(plan, deriveRaw)
+		r.capacity.Hold(plan, planIDs())
 	}
 }
 
@@ -92,6 +93,12 @@ func (r *room) restore(plan *structs.Plan) {
 	}
 }
 
-func deriveRaw(seed [16]byte, row uint32) [16]byte { return ids.DeriveRaw(seed, row) }
+// planIDs says how the state makes the ids of a plan's rows.
+func planIDs() scheduler.IDs {
+	return scheduler.IDs{
+		Derive: func(seed [16]byte, row uint32) [16]byte { return ids.DeriveRaw(seed, row) },
+		Row:    func(seed, id [16]byte) (uint32, bool) { return ids.Underived(seed, id) },
+	}
+}
 
 func derive(seed [16]byte, row uint32) string { return ids.Derive(seed, row) }
