@@ -112,6 +112,33 @@ func (c *Client) SetSchedulerConfig(ctx context.Context, cfg *structs.SchedulerC
 	return out.Updated, nil
 }
 
+// NodePool reads a node pool.
+func (c *Client) NodePool(ctx context.Context, name string, q *Query) (*structs.NodePool, *Meta, error) {
+	return one[structs.NodePool](ctx, c, "/v1/node/pool/"+segment(name), q)
+}
+
+// NodePoolNodes lists the nodes of a pool.
+func (c *Client) NodePoolNodes(ctx context.Context, name string, q *Query) ([]*structs.NodeListStub, *Meta, error) {
+	return list[*structs.NodeListStub](ctx, c, "/v1/node/pool/"+segment(name)+"/nodes", q)
+}
+
+// NodePoolJobs lists the jobs that ask for a pool.
+func (c *Client) NodePoolJobs(ctx context.Context, name string, q *Query) ([]*structs.JobListStub, *Meta, error) {
+	return list[*structs.JobListStub](ctx, c, "/v1/node/pool/"+segment(name)+"/jobs", q)
+}
+
+// SetNodePool makes or changes a node pool.
+func (c *Client) SetNodePool(ctx context.Context, pool *structs.NodePool) error {
+	_, err := c.Put(ctx, "/v1/node/pools", nil, pool, nil)
+	return err
+}
+
+// DeleteNodePool removes a node pool that nothing uses.
+func (c *Client) DeleteNodePool(ctx context.Context, name string) error {
+	_, err := c.Delete(ctx, "/v1/node/pool/"+segment(name), nil, nil)
+	return err
+}
+
 // NodePools lists node pools.
 func (c *Client) NodePools(ctx context.Context, q *Query) ([]*structs.NodePool, *Meta, error) {
 	return list[*structs.NodePool](ctx, c, "/v1/node/pools", q)

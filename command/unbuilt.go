@@ -18,7 +18,7 @@ var unbuilt = map[string]string{
 	"deployment": "unblock",
 	"eval":       "delete",
 	"job":        "action dispatch periodic restart scaling-events start tag",
-	"node":       "config identity intro meta pool",
+	"node":       "config identity intro meta",
 	"operator":   "api autopilot client-state debug gossip metrics raft root snapshot utilization",
 	"service":    "delete",
 	"system":     "reconcile",

@@ -68,11 +68,9 @@ func theirJob(id string, count int) *nomad.Job {
 
 func ptr[T any](v T) *T { return &v }
 
-// addNode registers a node that could take a few allocations; nobody runs
-// them.
-func addNode(t *testing.T, srv *server.Server, name string) *structs.Node {
-	t.Helper()
-	n := &structs.Node{
+// testNode could take a few allocations; nobody runs them.
+func testNode(name string) *structs.Node {
+	return &structs.Node{
 		ID: ids.New(), SecretID: ids.New(), Name: name, Datacenter: "dc1", NodePool: structs.NodePoolDefault, ComputedClass: "c",
 		HTTPAddr: "127.0.0.1:4646", Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
 		Attributes: map[string]string{"kernel.name": "linux", "driver.mock": "1", "nomad.version": "0.0.1", "os.name": "debian"},
@@ -83,6 +81,12 @@ func addNode(t *testing.T, srv *server.Server, name string) *structs.Node {
 			MinDynamicPort: 20000, MaxDynamicPort: 32000,
 		},
 	}
+}
+
+// addNode registers a testNode.
+func addNode(t *testing.T, srv *server.Server, name string) *structs.Node {
+	t.Helper()
+	n := testNode(name)
 	if _, _, err := srv.RegisterNode(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}

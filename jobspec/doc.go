@@ -1,5 +1,5 @@
 // Package jobspec turns the text of a job file, HCL or JSON, into a
-// structs.Job, and says of a wrong one all that is wrong at once: with file,
+// structs.Job, the text of a node pool's file into a structs.NodePool, and says of a wrong one all that is wrong at once: with file,
 // line, column, the offending line and what was probably meant.
 //
 // It must not know clusters: defaults, rules and limits of jobs live in
@@ -23,3 +23,7 @@ type (
 	// Diagnostics are all there is to tell about a job file, in its order.
 	Diagnostics = diagnose.Diagnostics
 )
+
+// Closest returns the known word that a misspelt one most likely means, or
+// nothing.
+func Closest(word string, known []string) string { return diagnose.Closest(word, known) }

@@ -46,22 +46,8 @@ func Parse(in Input) (*structs.Job, diagnose.Diagnostics) {
 		in.Filename = "job.hcl"
 	}
 	r := diagnose.NewReport()
-	r.Sources[in.Filename] = string(in.Source)
-	tokens, ok := r.CheckLimits(in.Filename, in.Source)
-	if !ok {
-		return nil, r.Finish()
-	}
-	text, names := unquote(in.Source, tokens)
-	file, diags := hclsyntax.ParseConfig(text, in.Filename, hcl.InitialPos)
-	if file == nil {
-		r.Library(diags)
-		return nil, r.Finish()
-	}
-	body := file.Body.(*hclsyntax.Body)
-	r.Bodies[in.Filename] = body
-	restore(body, names)
-	if syntax(r, diags) {
-		// What follows a broken line is guesswork; so would be its faults.
+	body := read(in, r)
+	if body == nil {
 		return nil, r.Finish()
 	}
 	job := build(in, body, r)
@@ -73,6 +59,29 @@ func Parse(in Input) (*structs.Job, diagnose.Diagnostics) {
 		return nil, out
 	}
 	return job, out
+}
+
+// read turns the text into blocks; nil if their structure is in doubt: what
+// follows a broken line is guesswork, and so would be its faults.
+func read(in Input, r *diagnose.Report) *hclsyntax.Body {
+	r.Sources[in.Filename] = string(in.Source)
+	tokens, ok := r.CheckLimits(in.Filename, in.Source)
+	if !ok {
+		return nil
+	}
+	text, names := unquote(in.Source, tokens)
+	file, diags := hclsyntax.ParseConfig(text, in.Filename, hcl.InitialPos)
+	if file == nil {
+		r.Library(diags)
+		return nil
+	}
+	body := file.Body.(*hclsyntax.Body)
+	r.Bodies[in.Filename] = body
+	restore(body, names)
+	if syntax(r, diags) {
+		return nil
+	}
+	return body
 }
 
 // syntax tells what the parser found, and reports whether the file's structure
@@ -102,22 +111,27 @@ func textAt(sources map[string]string, at hcl.Range) string {
 
 // build evaluates a syntactically sound file.
 func build(in Input, body *hclsyntax.Body, r *diagnose.Report) *structs.Job {
+	d, ctx := prepare(in, body, r)
+	return d.file(body, ctx)
+}
+
+// prepare readies a file's expressions, its variables among them.
+func prepare(in Input, body *hclsyntax.Body, r *diagnose.Report) (*decoder, *hcl.EvalContext) {
 	b := function.NewBudget()
-	prepare := func(src []byte, known ...string) *late {
+	settle := func(src []byte, known ...string) *late {
 		names := map[string]bool{}
 		for _, k := range known {
 			names[k] = true
 		}
 		return &late{report: r, budget: b, src: src, known: names}
 	}
-	prepare(in.Source, "var", "local").body(body)
+	settle(in.Source, "var", "local").body(body)
 	vars := &inputs{
 		report: r, functions: function.Table(function.Files{Allow: in.AllowFS, Base: in.BaseDir}, b),
-		prepare: func(src []byte) *late { return prepare(src) },
+		prepare: func(src []byte) *late { return settle(src) },
 		vars:    map[string]*variable{}, locals: map[string]*hclsyntax.Attribute{},
 	}
 	vars.declare(body)
 	vars.give(in)
-	d := &decoder{report: r, budget: b}
-	return d.file(body, vars.context())
+	return &decoder{report: r, budget: b}, vars.context()
 }

@@ -20,6 +20,7 @@ import (
 // A new field of a job needs an entry here only if its word differs.
 const words = `
 Job ID=id,label TaskGroups=group Constraints=constraint Affinities=affinity Spreads=spread ParameterizedJob=parameterized Stop=- ParentID=- Dispatched=- DispatchIdempotencyToken=- Payload=- ConsulNamespace=- VaultNamespace=- NomadTokenID=- Status=- StatusDescription=- Stable=- Version=- SubmitTime=- CreateIndex=- ModifyIndex=- JobModifyIndex=- VersionTag=-
+NodePool Name=,label SchedulerConfiguration=scheduler_config CreateIndex=- ModifyIndex=-
 JobUIConfig Links=link
 PeriodicConfig Spec=cron Specs=crons SpecType=-
 Multiregion Regions=region
@@ -99,7 +100,7 @@ func (t *table) words() []string {
 	return out
 }
 
-// schemas holds the table of each type of a job, by type.
+// schemas holds the table of each type of a job or a node pool, by type.
 var schemas = sync.OnceValue(func() map[reflect.Type]*table {
 	exceptions := map[string]map[string]string{}
 	for line := range strings.Lines(strings.TrimSpace(words)) {
@@ -112,6 +113,7 @@ var schemas = sync.OnceValue(func() map[reflect.Type]*table {
 	}
 	out := map[reflect.Type]*table{}
 	addTables(out, reflect.TypeFor[structs.Job](), exceptions)
+	addTables(out, reflect.TypeFor[structs.NodePool](), exceptions)
 	return out
 })
 

@@ -68,20 +68,20 @@ func (s *Server) SetSchedulerConfig(ctx context.Context, req *SchedulerConfigReq
 
 // UpsertNodePool stores a node pool and returns the index.
 func (s *Server) UpsertNodePool(ctx context.Context, pool *structs.NodePool) (uint64, error) {
-	switch {
-	case pool == nil || !validName(pool.Name):
-		return 0, structs.NewError(structs.KindInvalid, "invalid node pool: a name has 1 to 128 letters, digits, - or _")
-	case pool.Name == structs.NodePoolAll:
-		return 0, structs.NewError(structs.KindInvalid, "invalid node pool: %q is built in and can't be changed", pool.Name)
-	case len(pool.Description) > 256:
-		return 0, structs.NewError(structs.KindInvalid, "invalid node pool: its description has more than 256 characters")
+	if pool == nil {
+		return 0, structs.NewError(structs.KindInvalid, "invalid node pool: there is none")
 	}
-	return s.change(ctx, &command.UpsertNodePools{Pools: []*structs.NodePool{pool}})
+	next := *pool
+	next.Canonicalize()
+	if err := next.Validate(); err != nil {
+		return 0, structs.NewError(structs.KindInvalid, "invalid node pool: %v", err)
+	}
+	return s.change(ctx, &command.UpsertNodePools{Pools: []*structs.NodePool{&next}})
 }
 
 // DeleteNodePool removes a node pool that nothing uses.
 func (s *Server) DeleteNodePool(ctx context.Context, name string) (uint64, error) {
-	if name == structs.NodePoolAll || name == structs.NodePoolDefault {
+	if (&structs.NodePool{Name: name}).BuiltIn() {
 		return 0, structs.NewError(structs.KindRefused, "node pool %q is built in and can't be deleted", name)
 	}
 	return s.change(ctx, &command.DeleteNodePools{Names: []string{name}})

@@ -201,7 +201,7 @@ func TestWhatAJobNeeds(t *testing.T) {
 	w.refusedAs(&command.RegisterJob{Job: j}, `job "web" is in nonexistent node pool "gpu"`)
 	w.must(&command.UpsertNodePools{Pools: []*structs.NodePool{{Name: "gpu"}}})
 	w.must(&command.RegisterJob{Job: j, Eval: testEval(j)})
-	w.refusedAs(&command.DeleteNodePools{Names: []string{"gpu"}}, `node pool "gpu" has jobs, web among them: stop them first`)
+	w.refusedAs(&command.DeleteNodePools{Names: []string{"gpu"}}, `node pool "gpu" is in use: it has jobs, web among them: stop them first`)
 	w.refusedAs(&command.DeleteNodePools{Names: []string{"all"}}, `deleting node pool "all" is not allowed`)
 	j = testJob("api", 1)
 	j.Namespace = ptr("team")

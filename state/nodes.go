@@ -90,7 +90,9 @@ func (tx *txn) joinPool(name string, create bool) error {
 	case !create:
 		return structs.NewError(structs.KindInvalid, "node pool %q does not exist", name)
 	}
-	tx.storePool(&structs.NodePool{Name: name})
+	p := &structs.NodePool{Name: name}
+	p.Canonicalize()
+	tx.storePool(p)
 	return nil
 }
 

@@ -78,7 +78,7 @@ func TestPools(t *testing.T) {
 	w.addNode()
 	equal(t, "in gpu", len(slices.Collect(w.snap().NodesByPool("gpu"))), 1)
 	equal(t, "in all", len(slices.Collect(w.snap().NodesByPool("all"))), 2)
-	w.refusedAs(&command.DeleteNodePools{Names: []string{"gpu"}}, `node pool "gpu" has nodes, `+n.ID+` among them: purge or move them first`)
+	w.refusedAs(&command.DeleteNodePools{Names: []string{"gpu"}}, `node pool "gpu" is in use: it has nodes, `+n.ID+` among them: purge or move them first`)
 	w.must(&command.DeleteNodes{NodeIDs: []string{n.ID}})
 	w.must(&command.DeleteNodePools{Names: []string{"gpu"}})
 	w.refusedAs(&command.DeleteNodes{NodeIDs: []string{n.ID}}, "node not found")

@@ -1,6 +1,9 @@
 package state
 
 import (
+	"fmt"
+	"strings"
+
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/state/tables"
@@ -40,7 +43,7 @@ func (tx *txn) storePool(p *structs.NodePool) {
 
 func (tx *txn) upsertNodePools(c *command.UpsertNodePools) (any, error) {
 	for _, p := range present(c.Pools) {
-		if p.Name == structs.NodePoolAll || p.Name == structs.NodePoolDefault || p.Name == "" {
+		if p.BuiltIn() || p.Name == "" {
 			return nil, structs.NewError(structs.KindRefused, "modifying node pool %q is not allowed", p.Name)
 		}
 		next := *p
@@ -58,20 +61,34 @@ func (tx *txn) deleteNodePools(c *command.DeleteNodePools) (any, error) {
 		case p == nil:
 			return nil, structs.ErrNodePoolNotFound
 		}
-		for n := range tx.Nodes.Values() {
-			if n.NodePool == name {
-				return nil, structs.NewError(structs.KindRefused, "node pool %q has nodes, %s among them: purge or move them first", name, n.ID)
-			}
-		}
-		for j := range tx.Jobs.Values() {
-			if j.GetNodePool() == name && j.GetStatus() != structs.JobStatusDead {
-				return nil, structs.NewError(structs.KindRefused, "node pool %q has jobs, %s among them: stop them first", name, j.GetID())
-			}
+		if err := tx.poolUnused(name); err != nil {
+			return nil, err
 		}
 		tx.Pools.Delete(tables.Item[structs.NodePool]{B: name})
 		tx.emit(feed.PoolDeleted, p, nil)
 	}
 	return &Applied{tx.Index}, nil
+}
+
+// poolUnused returns an error that names all that uses a pool.
+func (tx *txn) poolUnused(name string) error {
+	var faults []string
+	for n := range tx.Nodes.Values() {
+		if n.NodePool == name {
+			faults = append(faults, fmt.Sprintf("it has nodes, %s among them: purge or move them first", n.ID))
+			break
+		}
+	}
+	for j := range tx.Jobs.Values() {
+		if j.GetNodePool() == name && j.GetStatus() != structs.JobStatusDead {
+			faults = append(faults, fmt.Sprintf("it has jobs, %s among them: stop them first", j.GetID()))
+			break
+		}
+	}
+	if faults == nil {
+		return nil
+	}
+	return structs.NewError(structs.KindRefused, "node pool %q is in use: %s", name, strings.Join(faults, "; "))
 }
 
 func (tx *txn) upsertNamespaces(c *command.UpsertNamespaces) (any, error) {

@@ -103,8 +103,8 @@ func DefaultSchedulerConfiguration() *SchedulerConfiguration {
 // BuiltinNodePools returns the pools that exist without being created.
 func BuiltinNodePools() []*NodePool {
 	return []*NodePool{
-		{Name: NodePoolAll, Description: "Node pool with all nodes in the cluster."},
-		{Name: NodePoolDefault, Description: "Default node pool."},
+		{Name: NodePoolAll, Description: "Node pool with all nodes in the cluster.", NodeIdentityTTL: defaultNodeIdentityTTL},
+		{Name: NodePoolDefault, Description: "Default node pool.", NodeIdentityTTL: defaultNodeIdentityTTL},
 	}
 }
 

@@ -49,39 +49,8 @@ func List(ctx context.Context, c *connect.Call) error {
 		c.Printf("No running jobs\n")
 		return nil
 	}
-	all := c.Client.Config().Namespace == "*"
-	sort.Slice(jobs, func(i, j int) bool { return jobs[i].ID < jobs[j].ID })
-	headings := []string{"ID", "Type", "Priority", "Status", "Submit Date"}
-	if all {
-		headings = []string{"ID", "Namespace", "Type", "Priority", "Status", "Submit Date"}
-	}
-	var rows [][]string
-	for _, j := range jobs {
-		row := []string{j.ID}
-		if all {
-			row = append(row, j.Namespace)
-		}
-		rows = append(rows, append(row, kind(j), strconv.Itoa(j.Priority), statusText(j.Status, j.Stop), view.Nanos(j.SubmitTime)))
-	}
-	c.Printf("%s", view.Table(headings, rows))
+	c.Printf("%s", monitor.Jobs(jobs, c.Client.Config().Namespace == "*"))
 	return nil
-}
-
-func kind(j *structs.JobListStub) string {
-	switch {
-	case j.Periodic:
-		return j.Type + "/periodic"
-	case j.ParameterizedJob:
-		return j.Type + "/parameterized"
-	}
-	return j.Type
-}
-
-func statusText(status string, stopped bool) string {
-	if stopped {
-		return status + " (stopped)"
-	}
-	return status
 }
 
 // Show shows one job by a prefix of its id.
@@ -114,7 +83,7 @@ func jobKeys(j *structs.Job) string {
 		{Key: "Datacenters", Value: strings.Join(j.Datacenters, ",")},
 		{Key: "Namespace", Value: structs.Value(j.Namespace)},
 		{Key: "Node Pool", Value: structs.Value(j.NodePool)},
-		{Key: "Status", Value: statusText(structs.Value(j.Status), structs.Value(j.Stop))},
+		{Key: "Status", Value: monitor.JobStatus(structs.Value(j.Status), structs.Value(j.Stop))},
 		{Key: "Periodic", Value: view.Bool(j.Periodic != nil)},
 		{Key: "Parameterized", Value: view.Bool(j.ParameterizedJob != nil)},
 	})

@@ -61,7 +61,7 @@ type Source struct {
 // fetched. One whose name ends in .json is JSON; asJSON says it of any.
 func Read(ctx context.Context, c *connect.Call, path string, asJSON bool) (*Source, error) {
 	src := &Source{Path: path, format: "hcl2", vars: map[string]string{}}
-	read := func() (string, error) { return readFile(c, src.Path) }
+	read := func() (string, error) { return Text(c, src.Path) }
 	if isURL(src.Path) {
 		read = func() (string, error) { return fetch(ctx, src.Path) }
 	}
@@ -79,7 +79,8 @@ func Read(ctx context.Context, c *connect.Call, path string, asJSON bool) (*Sour
 	return src, src.parse(c)
 }
 
-func readFile(c *connect.Call, path string) (string, error) {
+// Text reads a file that a verb is given as it is; "-" is the standard input.
+func Text(c *connect.Call, path string) (string, error) {
 	in := c.In
 	if path != "-" {
 		expanded, err := homedir.Expand(path)
@@ -105,7 +106,7 @@ func (src *Source) readVars(c *connect.Call) error {
 		src.vars[name] = value
 	}
 	for _, path := range c.StringSlice("var-file") {
-		text, err := readFile(c, path)
+		text, err := Text(c, path)
 		if err != nil {
 			return term.Fail("Error getting job struct: %v", err)
 		}

@@ -77,6 +77,21 @@ func Node(ctx context.Context, c *api.Client, prefix string) (*structs.NodeListS
 	})
 }
 
+// NodePool returns the node pool that prefix means: one of that name, or the
+// only one whose name begins with it.
+func NodePool(ctx context.Context, c *api.Client, prefix string) (*structs.NodePool, error) {
+	found, _, err := c.NodePools(ctx, &api.Query{Prefix: prefix})
+	if err != nil {
+		return nil, term.Fail("Error querying node pool: %v", err)
+	}
+	for _, p := range found {
+		if p.Name == prefix {
+			return p, nil
+		}
+	}
+	return only(found, prefix, fmt.Sprintf("No node pool with prefix %q found", prefix), func(p *structs.NodePool) string { return p.Name })
+}
+
 // Eval returns the evaluation that prefix means.
 func Eval(ctx context.Context, c *api.Client, prefix string) (*structs.Evaluation, error) {
 	id, err := Prefix(prefix)

@@ -1,0 +1,86 @@
+package jobspec
+
+import (
+	_ "embed" // the examples are files, so that they can be read as such
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/steppe-run/steppe/jobspec/diagnose"
+	"github.com/steppe-run/steppe/structs"
+)
+
+//go:embed examples/pool.hcl
+var poolExample string
+
+//go:embed examples/pool.json
+var poolExampleJSON string
+
+// ExampleNodePool returns a node pool file to begin with.
+func ExampleNodePool(asJSON bool) string {
+	if asJSON {
+		return poolExampleJSON
+	}
+	return poolExample
+}
+
+// ParseNodePool reads a node pool file in HCL: one node_pool block. The pool is
+// as written, not validated. It is nil if there are errors.
+func ParseNodePool(filename string, src []byte) (*structs.NodePool, diagnose.Diagnostics) {
+	in := Input{Filename: filename, Source: src}
+	r := diagnose.NewReport()
+	body := read(in, r)
+	if body == nil {
+		return nil, r.Finish()
+	}
+	d, ctx := prepare(in, body, r)
+	pool := d.pool(body, ctx)
+	if out := r.Finish(); out.HasErrors() {
+		return nil, out
+	}
+	return pool, r.Finish()
+}
+
+// ParseNodePoolJSON reads a node pool in the API's JSON.
+func ParseNodePoolJSON(filename string, src []byte) (*structs.NodePool, diagnose.Diagnostics) {
+	pool := &structs.NodePool{}
+	d := diagnose.Diagnostic{Severity: diagnose.SeverityError, File: filename}
+	switch err := json.Unmarshal(src, pool); {
+	case len(src) > diagnose.MaxInputBytes:
+		d.Summary = fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), diagnose.MaxInputBytes)
+	case err != nil:
+		d.Summary = jsonFault(err)
+		locate(&d, src, offsetOf(err))
+	case pool.Name == "":
+		d.Summary, d.Suggestion = "the file holds no node pool", "Write the pool's fields, Name first; files in HCL need no -json."
+	default:
+		return pool, nil
+	}
+	return nil, diagnose.Diagnostics{d}
+}
+
+// pool decodes the node_pool block of a file.
+func (d *decoder) pool(body *hclsyntax.Body, ctx *hcl.EvalContext) *structs.NodePool {
+	for _, a := range inOrder(body.Attributes) {
+		d.report.Fault(a.NameRange, "Put it into the node_pool block.", "there is no attribute %q outside of blocks", a.Name)
+	}
+	var pool *structs.NodePool
+	for _, b := range body.Blocks {
+		switch {
+		case b.Type != "node_pool":
+			d.report.Fault(b.TypeRange, diagnose.DidYouMean(b.Type, []string{"node_pool"}), "there is no block %q in a node pool's file", b.Type)
+		case pool != nil:
+			d.report.Fault(b.TypeRange, "Put each pool into a file of its own.", "a second node_pool; a file holds one")
+		default:
+			pool = &structs.NodePool{}
+			d.block(source{b.Body, ctx, labelsOf(b), b.TypeRange, "node_pool"}, reflect.ValueOf(pool).Elem(), nil)
+		}
+	}
+	if pool == nil && d.report.Errors == 0 {
+		d.report.Whole(body.SrcRange.Filename, `Write node_pool "name" { … }.`, "the file has no node_pool block")
+	}
+	return pool
+}
