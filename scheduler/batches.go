@@ -2,7 +2,7 @@ package scheduler
 
 import (
 	"encoding/hex"
-	"strings"
+	"slices"
 
 	"github.com/steppe-run/steppe/scheduler/place"
 	"github.com/steppe-run/steppe/scheduler/reconcile"
@@ -22,22 +22,23 @@ type batchKey struct {
 }
 
 // batches groups placements in the order in which they were asked for.
-func batches(places []reconcile.Place) []*batch {
+func (s *Scratch) batches(places []reconcile.Place) []*batch {
 	var out []*batch
-	at := map[batchKey]*batch{}
 	var b *batch // most often the one before
 	for i := range places {
 		p := &places[i]
 		key := batchKey{p.Group, p.Job, p.DeploymentID}
 		if b == nil || b.key != key {
-			if b = at[key]; b == nil {
-				b = &batch{key: key}
-				if len(out) == 0 {
-					b.list = make([]*reconcile.Place, 0, len(places))
-				}
-				at[key] = b
-				out = append(out, b)
+			at := slices.IndexFunc(out, func(b *batch) bool { return b.key == key })
+			if at < 0 {
+				at, out = len(out), append(out, &batch{key: key})
 			}
+			b = out[at]
+		}
+		if len(out) == 1 {
+			s.list = append(s.list, p)
+			b.list = s.list
+			continue
 		}
 		b.list = append(b.list, p)
 	}
@@ -55,14 +56,14 @@ func (d *decider) place(r *reconcile.Result) {
 	if d.Annotate || d.allAtOnce() {
 		budget = len(r.Places) // a rehearsal shows everything, all at once is one plan
 	}
-	for _, b := range batches(r.Places) {
+	for _, b := range d.Scratch.batches(r.Places) {
 		if budget == 0 {
 			d.more = true
 			return
 		}
 		rest := max(0, len(b.list)-budget)
 		b.list = b.list[:len(b.list)-rest]
-		out := planner.Group(b.ask())
+		out := planner.Group(d.Scratch.ask(b))
 		placed := d.add(b, out)
 		budget -= placed
 		switch {
@@ -79,15 +80,16 @@ func (d *decider) place(r *reconcile.Result) {
 	}
 }
 
-func (b *batch) ask() place.Ask {
-	ask := place.Ask{Job: b.key.job, Group: b.key.group, Rows: make([]place.Row, len(b.list))}
-	for i, p := range b.list {
-		ask.Rows[i] = place.Row{Penalized: p.Penalized, Prefer: p.Prefer}
+func (s *Scratch) ask(b *batch) place.Ask {
+	s.rows = s.rows[:0]
+	for _, p := range b.list {
+		row := place.Row{Penalized: p.Penalized, Prefer: p.Prefer}
 		if p.Stop != nil {
-			ask.Rows[i].Replaces = p.Stop.AllocID
+			row.Replaces = p.Stop.AllocID
 		}
+		s.rows = append(s.rows, row)
 	}
-	return ask
+	return place.Ask{Job: b.key.job, Group: b.key.group, Rows: s.rows}
 }
 
 // add puts the outcome of a batch into the plan, and returns how many found a
@@ -95,7 +97,8 @@ func (b *batch) ask() place.Ask {
 // group of their own.
 func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 	name := b.key.group.GetName()
-	at := map[int64]int{} // place in the plan's groups, by the compute of a core
+	first := len(d.plan.Groups)
+	speeds := make([]int64, 0, 4) // of the plan's groups from the first on
 	for i, c := range out.Choices {
 		p := b.list[i]
 		if !c.OK {
@@ -113,13 +116,13 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 		if p.Stop != nil {
 			d.plan.Stops = append(d.plan.Stops, *p.Stop)
 		}
-		g, known := at[c.CoreMHz]
-		if !known {
-			g = len(d.plan.Groups)
-			at[c.CoreMHz] = g
+		g := slices.Index(speeds, c.CoreMHz)
+		if g < 0 {
+			g, speeds = len(speeds), append(speeds, c.CoreMHz)
 			d.plan.Groups = append(d.plan.Groups, d.group(b, &out, c.CoreMHz))
 		}
-		d.plan.Groups[g].Rows = append(d.plan.Groups[g].Rows, row)
+		group := &d.plan.Groups[first+g]
+		group.Rows = append(group.Rows, row)
 		placed++
 	}
 	if out.Failed != nil {
@@ -169,9 +172,16 @@ func (d *decider) fail(group string, out place.Outcome) {
 // (tests count instead) is taken as it is.
 func seedOf(id string) [16]byte {
 	var seed [16]byte
-	if b, err := hex.DecodeString(strings.ReplaceAll(id, "-", "")); err == nil && len(b) == len(seed) {
-		copy(seed[:], b)
-	} else {
+	var digits [36]byte
+	n := 0
+	for i := 0; i < len(id) && n < len(digits); i++ {
+		if id[i] != '-' {
+			digits[n] = id[i]
+			n++
+		}
+	}
+	if _, err := hex.Decode(seed[:], digits[:min(n, 32)]); err != nil || n != 32 {
+		seed = [16]byte{}
 		copy(seed[:], id)
 	}
 	return seed

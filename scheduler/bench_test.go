@@ -114,8 +114,11 @@ func BenchmarkSchedule(b *testing.B) {
 				p.allocs = run(b, p, c)
 			}
 			b.ReportAllocs()
+			var scratch scheduler.Scratch
 			for b.Loop() {
-				d, err := scheduler.Schedule(input(p, c))
+				in := input(p, c)
+				in.Scratch = &scratch
+				d, err := scheduler.Schedule(in)
 				if err != nil || len(d.Eval.FailedTGAllocs) > 0 {
 					b.Fatal(err, d.Eval.FailedTGAllocs)
 				}

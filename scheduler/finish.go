@@ -14,7 +14,7 @@ func (d *decider) finish(r *reconcile.Result) Decision {
 	out := Decision{Plan: d.plan, Eval: &eval, FollowUps: r.FollowUps, More: d.more}
 	gone := d.preempted()
 	if d.Annotate || eval.AnnotatePlan {
-		out.Annotations = &structs.PlanAnnotations{DesiredTGUpdates: r.Desired}
+		out.Annotations = &structs.PlanAnnotations{DesiredTGUpdates: r.Desired()}
 		d.annotate(out.Annotations, gone)
 		eval.PlanAnnotations = out.Annotations
 	}

@@ -38,6 +38,8 @@ type Input struct {
 	// Capacity counts what is committed and what is in flight. Schedule doesn't
 	// change what it counts (it may fill its caches, so one call at a time).
 	Capacity *Capacity
+	// Scratch may be nil.
+	Scratch *Scratch
 	// Running may be nil: then no allocation has to go for another.
 	Running Running
 	// Config may be nil: the defaults.

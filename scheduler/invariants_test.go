@@ -35,7 +35,9 @@ type history struct {
 	*world
 	rt   *rapid.T
 	kind string
-	max  int // max_parallel of the newest version
+	// scratch serves all evaluations but those that they are compared with.
+	scratch scheduler.Scratch
+	max     int // max_parallel of the newest version
 }
 
 func (h *history) register() {
@@ -116,10 +118,10 @@ func (h *history) report() {
 func (h *history) evaluate() scheduler.Decision {
 	h.index++
 	eval := &structs.Evaluation{ID: h.id("e"), Namespace: "default", JobID: "web", Type: h.kind, Priority: 50}
-	schedule := func() scheduler.Decision {
+	schedule := func(scratch *scheduler.Scratch) scheduler.Decision {
 		n := 0
 		d, err := scheduler.Schedule(scheduler.Input{
-			View: h.world, Capacity: h.capacity, Eval: eval, Now: h.now, Seed: 3, Annotate: true,
+			View: h.world, Capacity: h.capacity, Eval: eval, Now: h.now, Seed: 3, Annotate: true, Scratch: scratch,
 			NewID: func() string { n++; return fmt.Sprintf("%s.%d", eval.ID, n) },
 		})
 		if err != nil {
@@ -127,9 +129,12 @@ func (h *history) evaluate() scheduler.Decision {
 		}
 		return d
 	}
-	d := schedule()
-	if again := schedule(); text(h.rt, d) != text(h.rt, again) {
-		h.rt.Fatalf("the same input gave\n%s\nand\n%s", text(h.rt, d), text(h.rt, again))
+	d := schedule(&h.scratch)
+	was := text(h.rt, d)
+	for _, again := range []scheduler.Decision{schedule(nil), schedule(&h.scratch), d} {
+		if is := text(h.rt, again); is != was {
+			h.rt.Fatalf("the same input gave\n%s\nand\n%s", was, is)
+		}
 	}
 	h.checkPlan(d)
 	before := len(h.allocs)

@@ -58,6 +58,7 @@ type queue struct {
 	rng      *rand.Rand
 	varied   bool
 	made     uint64
+	scratch  scheduler.Scratch
 	jobs     []*structs.Job
 }
 
@@ -79,6 +80,7 @@ func (q *queue) next(b *testing.B, count int) {
 	}
 	job := *q.jobs[int(q.made)%len(q.jobs)] // the state has jobs ready: making them isn't measured
 	job.ID = ptr("job-" + strconv.FormatUint(q.made, 10))
+	q.made++
 	q.view.job = &job
 	d, err := scheduler.Schedule(q.input(*job.ID))
 	if err != nil || len(d.Eval.FailedTGAllocs) > 0 {
@@ -89,11 +91,11 @@ func (q *queue) next(b *testing.B, count int) {
 
 func (q *queue) input(job string) scheduler.Input {
 	in := input(q.view, q.capacity)
-	in.Config, in.Eval.JobID, in.Seed = &q.config, job, q.rng.Uint64()
+	in.Config, in.Eval.JobID, in.Seed, in.Scratch = &q.config, job, q.rng.Uint64(), &q.scratch
 	in.NewID = func() string {
-		q.made++
 		var id [16]byte
-		binary.BigEndian.PutUint64(id[8:], q.made)
+		binary.BigEndian.PutUint64(id[:8], q.rng.Uint64())
+		binary.BigEndian.PutUint64(id[8:], q.rng.Uint64())
 		return ids.Format(id)
 	}
 	return in

@@ -48,14 +48,18 @@ func (d *decider) preempted() []*structs.Allocation {
 	for g := range d.plan.Groups {
 		for r := range d.plan.Groups[g].Rows {
 			row := &d.plan.Groups[g].Rows[r]
-			if len(row.Preempts) == 0 {
-				continue
+			if len(row.Preempts) > 0 {
+				out = append(out, d.victims(row)...)
 			}
-			for a := range d.Running.AllocsByNode(row.NodeID) {
-				if slices.Contains(row.Preempts, a.ID) {
-					out = append(out, a)
-				}
-			}
+		}
+	}
+	return out
+}
+
+func (d *decider) victims(row *structs.Placement) (out []*structs.Allocation) {
+	for a := range d.Running.AllocsByNode(row.NodeID) {
+		if slices.Contains(row.Preempts, a.ID) {
+			out = append(out, a)
 		}
 	}
 	return out

@@ -28,6 +28,10 @@ func Schedule(in Input) (Decision, error) {
 		return Decision{}, fmt.Errorf("schedule evaluation of type %q: %w", in.Eval.Type, ErrUnsupportedJobType)
 	}
 	d := &decider{Input: in, job: in.View.Job(in.Eval.Namespace, in.Eval.JobID)}
+	if d.Scratch == nil {
+		d.Scratch = &Scratch{}
+	}
+	defer d.Scratch.tidy()
 	d.collect()
 	result := reconcile.Compute(reconcile.Input{
 		Job:        d.job,
@@ -38,7 +42,9 @@ func Schedule(in Input) (Decision, error) {
 		Fits:       d.fits,
 		Now:        in.Now,
 		NewID:      in.NewID,
+		Places:     d.Scratch.places,
 	})
+	d.Scratch.places = result.Places
 	d.start(result)
 	d.place(result)
 	d.withhold(len(result.Stops))
@@ -61,10 +67,11 @@ type decider struct {
 }
 
 func (d *decider) collect() {
+	d.allocs = d.Scratch.allocs
 	for a := range d.View.AllocsByJob(d.Eval.Namespace, d.Eval.JobID) {
 		d.allocs = append(d.allocs, a)
 	}
-	d.checks = map[string][]func(*structs.Node) bool{}
+	d.Scratch.allocs = d.allocs
 	d.queued = map[string]int{}
 	if d.job != nil {
 		for _, tg := range d.job.TaskGroups {
@@ -81,6 +88,9 @@ func (d *decider) fits(tg *structs.TaskGroup, n *structs.Node) bool {
 		pool, datacenters := feasible.Place(d.job)
 		for _, c := range append(feasible.Checks(d.job, tg), pool, datacenters) {
 			checks = append(checks, c.Make())
+		}
+		if d.checks == nil {
+			d.checks = map[string][]func(*structs.Node) bool{}
 		}
 		d.checks[tg.GetName()] = checks
 	}
@@ -136,7 +146,10 @@ func (d *decider) oversubscribe() bool {
 
 // planner prepares the choice of nodes: what the plan stops is free.
 func (d *decider) planner() *place.Planner {
-	stopped := map[string]bool{}
+	var stopped map[string]bool
+	if len(d.plan.Stops) > 0 {
+		stopped = make(map[string]bool, len(d.plan.Stops))
+	}
 	for i := range d.plan.Stops {
 		stopped[d.plan.Stops[i].AllocID] = true
 	}
@@ -147,7 +160,7 @@ func (d *decider) planner() *place.Planner {
 		}
 	}
 	opts.Preempt = d.preemption()
-	p := place.New(d.Capacity, opts)
+	p := d.newPlanner(opts)
 	for i := range d.plan.Stops {
 		p.Free(d.plan.Stops[i].AllocID)
 	}

@@ -31,6 +31,7 @@ func (m member) compare(o member) int {
 type ring struct {
 	cells [][]member // a power of two of them, each sorted
 	n     int
+	first [1][]member // the cells of a small ring: most are
 }
 
 func (r *ring) cell(hash uint64) int {
@@ -40,12 +41,16 @@ func (r *ring) cell(hash uint64) int {
 func (r *ring) add(m member) {
 	switch {
 	case r.n == 0:
-		r.cells = [][]member{nil}
+		r.first[0] = r.first[0][:0]
+		r.cells = r.first[:]
 	case r.n >= ringLoad*len(r.cells):
 		r.resize(2 * len(r.cells))
 	}
 	i := r.cell(m.hash)
 	at, _ := slices.BinarySearchFunc(r.cells[i], m, member.compare)
+	if r.cells[i] == nil {
+		r.cells[i] = make([]member, 0, ringLoad/2)
+	}
 	r.cells[i] = slices.Insert(r.cells[i], at, m)
 	r.n++
 }
@@ -62,14 +67,30 @@ func (r *ring) remove(m member) {
 	}
 }
 
+// resize lays the members out anew, side by side: they come in the order of the
+// new cells. Each cell has room for a few more.
 func (r *ring) resize(cells int) {
 	old := r.cells
 	r.cells = make([][]member, max(1, cells))
+	const more = ringLoad / 2
+	slab := make([]member, 0, r.n+more*len(r.cells))
+	at, start := 0, 0
+	next := func() {
+		end := len(slab)
+		slab = slab[:end+more]
+		r.cells[at] = slab[start : end : end+more]
+		at, start = at+1, len(slab)
+	}
 	for _, cell := range old {
-		for _, m := range cell { // ascending: each goes to an end
-			i := r.cell(m.hash)
-			r.cells[i] = append(r.cells[i], m)
+		for _, m := range cell {
+			for i := r.cell(m.hash); at < i; {
+				next()
+			}
+			slab = append(slab, m)
 		}
+	}
+	for at < len(r.cells) {
+		next()
 	}
 }
 

@@ -141,11 +141,18 @@ func (r *run) bucketAt(key bucketKey) (int, bool) {
 	return at, ok
 }
 
-func (r *run) newBucket(node int32, key bucketKey) *bucket {
-	b := &bucket{}
-	if last := len(r.spare) - 1; last >= 0 {
-		b, r.spare = r.spare[last], r.spare[:last]
+// unused returns a bucket that nobody uses.
+func (r *run) unused() (b *bucket) {
+	last := len(r.spare) - 1
+	if last < 0 {
+		return &bucket{}
 	}
+	b, r.spare = r.spare[last], r.spare[:last]
+	return b
+}
+
+func (r *run) newBucket(node int32, key bucketKey) *bucket {
+	b := r.unused()
 	b.bucketKey, b.heap, b.spread = key, b.heap[:0], r.valuesOf(b.spread[:0], node)
 	t := top{}
 	if len(r.spreads) == 1 {

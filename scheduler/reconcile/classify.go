@@ -20,6 +20,9 @@ func (g *group) classify(allocs []*structs.Allocation) {
 // heirs finds for each allocation that was replaced the one that stands in its
 // place now: its replacement, or that one's.
 func heirs(allocs []*structs.Allocation) map[string]*structs.Allocation {
+	if len(allocs) == 0 {
+		return nil
+	}
 	previous := make(map[string]string)
 	for _, a := range allocs {
 		if a.PreviousAllocation != "" {

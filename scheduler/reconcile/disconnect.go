@@ -10,6 +10,9 @@ import (
 // reconnect chooses, for each allocation that came back after it was replaced,
 // whether it or its replacement goes on.
 func (g *group) reconnect() {
+	if len(g.reconnected) == 0 {
+		return
+	}
 	stays := map[*structs.Allocation]*structs.Allocation{} // instead of an heir
 	for _, a := range g.reconnected {
 		heir := g.heirs[a.ID]

@@ -203,6 +203,9 @@ func (g *group) deployment(changed bool) {
 	if id == "" {
 		return
 	}
+	if len(g.run.out.InPlace) == 0 {
+		return
+	}
 	mine := map[string]bool{}
 	for _, a := range g.keep {
 		mine[a.ID] = true

@@ -29,6 +29,8 @@ type Input struct {
 	Fits  func(group *structs.TaskGroup, node *structs.Node) bool
 	Now   time.Time
 	NewID func() string
+	// Places may be nil; Result.Places is appended to it.
+	Places []Place
 }
 
 // Place is an allocation to place.
@@ -65,8 +67,22 @@ type Result struct {
 	DeploymentID string
 	// FollowUps are evaluations that look at the job again later.
 	FollowUps []*structs.Evaluation
-	// Desired counts by group what is to be done.
-	Desired map[string]*structs.DesiredUpdates
+	desired   []desired
+}
+
+// desired counts what is to be done of a group.
+type desired struct {
+	group string
+	*structs.DesiredUpdates
+}
+
+// Desired counts by group what is to be done.
+func (r *Result) Desired() map[string]*structs.DesiredUpdates {
+	out := make(map[string]*structs.DesiredUpdates, len(r.desired))
+	for _, d := range r.desired {
+		out[d.group] = d.DesiredUpdates
+	}
+	return out
 }
 
 // run is the state of one computation.
@@ -90,18 +106,10 @@ type changeKey struct {
 func Compute(in Input) *Result {
 	r := &run{
 		Input: in, batch: in.Eval.Type == structs.JobTypeBatch,
-		out:     &Result{Desired: map[string]*structs.DesiredUpdates{}},
-		nodes:   map[string]*structs.Node{},
-		changes: map[changeKey]bool{},
+		out: &Result{Places: in.Places},
 	}
 	r.lookAtDeployment()
-	byGroup := map[string][]*structs.Allocation{}
-	for _, a := range in.Allocs {
-		byGroup[a.TaskGroup] = append(byGroup[a.TaskGroup], a)
-	}
-	for _, list := range byGroup {
-		slices.SortFunc(list, byName)
-	}
+	byGroup := byGroup(in.Allocs)
 	if !in.Job.Stopped() && !template(in.Job) {
 		for _, tg := range in.Job.TaskGroups {
 			if tg.GetCount() > 0 {
@@ -115,6 +123,21 @@ func Compute(in Input) *Result {
 	}
 	r.finishDeployment()
 	return r.out
+}
+
+// byGroup sorts allocations, nil if there are none.
+func byGroup(allocs []*structs.Allocation) map[string][]*structs.Allocation {
+	if len(allocs) == 0 {
+		return nil
+	}
+	out := map[string][]*structs.Allocation{}
+	for _, a := range allocs {
+		out[a.TaskGroup] = append(out[a.TaskGroup], a)
+	}
+	for _, list := range out {
+		slices.SortFunc(list, byName)
+	}
+	return out
 }
 
 // template reports whether a job is only launched from, never run itself.
@@ -166,11 +189,13 @@ func (r *run) stopGroup(name string, allocs []*structs.Allocation) {
 }
 
 func (r *run) desired(group string) *structs.DesiredUpdates {
-	d := r.out.Desired[group]
-	if d == nil {
-		d = &structs.DesiredUpdates{}
-		r.out.Desired[group] = d
+	for _, d := range r.out.desired {
+		if d.group == group {
+			return d.DesiredUpdates
+		}
 	}
+	d := &structs.DesiredUpdates{}
+	r.out.desired = append(r.out.desired, desired{group, d})
 	return d
 }
 
@@ -192,6 +217,9 @@ func (r *run) node(id string) *structs.Node {
 	n, ok := r.nodes[id]
 	if !ok {
 		n = r.Node(id)
+		if r.nodes == nil {
+			r.nodes = map[string]*structs.Node{}
+		}
 		r.nodes[id] = n
 	}
 	return n
@@ -219,6 +247,9 @@ func (r *run) destructive(a *structs.Allocation, tg *structs.TaskGroup) bool {
 	changed, known := r.changes[key]
 	if !known {
 		changed = structs.TasksUpdated(a.Job, r.Job, tg.GetName())
+		if r.changes == nil {
+			r.changes = map[changeKey]bool{}
+		}
 		r.changes[key] = changed
 	}
 	if changed {

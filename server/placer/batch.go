@@ -91,11 +91,13 @@ func (p *Placer) ask(snap *state.Snapshot, eval *structs.Evaluation, now time.Ti
 				logx.KeyReason, fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = fmt.Errorf("the scheduler failed on this evaluation: %v", r)
 			p.room.Drop() // it may have been left half changed
+			p.scratch = scheduler.Scratch{}
 		}
 	}()
 	return scheduler.Schedule(scheduler.Input{
 		View:     snap,
 		Capacity: p.room.capacity,
+		Scratch:  &p.scratch,
 		Running:  snap,
 		Config:   snap.SchedulerConfig(),
 		Eval:     eval,

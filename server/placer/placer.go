@@ -19,6 +19,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
@@ -80,6 +81,7 @@ const (
 type Placer struct {
 	cfg      Config
 	room     *room
+	scratch  scheduler.Scratch
 	todo     []*structs.Evaluation // taken, not scheduled yet
 	inFlight []*entry
 	attempts map[string]int
