@@ -43,10 +43,8 @@ type ScoreParts []ScorePart
 
 // ScorePart is one part of a score.
 type ScorePart struct {
-	_struct bool `codec:",toarray"` //nolint:unused // tells the codec to leave out the names
-
-	Name  string
-	Value float64
+	Name  string  `codec:"n"`
+	Value float64 `codec:"v"`
 }
 
 // Get returns a part, 0 if it is absent.
