@@ -75,7 +75,9 @@ type Pow struct{ CPU, Memory float64 }
 
 // MaxStarting is how many allocations a node starts at a time. It is a soft
 // limit: a node that has so many is busy, and taken only if no other will do.
-const MaxStarting = 32
+// Fewer would spread a burst over more nodes than hold it once it runs; more would
+// let a node take longer to start them than people wait.
+const MaxStarting = 64
 
 // New returns an index without nodes.
 func New() *Index {

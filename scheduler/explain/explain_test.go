@@ -198,6 +198,9 @@ func TestBusyNodesComeLast(t *testing.T) {
 	w := &world{job: newJob(1, 10, 10)}
 	w.node("busy", "a", 4000, 4000)
 	w.node("idle", "b", 8000, 8000)
+	for _, n := range w.nodes {
+		n.NodeResources.Disk.DiskMB = 300 * 2 * capacity.MaxStarting
+	}
 	for i := range capacity.MaxStarting {
 		w.run(fmt.Sprintf("web.web[%d]", i), "busy", 0)
 		w.allocs[i].JobID, w.allocs[i].ClientStatus = "other", structs.AllocClientPending
