@@ -2,6 +2,7 @@ package blocked
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/steppe-run/steppe/structs"
@@ -60,6 +61,20 @@ func expect(t *testing.T, got []*structs.Evaluation, want string) {
 	if names(got) != want {
 		t.Fatalf("woken %s, want %s", names(got), want)
 	}
+}
+
+func TestPortsAreToldApart(t *testing.T) {
+	y := yard{}
+	y.node("n", "a", amounts(1000, 1000))
+	y["n"].PortFree = func(port int) bool { return port != 55300 }
+	tracker := New()
+	for i, port := range []int{55300, 55400} { // neither is a letter
+		claim := ofClass("a", amounts(100, 100), 1)
+		claim.Ports = []int{port}
+		tracker.Block(evaluation(strconv.Itoa(port), 50, uint64(i+1), 5), Need{Claims: []Claim{claim}})
+	}
+	tracker.Note("n", 7)
+	expect(t, tracker.Match(y), "[55400]")
 }
 
 func TestWhoIsWokenByAChange(t *testing.T) {

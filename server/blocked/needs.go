@@ -117,13 +117,10 @@ func (w *wanting) claim(g *structs.TaskGroup, n int) Claim {
 		Replaces: w.old[g.GetName()],
 		Suits:    func() func(*structs.Node) bool { return all(checks) },
 	}
-	var key strings.Builder
+	c.Key = string(feasible.AppendKey(nil, w.job, g))
 	for i := range checks {
-		key.WriteString(checks[i].Name)
-		key.WriteByte('\n')
 		c.Unique = c.Unique || checks[i].Unique
 	}
-	c.Key = key.String()
 	w.distinct(g, &c)
 	return c
 }

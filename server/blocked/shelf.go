@@ -2,6 +2,7 @@ package blocked
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/structs"
@@ -156,7 +157,7 @@ func (t *Tracker) unclaim(c *claim) {
 func (s *shelves) of(c *claim) *shelf {
 	key := shelfKey{conditions: c.Key, preempts: c.Preempts}
 	for _, p := range c.Ports {
-		key.ports += string(rune(p))
+		key.ports += strconv.Itoa(p) + " "
 	}
 	if known := s.byKey[key]; known != nil {
 		return known
