@@ -80,6 +80,8 @@ type journal interface {
 	Commit(ctx context.Context, c command.Command) (any, error)
 	// Propose begins to commit a command.
 	Propose(c command.Command) (placer.Future, error)
+	// Barrier waits until everything proposed before is applied, or never will be.
+	Barrier(ctx context.Context) error
 }
 
 // propose commits a command and returns what the store made of it.
@@ -198,6 +200,9 @@ func (j raftJournal) Propose(c command.Command) (placer.Future, error) {
 	}
 	return raftFuture{j.replica.ProposeAsync(data)}, nil
 }
+
+// Barrier implements journal.
+func (j raftJournal) Barrier(ctx context.Context) error { return j.replica.Barrier(ctx) }
 
 type raftFuture struct{ f *replica.Future }
 

@@ -97,6 +97,9 @@ func (j *memoryJournal) Propose(c command.Command) (placer.Future, error) {
 	return doneFuture{result, err}, nil
 }
 
+// Barrier implements journal: nothing is ever under way.
+func (j *memoryJournal) Barrier(context.Context) error { return nil }
+
 type doneFuture struct {
 	result any
 	err    error

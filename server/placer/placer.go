@@ -39,6 +39,9 @@ type Queue interface {
 // Log commits commands, in the order of the calls.
 type Log interface {
 	Propose(c command.Command) (Future, error)
+	// Barrier returns once the fate of everything proposed before is known: the
+	// store has it, or never will.
+	Barrier(ctx context.Context) error
 }
 
 // Future is a command under way.
@@ -85,7 +88,10 @@ type Placer struct {
 	todo     []*structs.Evaluation // taken, not scheduled yet
 	inFlight []*entry
 	attempts map[string]int
-	counts   counters
+	// unsure says that an entry failed which may be applied all the same: until
+	// that is known, whatever is decided may have been decided before.
+	unsure bool
+	counts counters
 }
 
 type counters struct{ evals, placed, refused, entries atomic.Int64 }
@@ -154,6 +160,9 @@ const minPoll = 16
 func byPriority(a, b *structs.Evaluation) int { return cmp.Compare(b.Priority, a.Priority) }
 
 func (p *Placer) commitBatch(ctx context.Context) error {
+	if err := p.makeSure(ctx); err != nil {
+		return err
+	}
 	snap, err := p.room.advance(ctx)
 	if err != nil {
 		return fmt.Errorf("follow the state: %w", err)
@@ -169,6 +178,21 @@ func (p *Placer) commitBatch(ctx context.Context) error {
 	}
 	p.counts.entries.Add(1)
 	p.inFlight = append(p.inFlight, e)
+	return nil
+}
+
+// makeSure waits until the state shows whether the entries that failed were
+// applied. Who can't find out doesn't lead any more.
+func (p *Placer) makeSure(ctx context.Context) error {
+	if !p.unsure {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitLimit)
+	defer cancel()
+	if err := p.cfg.Log.Barrier(ctx); err != nil {
+		return fmt.Errorf("find out what became of plans that were not committed: %w", err)
+	}
+	p.unsure = false
 	return nil
 }
 
@@ -196,10 +220,12 @@ func (p *Placer) settleOldest(ctx context.Context) error {
 }
 
 // abandon gives an entry's evaluations back. Whether it was committed is not
-// known, so the index of capacity is built anew.
+// known yet, so nothing is decided before it is, and the index of capacity is
+// built anew.
 func (p *Placer) abandon(e *entry, why error) {
 	p.cfg.Logger.Warn("plans were not committed; their evaluations will be retried",
 		logx.KeyError, why, logx.KeyCount, len(e.outcomes))
+	p.unsure = true
 	p.room.Drop()
 	for _, o := range e.outcomes {
 		p.room.release(o.decision.Plan)

@@ -130,6 +130,9 @@ func (l *fakeLog) Propose(c command.Command) (Future, error) {
 	return result{value: l.apply(c)}, nil
 }
 
+// Barrier implements Log: nothing is ever under way.
+func (l *fakeLog) Barrier(context.Context) error { return nil }
+
 type result struct {
 	value any
 	err   error

@@ -16,6 +16,8 @@ import (
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -93,6 +95,9 @@ type termLog struct {
 
 var errLost = errors.New("leadership was lost")
 
+// Barrier implements Log.
+func (l *termLog) Barrier(context.Context) error { return errLost }
+
 // Propose implements Log.
 func (l *termLog) Propose(c command.Command) (Future, error) {
 	l.mu.Lock()
@@ -152,7 +157,7 @@ func (b *bench) idle() bool {
 // term runs a placer of its own, which is offered what is pending, until done.
 func (b *bench) term(t *testing.T, log Log, done func() bool) {
 	t.Helper()
-	queue := &fakeQueue{more: make(chan struct{}, 100)}
+	queue := returning{&fakeQueue{more: make(chan struct{}, 100)}, b.store}
 	for e := range b.store.Snapshot().EvalsByStatus(structs.EvalStatusPending) {
 		queue.evals = append(queue.evals, e)
 	}
@@ -161,8 +166,69 @@ func (b *bench) term(t *testing.T, log Log, done func() bool) {
 	g.Go("placer", p.Run)
 	testx.Eventually(t, 10*time.Second, "the term ends", done)
 	g.Stop()
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errLost) {
 		t.Error(err)
+	}
+}
+
+// returning is a queue that hands out again what is given back.
+type returning struct {
+	*fakeQueue
+	store *state.Store
+}
+
+// Nack implements Queue.
+func (q returning) Nack(ids ...string) {
+	for _, id := range ids {
+		q.put(q.store.Snapshot().Eval(id))
+	}
+}
+
+// lateLog is the log of a leader that loses its leadership for a moment and
+// has it back before it notices: what was under way is applied all the same,
+// after it was said to have failed.
+type lateLog struct {
+	*fakeLog
+	mu   sync.Mutex
+	left int // entries until it happens
+	late []command.Command
+}
+
+// Propose implements Log.
+func (l *lateLog) Propose(c command.Command) (Future, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left--; l.left == -1 {
+		l.late = append(l.late, c)
+		return result{err: errLost}, nil
+	}
+	l.settle()
+	return l.fakeLog.Propose(c)
+}
+
+// Barrier implements Log.
+func (l *lateLog) Barrier(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle()
+	return nil
+}
+
+func (l *lateLog) settle() {
+	for _, c := range l.late {
+		l.apply(c)
+	}
+	l.late = nil
+}
+
+// A job of several slices is where an entry that comes late would do harm: its
+// evaluation isn't over with it, so the store can't tell a slice from its copy.
+func TestAnEntryThatComesLateDoublesNothing(t *testing.T) {
+	for left := range 3 {
+		b := newBench(t, 2500)
+		b.register("large", 2*scheduler.MaxPlacements+1)
+		b.term(t, &lateLog{fakeLog: b.log, left: left}, b.idle)
+		b.check(t, map[string]int{"large": 2*scheduler.MaxPlacements + 1})
 	}
 }
 
