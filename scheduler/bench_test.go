@@ -90,6 +90,7 @@ func BenchmarkSchedule(b *testing.B) {
 		name                string
 		nodes, busy, count  int
 		ports, spread, kept bool
+		crowd               int
 	}{
 		{name: "1000on1000", nodes: 1000, count: 1000},
 		{name: "1000on1000busy", nodes: 1000, busy: 12, count: 1000},
@@ -99,9 +100,16 @@ func BenchmarkSchedule(b *testing.B) {
 		{name: "1000on10000", nodes: 10000, count: 1000},
 		{name: "10on10000", nodes: 10000, count: 10},
 		{name: "1000running", nodes: 1000, count: 1000, kept: true},
+		{name: "1on5000preempting", nodes: 5000, count: 1, crowd: 12},
+		{name: "100on5000preempting", nodes: 5000, count: 100, crowd: 12},
+		{name: "100on5000preemptingequals", nodes: 5000, count: 100, crowd: 1},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			p, c := farm(bench.nodes, bench.busy)
+			var running tenants
+			if bench.crowd > 0 {
+				running = crowd(p, c, bench.crowd)
+			}
 			p.job = service(bench.count)
 			g := p.job.TaskGroups[0]
 			if bench.ports {
@@ -113,11 +121,17 @@ func BenchmarkSchedule(b *testing.B) {
 			if bench.kept {
 				p.allocs = run(b, p, c)
 			}
+			if bench.crowd > 0 {
+				p.job.Priority, p.job.AllAtOnce = ptr(90), ptr(true)
+			}
 			b.ReportAllocs()
 			var scratch scheduler.Scratch
 			for b.Loop() {
 				in := input(p, c)
 				in.Scratch = &scratch
+				if running != nil {
+					in.Running, in.Config = running, preempting()
+				}
 				d, err := scheduler.Schedule(in)
 				if err != nil || len(d.Eval.FailedTGAllocs) > 0 {
 					b.Fatal(err, d.Eval.FailedTGAllocs)
@@ -126,6 +140,47 @@ func BenchmarkSchedule(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(bench.count), "ns/placement")
 		})
 	}
+}
+
+func preempting() *structs.SchedulerConfiguration {
+	return &structs.SchedulerConfiguration{PreemptionConfig: structs.PreemptionConfig{ServiceSchedulerEnabled: true}}
+}
+
+// crowd fills every node with n allocations of jobs of low priority: of 200 jobs
+// of four priorities and different sizes, or all of one job if n is 1.
+func crowd(p *plain, c *scheduler.Capacity, n int) tenants {
+	var jobs []*structs.Job
+	for i := range 200 {
+		low := service(1)
+		low.ID, low.Priority = ptr(fmt.Sprintf("low-%d", i)), ptr(20+i%4*10)
+		low.TaskGroups[0].Migrate = structs.DefaultMigrateStrategy()
+		jobs = append(jobs, low)
+	}
+	running := tenants{}
+	for i := range len(p.nodes) {
+		node := p.nodes[fmt.Sprintf("00000000-0000-4000-8000-%012d", i)]
+		left := node.NodeResources.Cpu.CpuShares
+		for k := range n {
+			job, cpu := jobs[0], left
+			if n > 1 {
+				job = jobs[(i*7+k*13+i*k)%len(jobs)]
+			}
+			if k < n-1 {
+				cpu = node.NodeResources.Cpu.CpuShares * int64(2+(i*5+k*3)%8) / int64(7*n)
+			}
+			left -= cpu
+			a := &structs.Allocation{
+				ID: fmt.Sprintf("10000000-%04d-4000-8000-%012d", k, i), NodeID: node.ID, Namespace: "default", JobID: *job.ID, TaskGroup: "web", Job: job,
+				AllocatedResources: &structs.AllocatedResources{Tasks: map[string]*structs.AllocatedTaskResources{"web": {
+					Cpu:    structs.AllocatedCpuResources{CpuShares: cpu},
+					Memory: structs.AllocatedMemoryResources{MemoryMB: 100 + int64(i*k%9)*50},
+				}}},
+			}
+			running[node.ID] = append(running[node.ID], a)
+			c.SetAlloc(a)
+		}
+	}
+	return running
 }
 
 // run schedules the job and returns its allocations as if they ran.

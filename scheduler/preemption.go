@@ -8,9 +8,10 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// maxPreempting bounds the placements of one plan for which others have to go:
-// each looks at all nodes.
-const maxPreempting = 256
+// maxPreempting bounds the placements of one plan for which others have to go,
+// and maxLooks how many nodes are looked at closely for them (each takes less
+// than a microsecond), so that no slice takes long.
+const maxPreempting, maxLooks = 256, 5000
 
 // preemption returns how the job may take the room of others, nil if it may
 // not.
@@ -33,10 +34,10 @@ func (d *decider) preemption() *place.Preemption {
 	}
 	p := &place.Preemption{
 		Job:      structs.NamespacedID{Namespace: d.Eval.Namespace, ID: d.Eval.JobID},
-		Priority: d.job.GetPriority(), Running: d.Running.AllocsByNode, MaxRows: maxPreempting,
+		Priority: d.job.GetPriority(), Running: d.Running.AllocsByNode, MaxRows: maxPreempting, MaxLooks: maxLooks,
 	}
 	if d.Annotate || d.allAtOnce() {
-		p.MaxRows = 0
+		p.MaxRows, p.MaxLooks = 0, 0
 	}
 	return p
 }

@@ -2,7 +2,6 @@ package scheduler_test
 
 import (
 	"iter"
-	"strconv"
 	"testing"
 
 	"github.com/steppe-run/steppe/scheduler"
@@ -31,7 +30,7 @@ func full(n int) (*plain, *scheduler.Capacity, tenants) {
 	running := tenants{}
 	for id, node := range p.nodes {
 		a := &structs.Allocation{
-			ID: "2" + id[1:], NodeID: id, Namespace: "default", JobID: "low", TaskGroup: "web", Job: low,
+			ID: "2" + id[1:24] + "9" + id[25:], NodeID: id, Namespace: "default", JobID: "low", TaskGroup: "web", Job: low,
 			AllocatedResources: &structs.AllocatedResources{Tasks: map[string]*structs.AllocatedTaskResources{"web": {
 				Cpu: structs.AllocatedCpuResources{CpuShares: node.NodeResources.Cpu.CpuShares},
 			}}},
@@ -115,24 +114,5 @@ func TestMemoryMaxWhereItIsAllowed(t *testing.T) {
 		if got := d.Plan.Groups[0].Resources.Tasks["web"].Memory; got.MemoryMB != 128 || got.MemoryMaxMB != test.want {
 			t.Errorf("cluster %t, pool %v: %+v, want a limit of %d", test.cluster, test.pool, got, test.want)
 		}
-	}
-}
-
-// BenchmarkPreempt places allocations for each of which another has to go.
-func BenchmarkPreempt(b *testing.B) {
-	for _, count := range []int{1, 100} {
-		p, c, running := full(5000)
-		p.job = service(count)
-		p.job.Priority = ptr(80)
-		in := input(p, c)
-		in.Running = running
-		in.Config = &structs.SchedulerConfiguration{PreemptionConfig: structs.PreemptionConfig{ServiceSchedulerEnabled: true}}
-		b.Run(strconv.Itoa(count)+"on5000", func(b *testing.B) {
-			for b.Loop() {
-				if d, err := scheduler.Schedule(in); err != nil || rows(d) != count {
-					b.Fatal(err, rows(d))
-				}
-			}
-		})
 	}
 }

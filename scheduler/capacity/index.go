@@ -65,6 +65,7 @@ type Index struct {
 	sieves    map[string]*Sieve
 	shelves   shelves
 	things    things
+	tenancy   tenancy
 	stream    Stream
 	factors   map[[2]Amount]Pow
 }
@@ -131,7 +132,9 @@ func (x *Index) SetAlloc(a *structs.Allocation) {
 	}
 	i := x.number(a.NodeID)
 	k := keyOf(a.ID)
-	x.put(k, x.entryOf(i, AmountOf(a.AllocatedResources), a.ClientStatus == structs.AllocClientPending), portsOf(a.AllocatedResources))
+	e := x.entryOf(i, AmountOf(a.AllocatedResources), a.ClientStatus == structs.AllocClientPending)
+	e.owner = x.tenancy.number(a)
+	x.put(k, e, portsOf(a.AllocatedResources))
 	x.things.keep(k, i, thingsOf(a.AllocatedResources))
 }
 
@@ -316,14 +319,17 @@ func (x *Index) entryOf(node int32, amount Amount, starting bool) entry {
 func (x *Index) put(k key, e entry, ports []Held) {
 	if old := x.ledger.get(k); old.counted {
 		if old.node == e.node && old.amount == e.amount && sameHeld(x.held[k], ports) {
-			x.setStarting(k, old, e.starting)
+			x.confirm(k, old, e)
 			return
 		}
 		x.allocs[e.node]++ // keeps the node's number while the old entry goes
+		x.tenancy.keep(e.owner, 1)
 		x.drop(k)
+		x.tenancy.keep(e.owner, -1)
 		x.allocs[e.node]--
 	}
 	x.ledger.set(k, e)
+	x.tenancy.enter(k, e)
 	if len(ports) > 0 {
 		x.held[k] = ports
 		x.ports[e.node].take(ports)
@@ -339,12 +345,24 @@ func (x *Index) count(e entry) {
 	x.refresh(e.node)
 }
 
+// confirm takes over what may change of an entry that takes what it took.
+func (x *Index) confirm(k key, old, e entry) {
+	if old.owner != e.owner {
+		x.tenancy.leave(k, old)
+		x.tenancy.enter(k, e)
+		old.owner = e.owner
+		x.ledger.set(k, old)
+	}
+	x.setStarting(k, old, e.starting)
+}
+
 func (x *Index) drop(k key) {
 	e := x.ledger.get(k)
 	if !e.counted {
 		return
 	}
 	x.ledger.remove(k)
+	x.tenancy.leave(k, e)
 	x.things.drop(k, e.node)
 	x.used[e.node] = x.used[e.node].Minus(x.amounts[e.amount])
 	x.allocs[e.node]--

@@ -39,6 +39,11 @@ func TestIndexFollowsDifferences(t *testing.T) {
 		x := New()
 		x.exprLimit = rapid.IntRange(1, 4).Draw(t, "limit")
 		nodes, allocs := map[string]*structs.Node{}, map[string]*structs.Allocation{}
+		var jobs []*structs.Job
+		for i := range 4 {
+			jobs = append(jobs, &structs.Job{Priority: new(10 + i/2*10)})
+		}
+		asked := false
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			i := rapid.IntRange(0, 5).Draw(t, "node")
 			id := fmt.Sprintf("alloc-%d", rapid.IntRange(0, 8).Draw(t, "alloc"))
@@ -64,12 +69,68 @@ func TestIndexFollowsDifferences(t *testing.T) {
 			default:
 				ports := rapid.SliceOfN(rapid.IntRange(20000, 20003), 0, 2).Draw(t, "ports")
 				a := alloc(id, i, int64(rapid.IntRange(0, 5).Draw(t, "cpu")*10), ports...)
+				if job := rapid.IntRange(0, 4).Draw(t, "job"); job > 0 {
+					a.Job, a.JobID, a.TaskGroup = jobs[job-1], fmt.Sprint("job", job), "g"
+				}
 				allocs[id] = a
 				x.SetAlloc(a)
 			}
 			compare(t, x, nodes, allocs)
+			if asked = asked || rapid.IntRange(0, 3).Draw(t, "who") == 0; asked {
+				compareTenants(t, x, allocs)
+			}
 		}
 	})
+}
+
+// compareTenants asks who is on each node, and what those have in common.
+func compareTenants(t *rapid.T, x *Index, allocs map[string]*structs.Allocation) {
+	for i := range int32(x.Len()) {
+		for _, priority := range []int{5, 10, 15, 20} {
+			var want Crowd
+			same := map[string]bool{}
+			keys := map[AllocKey]bool{}
+			for id, a := range allocs {
+				if n, ok := x.byID[a.NodeID]; !ok || n != i || a.Job == nil || a.Job.GetPriority() > priority {
+					continue
+				}
+				want.N++
+				keys[KeyOf(id)] = true
+				amount := AmountOf(a.AllocatedResources)
+				want.Sum = want.Sum.Plus(amount)
+				want.Most.CPU = max(want.Most.CPU, amount.CPU)
+				same[fmt.Sprint(amount, a.JobID)] = true
+			}
+			got := x.Crowd(i, priority)
+			if got == nil {
+				got = &Crowd{Alike: true}
+			}
+			if got.N != want.N || got.Sum != want.Sum || got.Most.CPU != want.Most.CPU || got.Alike != (len(same) < 2) {
+				t.Fatalf("node %d: up to %d there are %+v, want %+v, alike %v", i, priority, got, want, same)
+			}
+			list, below := x.Tenants(i), 0
+			for k := range list {
+				if int(list[k].Priority) <= priority {
+					below++
+					if o, _ := x.Owner(&list[k]); !keys[list[k].Key] || o.Priority != int(list[k].Priority) {
+						t.Fatalf("node %d: %+v of %+v", i, list[k], o)
+					}
+				}
+			}
+			if below != len(keys) || !slices.IsSortedFunc(list, func(a, b Tenant) int { return a.compare(&b) }) {
+				t.Fatalf("node %d: %d tenants up to %d, want %d, or not in order", i, below, priority, len(keys))
+			}
+		}
+	}
+	owners := map[string]bool{}
+	for _, a := range allocs {
+		if a.Job != nil {
+			owners[a.JobID] = true
+		}
+	}
+	if len(x.tenancy.byOwner) != len(owners) {
+		t.Fatalf("%d owners are remembered of %d", len(x.tenancy.byOwner), len(owners))
+	}
 }
 
 func compare(t *rapid.T, x *Index, nodes map[string]*structs.Node, allocs map[string]*structs.Allocation) {

@@ -4,6 +4,7 @@ package capacity
 // is that of none.
 type entry struct {
 	node, amount      int32
+	owner             int32 // 0: in flight, or told by nobody
 	counted, starting bool
 }
 
@@ -84,6 +85,20 @@ func (l *ledger) remove(k key) {
 	}
 	if b.live == 0 {
 		delete(l.batches, common(k))
+	}
+}
+
+// each calls f for every allocation.
+func (l *ledger) each(f func(k key, e entry)) {
+	for k, e := range l.singles {
+		f(k, e)
+	}
+	for _, b := range l.batches {
+		for i, e := range b.rows {
+			if e.counted {
+				f(l.ids.Derive(b.seed, b.first+uint32(i)), e)
+			}
+		}
 	}
 }
 

@@ -133,7 +133,7 @@ type run struct {
 	byKey   map[bucketKey]int
 	epochs  capacity.ByNode[uint32] // nodes whose older entries are void
 	aside   []int32
-	rooms   map[int32]*room
+	rooms   rooms
 	lastKey bucketKey
 	lastAt  int
 	values  []int32                   // see finish
@@ -154,6 +154,7 @@ func (r *run) reset(p *Planner, ask Ask) {
 		Planner: p, ask: ask,
 		affinity: r.affinity[:0], limits: r.limits[:0], spreads: r.spreads[:0], factors: r.factors[:0],
 		search: r.search, buckets: r.buckets, spare: r.spare, tops: r.tops, epochs: r.epochs, aside: r.aside[:0], values: r.values, leaders: r.leaders[:0],
+		rooms: rooms{heap: r.rooms.heap[:0], known: r.rooms.known[:0], aside: r.rooms.aside[:0]},
 	}
 }
 
@@ -272,8 +273,8 @@ func (r *run) occupy(node int32, out *Choice) {
 	*r.mates.Ref(node)++
 	r.tally(node, 1)
 	r.rows++
-	delete(r.rooms, node)
 	r.offer(node)
+	r.lookAgain(node)
 }
 
 // vacate frees what a row replaces and offers its node anew.
@@ -300,10 +301,11 @@ func (r *run) reinstate(allocID string) {
 // reoffer puts a node into the heaps after it changed. A limit on a property
 // concerns other nodes too: then all are offered anew.
 func (r *run) reoffer(node int32) {
-	delete(r.rooms, node)
+	r.lookAgain(node)
 	for _, l := range r.limits {
 		if l.column != nil {
 			r.fill()
+			r.rooms.begun = false
 			return
 		}
 	}

@@ -1,29 +1,62 @@
 package place
 
 import (
+	"slices"
+
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/preempt"
 )
 
-// lack tells all that a node lacks for the next row.
-func (r *run) lack(node int32) preempt.Lack {
-	used, _ := r.state(node)
-	total, amount := r.x.Total(node), r.amountOn(node)
-	short := func(used, ask, total int64) int64 { return max(0, used+ask-total) }
-	l := preempt.Lack{
-		Amount: capacity.Amount{
-			CPU:    short(used.CPU, amount.CPU, total.CPU),
-			Memory: short(used.Memory, amount.Memory, total.Memory),
-			Disk:   short(used.Disk, amount.Disk, total.Disk),
-		},
-		Slots: r.slotsUsed(node),
-		Never: amount.CPU > total.CPU || amount.Memory > total.Memory || amount.Disk > total.Disk,
+// surely reports whether a node surely has all that the next row asks for and
+// that can't be counted.
+func (r *run) surely(node int32) bool {
+	if !r.things.none() && r.thingsFit(node) != "" {
+		return false
 	}
+	if r.ports.none() {
+		return true
+	}
+	ports, d := r.x.Ports(node), r.deltas.Get(node)
+	for i := range r.ports.static {
+		port := &r.ports.static[i]
+		ip, known := ports.Address(port.HostNetwork)
+		if !known || !port.IgnoreCollision && !freePort(ports, d, ip, port.Value) {
+			return false
+		}
+	}
+	all := len(r.ports.static) + len(r.ports.dynamic) + len(takenOf(d))
+	for i := range r.ports.byNetwork {
+		if ip, known := ports.Address(r.ports.byNetwork[i].name); !known || !ports.HasDynamic(ip, all) {
+			return false
+		}
+	}
+	return true
+}
+
+// lack tells all that a node lacks for the next row and that can't be counted.
+func (r *run) lack(node int32) preempt.Lack {
+	var l preempt.Lack
 	r.lackThings(node, &l)
 	if !r.ports.none() {
 		r.lackPorts(node, &l)
 	}
 	return l
+}
+
+// helps reports whether a candidate has any of what lacks.
+func (r *run) helps(c *preempt.Candidate, l *preempt.Lack) bool {
+	ports, things := r.x.TenantPorts(c.Tenant), r.x.TenantThings(c.Tenant)
+	switch {
+	case l.Dynamic && len(ports) > 0:
+		return true
+	case slices.ContainsFunc(ports, func(h capacity.Held) bool { return slices.Contains(l.Ports, h) }):
+		return true
+	case things == nil:
+		return false
+	case l.Cores > 0 && len(things.Cores) > 0:
+		return true
+	}
+	return slices.ContainsFunc(things.Devices, func(d capacity.Device) bool { return slices.Contains(l.Kinds, d.Kind) })
 }
 
 func (r *run) lackThings(node int32, l *preempt.Lack) {

@@ -30,6 +30,38 @@ func TestEveryEvictionIsTheBest(t *testing.T) {
 	})
 }
 
+// TestLooksAreBounded lets an evaluation look closely at few nodes only: it
+// makes room for some rows and leaves the others for another plan.
+func TestLooksAreBounded(t *testing.T) {
+	for looks, want := range map[int]int{0: 9, 1: 1, 9: 1, 1000: 9} {
+		x, running := capacity.New(), map[string][]*structs.Allocation{}
+		for i := range 9 {
+			n := &structs.Node{
+				ID: fmt.Sprint("n", i), NodePool: "default", Datacenter: "dc1", Status: structs.NodeStatusReady, SchedulingEligibility: "eligible",
+				NodeResources: &structs.NodeResources{Cpu: structs.NodeCpuResources{CpuShares: 1000}},
+			}
+			x.UpsertNode(n)
+			for k := range 2 {
+				m := member{id: fmt.Sprint("a", i, k), node: n.ID, group: fmt.Sprint("j", k), priority: 10, cpu: 400 + 200*float64(k)}
+				running[n.ID] = append(running[n.ID], m.allocation())
+				x.SetAlloc(m.allocation())
+			}
+		}
+		p := New(x, Options{Preempt: &Preemption{
+			Job: structs.NamespacedID{Namespace: "default", ID: "high"}, Priority: 50, MaxLooks: looks,
+			Running: func(node string) iter.Seq[*structs.Allocation] { return slices.Values(running[node]) },
+		}})
+		out := p.Group(Ask{
+			Job:   &structs.Job{ID: ptr("high"), Type: ptr("batch"), Datacenters: []string{"*"}},
+			Group: &structs.TaskGroup{Name: ptr("g"), Count: ptr(9), Tasks: []*structs.Task{{Name: "t", Resources: &structs.Resources{CPU: ptr(400)}}}},
+			Rows:  make([]Row, 9),
+		})
+		if len(out.Choices) != want || out.Failed != nil {
+			t.Errorf("%d looks: %d rows, want %d", looks, len(out.Choices), want)
+		}
+	}
+}
+
 // crowd is a full cluster as the oracle sees it.
 type crowd struct {
 	planner   *Planner
@@ -92,7 +124,7 @@ func drawCrowd(t *rapid.T) *crowd {
 func (s *crowd) drawMember(t *rapid.T, i int) *member {
 	job := rapid.IntRange(0, 3).Draw(t, "job")
 	m := &member{
-		id: fmt.Sprintf("alloc-%02d", i), node: rapid.SampledFrom(s.nodes).Draw(t, "on").ID, group: fmt.Sprint("job", job),
+		id: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), node: rapid.SampledFrom(s.nodes).Draw(t, "on").ID, group: fmt.Sprint("job", job),
 		priority: []int{10, 40, 45, 60}[job], parallel: []int{1, 0, 2, 1}[job],
 		cpu: float64(rapid.IntRange(1, 6).Draw(t, "cpu") * 100), mem: float64(rapid.IntRange(1, 6).Draw(t, "mem") * 100),
 	}

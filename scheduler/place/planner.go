@@ -75,7 +75,8 @@ func New(x *capacity.Index, opts Options) *Planner {
 // but for what they explain.
 func (p *Planner) Reset(x *capacity.Index, opts Options) {
 	x.Settle()
-	p.x, p.opts, p.rows, p.victims = x, opts, 0, victims{}
+	p.x, p.opts, p.rows = x, opts, 0
+	p.victims = victims{list: p.victims.list[:0], chooser: p.victims.chooser}
 	p.deltas.Reset(0)
 	p.drawn = 0
 	for _, nodes := range p.on {

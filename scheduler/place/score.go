@@ -25,8 +25,22 @@ type scored struct {
 
 // score computes a node's score for the next row.
 func (r *run) score(node int32, penalized bool) scored {
+	var devices float64
+	if r.things.weights > 0 {
+		devices = rank.Affinity(r.match(node).satisfied, r.things.weights)
+	}
+	s := r.scoreAt(node, r.after(node), devices)
+	if penalized {
+		s.penalty = rank.ReschedulePenalty
+		s.add(s.penalty)
+	}
+	return s
+}
+
+// scoreAt computes a node's score if the next row leaves these free shares and
+// gets devices of this worth.
+func (r *run) scoreAt(node int32, free capacity.Pow, devices float64) scored {
 	s := scored{node: node, parts: 1}
-	free := r.after(node)
 	if r.opts.Algorithm == structs.SchedulerSpread {
 		s.fit = rank.SpreadFit(free)
 	} else {
@@ -43,12 +57,8 @@ func (r *run) score(node int32, penalized bool) scored {
 		s.add(s.affinity)
 	}
 	if r.things.weights > 0 {
-		s.devices = rank.Affinity(r.match(node).satisfied, r.things.weights)
+		s.devices = devices
 		s.add(s.devices)
-	}
-	if penalized {
-		s.penalty = rank.ReschedulePenalty
-		s.add(s.penalty)
 	}
 	return s
 }

@@ -3,7 +3,8 @@
 // come closest to what is lacking, and none that could be spared.
 //
 // It must not know nodes, jobs or plans, nor whether the node is a good choice:
-// it looks at one node only. Begin reading at Choose.
+// it looks at one node only. Begin reading at Choose; Promise says without a
+// choice what one can come to at best.
 package preempt
 
 import (
@@ -24,35 +25,36 @@ const crowded = 50
 
 // Group is a group of a job whose allocations may go.
 type Group struct {
-	// MaxParallel is how many may move at a time, 0 if there is no limit.
-	MaxParallel int
 	// Gone is how many this plan makes go already.
 	Gone int
-}
-
-// penalty is the cost of letting n more allocations of the group go.
-func (g *Group) penalty(n int) float64 {
-	if g.MaxParallel <= 0 {
-		return 0
-	}
-	return crowded * float64(max(0, g.Gone+n-g.MaxParallel))
+	// Number is the owner's.
+	Number int
+	now    int // of the choice at hand
 }
 
 // Candidate is an allocation that may go.
 type Candidate struct {
-	ID       string
 	Priority int
 	Group    *Group
-	Amount   capacity.Amount
-	Ports    []capacity.Held
-	Things   *capacity.Things
+	// MaxParallel is how many of the group may move at a time, 0 if there is no
+	// limit.
+	MaxParallel int
+	Amount      capacity.Amount
+	// Tenant is the allocation; who chooses doesn't look at it.
+	Tenant *capacity.Tenant
+	gone   bool
 }
 
-// Lack is what a node lacks for an allocation.
+// penalty is the cost of letting n more allocations of the group go.
+func (c *Candidate) penalty(n int) float64 {
+	if c.MaxParallel <= 0 {
+		return 0
+	}
+	return crowded * float64(max(0, c.Group.Gone+n-c.MaxParallel))
+}
+
+// Lack is what a node lacks for an allocation that can't be counted.
 type Lack struct {
-	Amount capacity.Amount
-	// Slots is set if the node takes no more allocations.
-	Slots bool
 	// Ports are taken static ports; Dynamic is set if dynamic ones are too few.
 	Ports   []capacity.Held
 	Dynamic bool
@@ -65,87 +67,129 @@ type Lack struct {
 
 // None reports whether nothing lacks.
 func (l *Lack) None() bool {
-	return l.Amount == capacity.Amount{} && !l.Slots && !l.Dynamic && !l.Never &&
-		len(l.Ports)+l.Cores+len(l.Kinds) == 0
+	return !l.Dynamic && !l.Never && len(l.Ports)+l.Cores+len(l.Kinds) == 0
 }
 
 // Node is a node on which room is made.
 type Node struct {
 	// Total is what the node offers: what lacks is measured by it.
-	Total      capacity.Amount
+	Total capacity.Amount
+	// Over is by how much the node would be overcommitted, less than nothing of
+	// what it has left.
+	Over capacity.Amount
+	// Slots is how many allocations there would be more than the node takes.
+	Slots int
+	// Candidates are in the order of their priorities, lowest first. Equals are
+	// taken in their order.
 	Candidates []Candidate
-	// Lack tells what is lacking once some candidates are gone.
-	Lack func(gone []*Candidate) Lack
+	// Other may be nil; else it tells what lacks once the first n of some
+	// candidates are gone, by their places.
+	Other func(gone []int) Lack
+	// Helps tells whether a candidate has any of it.
+	Helps func(c *Candidate, l *Lack) bool
+
+	now state
 }
 
-// Choose returns the candidates that have to go; ok is false if all of them
-// together are not enough. Equal inputs give equal choices.
-func Choose(n Node) (gone []*Candidate, ok bool) {
-	rest := make([]*Candidate, len(n.Candidates))
-	for i := range n.Candidates {
-		rest[i] = &n.Candidates[i]
-	}
-	for lack := n.Lack(nil); !lack.None(); lack = n.Lack(gone) {
-		at := n.next(rest, gone, &lack)
-		if at < 0 {
-			return nil, false
+// Choice is what has to go.
+type Choice struct {
+	// Gone are places among the candidates.
+	Gone []int
+	// Cost is what it costs to let them go: their priorities, and a penalty for
+	// each that goes beyond the max_parallel of its group.
+	Cost float64
+	// Left is what the node has left then.
+	Left capacity.Amount
+}
+
+// Chooser makes choices. It only keeps memory from one to the next.
+type Chooser struct {
+	gone, order []int
+	sizes       []float64
+}
+
+// state is what is lacking while a choice is made.
+type state struct {
+	over  capacity.Amount
+	slots int
+	other Lack
+}
+
+func (s *state) none() bool {
+	return s.over.CPU <= 0 && s.over.Memory <= 0 && s.over.Disk <= 0 && s.slots <= 0 && s.other.None()
+}
+
+// Choose returns the candidates that have to go, until the next call; ok is
+// false if all of them together are not enough. Equal inputs give equal choices.
+func (h *Chooser) Choose(n *Node) (choice Choice, ok bool) {
+	h.gone = h.gone[:0]
+	s := &n.now
+	*s = state{over: n.Over, slots: n.Slots}
+	n.look(h.gone)
+	for ok = true; ok && !s.none(); {
+		at := n.next()
+		if ok = at >= 0; ok {
+			c := &n.Candidates[at]
+			c.gone = true
+			c.Group.now++
+			h.gone = append(h.gone, at)
+			s.over, s.slots = s.over.Minus(c.Amount), s.slots-1
+			n.look(h.gone)
 		}
-		gone = append(gone, rest[at])
-		rest = slices.Delete(rest, at, at+1)
 	}
-	return n.spare(gone), true
+	for _, at := range h.gone {
+		n.Candidates[at].gone, n.Candidates[at].Group.now = false, 0
+	}
+	if !ok {
+		return Choice{}, false
+	}
+	if len(h.gone) > 1 {
+		h.spare(n)
+	}
+	return Choice{Gone: h.gone, Cost: n.cost(h.gone), Left: capacity.Amount{}.Minus(s.over)}, true
+}
+
+func (n *Node) look(gone []int) {
+	if n.Other != nil {
+		n.now.other = n.Other(gone)
+	}
 }
 
 // next returns the candidate that goes next, -1 if none helps.
-func (n *Node) next(rest, gone []*Candidate, lack *Lack) int {
-	best := -1
+func (n *Node) next() int {
+	s, best := &n.now, -1
 	var closest float64
-	for i, c := range rest {
-		if !c.helps(lack) || best >= 0 && c.Priority > rest[best].Priority {
+	for i := range n.Candidates {
+		c := &n.Candidates[i]
+		if best >= 0 && c.Priority > n.Candidates[best].Priority {
+			break
+		}
+		if c.gone || !n.helps(c) {
 			continue
 		}
-		d := n.distance(c, lack) + c.Group.penalty(1+mates(gone, c))
-		if best >= 0 && c.Priority == rest[best].Priority && cmp.Or(cmp.Compare(d, closest), cmp.Compare(c.ID, rest[best].ID)) >= 0 {
-			continue
+		d := n.distance(c, max(s.over.CPU, 0), max(s.over.Memory, 0), max(s.over.Disk, 0)) + c.penalty(1+c.Group.now)
+		if best < 0 || d < closest {
+			best, closest = i, d
 		}
-		best, closest = i, d
 	}
 	return best
 }
 
-// mates counts those that are of one group.
-func mates(list []*Candidate, c *Candidate) int {
-	n := 0
-	for _, o := range list {
-		if o.Group == c.Group {
-			n++
-		}
-	}
-	return n
-}
-
 // helps reports whether a candidate has any of what lacks.
-func (c *Candidate) helps(l *Lack) bool {
+func (n *Node) helps(c *Candidate) bool {
+	s := &n.now
 	switch {
-	case l.Never:
+	case s.other.Never:
 		return false
-	case l.Slots, l.Amount.CPU > 0 && c.Amount.CPU > 0, l.Amount.Memory > 0 && c.Amount.Memory > 0, l.Amount.Disk > 0 && c.Amount.Disk > 0:
-		return true
-	case l.Dynamic && len(c.Ports) > 0:
-		return true
-	case slices.ContainsFunc(c.Ports, func(h capacity.Held) bool { return slices.Contains(l.Ports, h) }):
-		return true
-	case c.Things == nil:
-		return false
-	case l.Cores > 0 && len(c.Things.Cores) > 0:
+	case s.slots > 0, s.over.CPU > 0 && c.Amount.CPU > 0, s.over.Memory > 0 && c.Amount.Memory > 0, s.over.Disk > 0 && c.Amount.Disk > 0:
 		return true
 	}
-	return slices.ContainsFunc(c.Things.Devices, func(d capacity.Device) bool { return slices.Contains(l.Kinds, d.Kind) })
+	return n.Other != nil && n.Helps(c, &s.other)
 }
 
 // distance is how far a candidate is from what lacks, as shares of the node: the
 // closest one wastes least.
-func (n *Node) distance(c *Candidate, l *Lack) float64 {
+func (n *Node) distance(c *Candidate, cpu, memory, disk int64) float64 {
 	part := func(lack, has, total int64) float64 {
 		if total <= 0 {
 			return 0
@@ -153,34 +197,43 @@ func (n *Node) distance(c *Candidate, l *Lack) float64 {
 		d := float64(lack-has) / float64(total)
 		return d * d
 	}
-	return math.Sqrt(part(l.Amount.CPU, c.Amount.CPU, n.Total.CPU) +
-		part(l.Amount.Memory, c.Amount.Memory, n.Total.Memory) +
-		part(l.Amount.Disk, c.Amount.Disk, n.Total.Disk))
+	return math.Sqrt(part(cpu, c.Amount.CPU, n.Total.CPU) + part(memory, c.Amount.Memory, n.Total.Memory) + part(disk, c.Amount.Disk, n.Total.Disk))
 }
 
 // spare takes back those without whom there is room too: the highest priority
 // first, of one priority the largest first.
-func (n *Node) spare(gone []*Candidate) []*Candidate {
-	order := slices.Clone(gone)
-	none := Lack{}
-	slices.SortStableFunc(order, func(a, b *Candidate) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(n.distance(b, &none), n.distance(a, &none)), cmp.Compare(a.ID, b.ID))
+func (h *Chooser) spare(n *Node) {
+	s := &n.now
+	h.order, h.sizes = append(h.order[:0], h.gone...), h.sizes[:0]
+	for i := range n.Candidates {
+		h.sizes = append(h.sizes, n.distance(&n.Candidates[i], 0, 0, 0))
+	}
+	slices.SortFunc(h.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(n.Candidates[b].Priority, n.Candidates[a].Priority), cmp.Compare(h.sizes[b], h.sizes[a]), cmp.Compare(a, b))
 	})
-	for _, c := range order {
-		without := slices.DeleteFunc(slices.Clone(gone), func(o *Candidate) bool { return o == c })
-		if lack := n.Lack(without); lack.None() {
-			gone = without
+	for _, at := range h.order {
+		without := *s
+		without.over, without.slots = s.over.Plus(n.Candidates[at].Amount), s.slots+1
+		i := slices.Index(h.gone, at)
+		if n.Other != nil {
+			without.other = n.Other(slices.Delete(slices.Clone(h.gone), i, i+1))
+		}
+		if without.none() {
+			*s, h.gone = without, slices.Delete(h.gone, i, i+1)
 		}
 	}
-	return gone
 }
 
-// Cost is what it costs to let candidates go: their priorities, and a penalty
-// for each that goes beyond the max_parallel of its group.
-func Cost(gone []*Candidate) float64 {
+// cost is what it costs to let candidates go.
+func (n *Node) cost(gone []int) float64 {
 	var cost float64
-	for i, c := range gone {
-		cost += float64(c.Priority) + c.Group.penalty(1+mates(gone[:i], c))
+	for _, at := range gone {
+		c := &n.Candidates[at]
+		c.Group.now++
+		cost += float64(c.Priority) + c.penalty(c.Group.now)
+	}
+	for _, at := range gone {
+		n.Candidates[at].Group.now = 0
 	}
 	return cost
 }
