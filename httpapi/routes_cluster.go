@@ -34,8 +34,6 @@ func agentRoutes() []*door.Route {
 		{Methods: "GET", Unchecked: true, Path: "/v1/agent/pprof/trace", Access: "agent:write (enable_debug when ACLs off)", Kind: door.KindRaw, Missing: missing("profiles")},
 		{Methods: "GET", Unchecked: true, Path: "/v1/agent/pprof/:profile", Access: "agent:write (enable_debug when ACLs off)", Kind: door.KindRaw, Missing: missing("profiles")},
 		{Methods: "GET", Path: "/v1/metrics", Do: cluster.MetricsRead},
-		{Methods: "GET", Path: "/v1/steppe/figures", Access: "agent:read", Seat: door.SeatServer, Do: cluster.FiguresRead},
-		{Methods: "PUT|POST", Path: "/v1/steppe/figures", Access: "agent:write", Seat: door.SeatServer, Do: cluster.FiguresCollect},
 		{Methods: "GET", Path: "/debug/pprof/", Kind: door.KindRaw, Missing: missing("profiles")},
 		{Methods: "GET", Path: "/debug/pprof/cmdline", Kind: door.KindRaw, Missing: missing("profiles")},
 		{Methods: "GET", Path: "/debug/pprof/profile", Kind: door.KindRaw, Missing: missing("profiles")},

@@ -304,7 +304,7 @@ func BenchmarkNodesLost(b *testing.B) {
 	lost := 0
 	snap := y.store.Snapshot()
 	for i, id := range nodes {
-		if i%20 == 0 {
+		if i%20 == i/20%20 { // one of twenty, of each size as many
 			gone = append(gone, id)
 			for range snap.AllocViewsByNode(id) {
 				lost++

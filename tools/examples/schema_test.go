@@ -23,6 +23,7 @@ func TestSchema(t *testing.T) {
 	for _, root := range []reflect.Type{
 		reflect.TypeFor[structs.JobWhy](), reflect.TypeFor[structs.AllocWhy](), reflect.TypeFor[structs.NodeWhyNot](),
 		reflect.TypeFor[structs.CapacityReport](), reflect.TypeFor[structs.PlanOutcome](),
+		reflect.TypeFor[structs.ServerFigures](),
 	} {
 		s.of(root)
 	}
@@ -34,7 +35,8 @@ func TestSchema(t *testing.T) {
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
 		"title":   "Answers of the routes that only Steppe has",
 		"description": "GET /v1/steppe/job/:job_id/why answers with JobWhy, GET /v1/steppe/allocation/:alloc_id/why with AllocWhy, " +
-			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport. " +
+			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport, " +
+			"GET and PUT /v1/steppe/figures with ServerFigures. " +
 			"PlanOutcome is the Outcome of POST /v1/job/:job_id/plan.",
 		"$defs": s.defs,
 	}); err != nil {
@@ -109,11 +111,18 @@ func (s *schemas) define(t reflect.Type) {
 
 // notes reads what the source says of types and fields.
 func notes(t *testing.T) map[string]string {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../structs/explain.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
 	out := map[string]string{}
+	for _, path := range []string{"../../structs/explain.go", "../../structs/figures.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		note(out, file)
+	}
+	return out
+}
+
+func note(out map[string]string, file *ast.File) {
 	ast.Inspect(file, func(n ast.Node) bool {
 		decl, ok := n.(*ast.GenDecl)
 		if !ok || decl.Tok != token.TYPE {
@@ -130,7 +139,6 @@ func notes(t *testing.T) map[string]string {
 		}
 		return false
 	})
-	return out
 }
 
 func oneLine(doc *ast.CommentGroup) string { return strings.Join(strings.Fields(doc.Text()), " ") }
