@@ -16,30 +16,36 @@ const maxPreempting, maxLooks = 256, 5000
 // preemption returns how the job may take the room of others, nil if it may
 // not.
 func (d *decider) preemption() *place.Preemption {
-	if d.Running == nil || d.Config == nil || d.job == nil {
+	if d.Running == nil || d.job == nil {
 		return nil
 	}
-	config := d.Config.PreemptionConfig
-	switch d.Eval.Type {
-	case structs.JobTypeService:
-		if !config.ServiceSchedulerEnabled {
-			return nil
-		}
-	case structs.JobTypeBatch:
-		if !config.BatchSchedulerEnabled {
-			return nil
-		}
-	default:
-		return nil
-	}
-	p := &place.Preemption{
-		Job:      structs.NamespacedID{Namespace: d.Eval.Namespace, ID: d.Eval.JobID},
-		Priority: d.job.GetPriority(), Running: d.Running.AllocsByNode, MaxRows: maxPreempting, MaxLooks: maxLooks,
-	}
-	if d.Annotate || d.allAtOnce() {
-		p.MaxRows, p.MaxLooks = 0, 0
+	p := Preemption(d.Config, d.job, d.Running)
+	if p != nil && !d.Annotate && !d.allAtOnce() {
+		p.MaxRows, p.MaxLooks = maxPreempting, maxLooks
 	}
 	return p
+}
+
+// Preemption returns how a job may take the room of others, without a bound, nil
+// if the configuration lets no job of its type do so.
+func Preemption(config *structs.SchedulerConfiguration, job *structs.Job, running Running) *place.Preemption {
+	if config == nil {
+		return nil
+	}
+	on := false
+	switch job.GetType() {
+	case structs.JobTypeService:
+		on = config.PreemptionConfig.ServiceSchedulerEnabled
+	case structs.JobTypeBatch:
+		on = config.PreemptionConfig.BatchSchedulerEnabled
+	}
+	if !on {
+		return nil
+	}
+	return &place.Preemption{
+		Job:      structs.NamespacedID{Namespace: job.GetNamespace(), ID: job.GetID()},
+		Priority: job.GetPriority(), Running: running.AllocsByNode,
+	}
 }
 
 // preempted finds the allocations that have to go for the plan, with their

@@ -72,6 +72,10 @@ type NodeSurvey struct {
 	// dimension in ExhaustedBy.
 	Exhausted   int
 	ExhaustedBy []*ExhaustCount
+	// Preempting is how many of the exhausted nodes have room once allocations of
+	// jobs of lower priority go. It is 0 where the scheduler configuration lets
+	// no job of the type preempt.
+	Preempting int
 	// Fitting is how many could take the allocation.
 	Fitting int
 	// Best are the best of those, best first.
@@ -133,6 +137,9 @@ type GroupOnNode struct {
 	Shortages []*Shortage
 	// Ports are the host ports that can't be had.
 	Ports []*PortCollision
+	// Preempts are the allocations that would have to go so that the group fits,
+	// if the scheduler configuration allows that and they are enough.
+	Preempts []*PreemptedAlloc
 	// Score is the node's score, if it fits.
 	Score *NodeScore
 	// Rank is the node's place among those that fit, 1 being the best; 0 if
@@ -142,6 +149,16 @@ type GroupOnNode struct {
 	Fitting int
 	// Best is the best node, if one fits.
 	Best *NodeScore
+}
+
+// PreemptedAlloc is an allocation that would have to go for one of a job of
+// higher priority.
+type PreemptedAlloc struct {
+	AllocID   string
+	Name      string
+	Namespace string
+	JobID     string
+	Priority  int
 }
 
 // FailedCondition is a condition on nodes with what was found instead.
@@ -239,7 +256,8 @@ type CapacityReport struct {
 	JobID     string
 	Namespace string
 	Summary   string
-	// Fits is set if the job fits as it is written, all groups together.
+	// Fits is set if the job fits as it is written, all groups together, without
+	// preempting others.
 	Fits bool
 	// Groups are counted one by one, each as if the others weren't there.
 	Groups []*GroupCapacity
@@ -261,6 +279,9 @@ type GroupCapacity struct {
 	AtLeast bool
 	// NodesUsed is how many nodes they would be on.
 	NodesUsed int
+	// Preempting is how many fit beyond Count once allocations of jobs of lower
+	// priority go, where the scheduler configuration allows that.
+	Preempting *PreemptCapacity `json:",omitempty"`
 	// Binds is what keeps the next one off, the first entry on most nodes.
 	Binds []*BindCount
 	// ByPool, ByDatacenter and ByClass say where the Count would be.
@@ -269,6 +290,18 @@ type GroupCapacity struct {
 	ByClass      map[string]int
 	// Next is what all nodes are worth once Count are placed.
 	Next *NodeSurvey
+}
+
+// PreemptCapacity is how many more allocations of a group fit by preemption.
+type PreemptCapacity struct {
+	// Count is how many fit beyond those that fit anyway.
+	Count int
+	// AtLeast is set if counting ended before there was no more to preempt.
+	AtLeast bool
+	// NodesUsed is how many nodes they would be on.
+	NodesUsed int
+	// Preempted is how many allocations would have to go.
+	Preempted int
 }
 
 // BindCount is a dimension or a condition that keeps a further allocation off

@@ -57,19 +57,29 @@ func show(c *connect.Call, r *structs.CapacityReport) {
 		if g.AtLeast {
 			more += " at least"
 		}
-		body += view.Keys([]view.Pair{
-			{Key: "Fit More", Value: more}, {Key: "On Nodes", Value: strconv.Itoa(g.NodesUsed)},
+		pairs := []view.Pair{{Key: "Fit More", Value: more}, {Key: "On Nodes", Value: strconv.Itoa(g.NodesUsed)}}
+		if g.Preempting != nil {
+			pairs = append(pairs, view.Pair{Key: "By Preempting", Value: preempting(g.Preempting)})
+		}
+		body += view.Keys(append(pairs, []view.Pair{
 			{Key: "Wanted", Value: strconv.Itoa(g.Wanted)}, {Key: "Placed", Value: strconv.Itoa(g.Placed)},
 			{Key: "Binds First", Value: binds(g)},
 			{Key: "By Node Pool", Value: shares(g.ByPool)}, {Key: "By Datacenter", Value: shares(g.ByDatacenter)},
 			{Key: "By Node Class", Value: shares(g.ByClass)},
-		})
+		}...))
 		c.Printf("%s", view.Section(fmt.Sprintf("Task Group %q", view.Clean(g.Group)), body, c.Colour()))
 		c.Printf("%s", view.Section("Once They Are Placed", why.Counts(g.Next, c.Bool("verbose")), c.Colour()))
 	}
 	if r.Warnings != "" {
 		c.Printf("\nJob Warnings:\n%s\n", strings.Join(view.Lines(r.Warnings), "\n"))
 	}
+}
+
+func preempting(p *structs.PreemptCapacity) string {
+	if p.AtLeast {
+		return fmt.Sprintf("%d at least (allocations that go: %d)", p.Count, p.Preempted)
+	}
+	return fmt.Sprintf("%d (allocations that go: %d)", p.Count, p.Preempted)
 }
 
 func binds(g *structs.GroupCapacity) string {

@@ -44,6 +44,7 @@ func Counts(s *structs.NodeSurvey, verbose bool) string {
 	for _, e := range s.ExhaustedBy {
 		add(e.Nodes, "- exhausted: "+e.Dimension, nearest(e, verbose))
 	}
+	add(s.Preempting, "- of those with room by preempting", "")
 	rows = append(rows, []string{"fit", strconv.Itoa(s.Fitting), ""})
 	return view.Table([]string{"Nodes", "Count", "Nearest"}, rows)
 }

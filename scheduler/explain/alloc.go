@@ -43,7 +43,7 @@ func (in *Input) then(a *structs.Allocation) *structs.PlacementThen {
 }
 
 func (in *Input) now(a *structs.Allocation, group *structs.TaskGroup) *structs.PlacementNow {
-	s := in.look(a.Job, in.planner(a.Job, a.ID).Study(a.Job, group))
+	s := in.look(a.Job, in.study(a.Job, group, a.ID))
 	n := &structs.PlacementNow{Rank: s.rank(a.NodeID), Survey: s.NodeSurvey}
 	if n.Fits = n.Rank > 0; n.Fits {
 		n.Score = score(&s.fitting[n.Rank-1])

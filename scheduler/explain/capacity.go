@@ -4,13 +4,18 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
+	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/scheduler/place"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // MaxCounted is where counting ends.
 const MaxCounted = 100_000
+
+// maxPreempting is where counting ends of those for which others have to go.
+const maxPreempting = 1000
 
 // slices of rows in which is counted: the first are small, since most jobs are.
 const (
@@ -79,9 +84,29 @@ func (in *Input) room(job *structs.Job, g *structs.TaskGroup) *structs.GroupCapa
 		}
 	}
 	c.NodesUsed = len(used)
+	how := scheduler.Preemption(in.Config, job, in.View)
+	p.Preempt(how)
 	c.Next = in.look(job, p.Study(job, g)).NodeSurvey
+	if how != nil && !c.AtLeast {
+		c.Preempting = preempting(p, job, g)
+	}
 	c.Binds = binding(c.Next)
 	c.Summary = roomSummary(c)
+	return c
+}
+
+// preempting counts how many more fit once others go, where nothing fits without.
+func preempting(p *place.Planner, job *structs.Job, g *structs.TaskGroup) *structs.PreemptCapacity {
+	c, used := &structs.PreemptCapacity{}, map[string]bool{}
+	out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, maxPreempting)})
+	for _, choice := range out.Choices {
+		if choice.OK {
+			c.Count++
+			c.Preempted += len(choice.Preempts)
+			used[choice.NodeID] = true
+		}
+	}
+	c.NodesUsed, c.AtLeast = len(used), c.Count == maxPreempting
 	return c
 }
 
@@ -114,13 +139,26 @@ func roomSummary(c *structs.GroupCapacity) string {
 		return fmt.Sprintf("%d more of group %q fit at least; counting ended there.", c.Count, c.Group)
 	}
 	if c.Count == 0 {
-		return fmt.Sprintf("No more of group %q fits: %s.", c.Group, refusals(c.Next))
+		return fmt.Sprintf("No more of group %q fits%s: %s.", c.Group, byPreempting(c.Preempting, ", but "), refusals(c.Next))
 	}
 	verb := "fit"
 	if c.Count == 1 {
 		verb = "fits"
 	}
-	return fmt.Sprintf("%d more of group %q %s, on %s; then %s.", c.Count, c.Group, verb, count(c.NodesUsed, "node"), refusals(c.Next))
+	return fmt.Sprintf("%d more of group %q %s, on %s%s; then %s.",
+		c.Count, c.Group, verb, count(c.NodesUsed, "node"), byPreempting(c.Preempting, ", and "), refusals(c.Next))
+}
+
+// byPreempting says how many more fit once others go.
+func byPreempting(c *structs.PreemptCapacity, and string) string {
+	if c == nil || c.Count == 0 {
+		return ""
+	}
+	more := strconv.Itoa(c.Count)
+	if c.AtLeast {
+		more = "at least " + more
+	}
+	return fmt.Sprintf("%s%s more on %s by preempting %s of jobs of lower priority", and, more, count(c.NodesUsed, "node"), count(c.Preempted, "allocation"))
 }
 
 func capacitySummary(r *structs.CapacityReport) string {

@@ -59,6 +59,14 @@ func (in *Input) planner(job *structs.Job, without ...string) *place.Planner {
 	return p
 }
 
+// study is what the planner thinks of all nodes, those included where others
+// would have to go.
+func (in *Input) study(job *structs.Job, g *structs.TaskGroup, without ...string) *place.Study {
+	p := in.planner(job, without...)
+	p.Preempt(scheduler.Preemption(in.Config, job, in.View))
+	return p.Study(job, g)
+}
+
 func (in *Input) nodeName(id string) string {
 	if n := in.View.Node(id); n != nil {
 		return n.Name

@@ -194,6 +194,47 @@ func TestWhyNotNamesEveryObstacle(t *testing.T) {
 	}
 }
 
+// TestRoomByPreemption has a job of high priority ask for room that jobs of low
+// priority have.
+func TestRoomByPreemption(t *testing.T) {
+	w := &world{job: newJob(1, 600, 600)}
+	w.node("taken", "a", 2000, 2000)
+	w.node("mixed", "b", 2000, 2000)
+	w.job.ID, w.job.Priority = ptr("low"), ptr(20)
+	for i, node := range []string{"taken", "taken", "taken", "mixed"} {
+		w.run(fmt.Sprintf("low.web[%d]", i), node, 0)
+		w.allocs[i].JobID = "low"
+	}
+	peer := *w.job
+	peer.ID, peer.Priority = ptr("peer"), ptr(75)
+	for i := range 2 {
+		w.run(fmt.Sprintf("peer.web[%d]", i), "mixed", 0)
+		w.allocs[4+i].JobID, w.allocs[4+i].Job = "peer", &peer
+	}
+	w.job = newJob(1, 900, 900)
+	w.job.Priority = ptr(80)
+	in := w.input()
+	r, on := Capacity(in, w.job).Groups[0], WhyNot(in, w.nodes[0], w.job).Groups[0]
+	if r.Preempting != nil || r.Next.Preempting != 0 || on.Preempts != nil || strings.Contains(on.Summary+r.Summary, "preempt") {
+		t.Fatalf("%s; %s, but nobody may preempt", r.Summary, on.Summary)
+	}
+	in.Config = &structs.SchedulerConfiguration{PreemptionConfig: structs.PreemptionConfig{ServiceSchedulerEnabled: true}}
+	r = Capacity(in, w.job).Groups[0]
+	if r.Count != 0 || r.Preempting == nil || *r.Preempting != (structs.PreemptCapacity{Count: 2, NodesUsed: 1, Preempted: 3}) || r.Next.Preempting != 1 {
+		t.Errorf("%s %+v", r.Summary, r.Preempting)
+	}
+	if want := "fits, but 2 more on 1 node by preempting 3 allocations of jobs of lower priority: of 2 nodes, 2 have no room: cpu"; !strings.Contains(r.Summary, want) {
+		t.Errorf("%s lacks %q", r.Summary, want)
+	}
+	on = WhyNot(in, w.nodes[0], w.job).Groups[0]
+	if on.Fits || len(on.Preempts) != 2 || on.Preempts[0].Priority != 20 || !strings.Contains(on.Summary, "it could by preempting low.web[") {
+		t.Errorf("%s %+v", on.Summary, on.Preempts)
+	}
+	if on = WhyNot(in, w.nodes[1], w.job).Groups[0]; len(on.Preempts) != 0 {
+		t.Errorf("%s, although who could go is not enough", on.Summary)
+	}
+}
+
 func TestBusyNodesComeLast(t *testing.T) {
 	w := &world{job: newJob(1, 10, 10)}
 	w.node("busy", "a", 4000, 4000)

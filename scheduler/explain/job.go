@@ -79,7 +79,7 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 	if m := d.Eval.FailedTGAllocs[g.GetName()]; m != nil {
 		w.Unplaceable = m.CoalescedFailures + 1
 	}
-	w.Next = in.look(job, in.planner(job).Study(job, g)).NodeSurvey
+	w.Next = in.look(job, in.study(job, g)).NodeSurvey
 	w.Summary = in.groupSummary(w, job, d, idle)
 	return w
 }

@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -22,7 +23,7 @@ func WhyNot(in Input, node *structs.Node, job *structs.Job) *structs.NodeWhyNot 
 }
 
 func (in *Input) groupOn(node *structs.Node, job *structs.Job, g *structs.TaskGroup) *structs.GroupOnNode {
-	s := in.look(job, in.planner(job).Study(job, g))
+	s := in.look(job, in.study(job, g))
 	on := &structs.GroupOnNode{Group: g.GetName(), Fitting: s.Fitting, Rank: s.rank(node.ID)}
 	for a := range in.View.AllocsByNode(node.ID) {
 		if a.JobID == job.GetID() && a.Namespace == job.GetNamespace() && a.TaskGroup == g.GetName() && !a.TerminalStatus() {
@@ -32,6 +33,14 @@ func (in *Input) groupOn(node *structs.Node, job *structs.Job, g *structs.TaskGr
 	o := in.obstacles(s.study, node, job)
 	on.Conditions, on.Shortages, on.Ports = o.conditions, o.shortages, o.ports
 	on.Fits = on.Rank > 0
+	if len(o.conditions) == 0 {
+		for _, a := range s.study.Room(node.ID) {
+			on.Preempts = append(on.Preempts, &structs.PreemptedAlloc{AllocID: a.ID, Name: a.Name, Namespace: a.Namespace, JobID: a.JobID, Priority: a.Job.GetPriority()})
+		}
+		slices.SortFunc(on.Preempts, func(a, b *structs.PreemptedAlloc) int {
+			return cmp.Or(a.Priority-b.Priority, compareNames(a.Name, b.Name))
+		})
+	}
 	if on.Fits {
 		on.Score = score(&s.fitting[on.Rank-1])
 	}

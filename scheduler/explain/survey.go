@@ -33,6 +33,9 @@ func (in *Input) look(job *structs.Job, study *place.Study) *survey {
 			filtered[v.Filtered]++
 		case v.Exhausted != "":
 			s.Exhausted++
+			if v.Preempting {
+				s.Preempting++
+			}
 			s.nearest(exhausted, &v)
 		default:
 			s.fitting = append(s.fitting, v)

@@ -103,7 +103,7 @@ func onNodeSummary(on *structs.GroupOnNode, node *structs.Node) string {
 	switch {
 	case !on.Fits:
 		why := blame(on.Conditions, on.Shortages, on.Ports)
-		return fmt.Sprintf("Node %s can't take group %q: %s.", name(node.ID, node.Name), on.Group, why)
+		return fmt.Sprintf("Node %s can't take group %q: %s%s.", name(node.ID, node.Name), on.Group, why, ifTheyGo(on.Preempts))
 	case on.Rank == 1:
 		return fmt.Sprintf("Node %s would be chosen for group %q: it scores %s, %s.",
 			name(node.ID, node.Name), on.Group, number(on.Score.Score), bestOf(on.Fitting))
@@ -115,6 +115,24 @@ func onNodeSummary(on *structs.GroupOnNode, node *structs.Node) string {
 	}
 	return text + "."
 }
+
+// ifTheyGo says who could make room.
+func ifTheyGo(preempts []*structs.PreemptedAlloc) string {
+	if len(preempts) == 0 {
+		return ""
+	}
+	var names []string
+	for _, a := range preempts[:min(len(preempts), maxNamed)] {
+		names = append(names, fmt.Sprintf("%s (priority %d)", a.Name, a.Priority))
+	}
+	if more := len(preempts) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return "; it could by preempting " + list(names)
+}
+
+// maxNamed is how many allocations a sentence names.
+const maxNamed = 3
 
 // bestOf says of how many nodes that fit one is the best.
 func bestOf(n int) string {
@@ -178,6 +196,7 @@ func refusals(s *structs.NodeSurvey) string {
 		}
 		same(e.Nodes, "has", "have", text)
 	}
+	add(s.Preempting, "of those has room by preempting", "of those have room by preempting")
 	add(s.Fitting, "fits", "fit")
 	if s.Nodes == 1 {
 		return list(out)

@@ -2,6 +2,7 @@ package place
 
 import (
 	"iter"
+	"maps"
 	"math"
 	"slices"
 
@@ -67,6 +68,9 @@ type lead struct {
 	exact bool
 	epoch uint32
 }
+
+// Preempt lets the rows to come take room of others, or no longer.
+func (p *Planner) Preempt(how *Preemption) { p.opts.Preempt = how }
 
 // full reports whether the evaluation took room for as many rows as it may.
 func (p *Planner) full() bool {
@@ -263,30 +267,24 @@ func (r *run) evict(node int32, out *Choice) bool {
 	if !ok {
 		return false
 	}
-	gone := make(map[capacity.AllocKey]bool, len(c.Gone))
-	for _, at := range c.Gone {
-		gone[n.Candidates[at].Tenant.Key] = true
-	}
-	out.Preempts = nil
-	for a := range r.opts.Preempt.Running(r.x.Node(node).ID) {
-		if gone[capacity.KeyOf(a.ID)] {
-			out.Preempts = append(out.Preempts, a.ID)
-		}
-	}
-	if len(out.Preempts) != len(gone) {
-		out.Preempts = nil
+	gone := keys(n, c.Gone)
+	allocs := r.named(node, gone)
+	if len(allocs) != len(gone) {
 		return false
 	}
+	out.Preempts, out.cost = make([]string, len(allocs)), c.Cost
+	for i, a := range allocs {
+		out.Preempts[i] = a.ID
+	}
 	slices.Sort(out.Preempts)
-	out.cost = c.Cost
 	groups := make([]*preempt.Group, len(c.Gone))
 	for i, at := range c.Gone {
-		if r.victims.gone == nil {
-			r.victims.gone = map[capacity.AllocKey]bool{}
-		}
-		r.victims.gone[n.Candidates[at].Tenant.Key] = true
 		groups[i] = n.Candidates[at].Group
 	}
+	if r.victims.gone == nil {
+		r.victims.gone = map[capacity.AllocKey]bool{}
+	}
+	maps.Copy(r.victims.gone, gone)
 	for _, id := range out.Preempts {
 		r.Free(id)
 	}
@@ -296,6 +294,41 @@ func (r *run) evict(node int32, out *Choice) bool {
 		r.more(g)
 	}
 	return true
+}
+
+// wouldGo tells who has to go from a node so that the next row fits there.
+func (r *run) wouldGo(node int32) map[capacity.AllocKey]bool {
+	if r.opts.Preempt == nil {
+		return nil
+	}
+	n, ok := r.crowd(node)
+	if !ok {
+		return nil
+	}
+	c, ok := r.victims.chooser.Choose(n)
+	if !ok {
+		return nil
+	}
+	return keys(n, c.Gone)
+}
+
+func keys(n *preempt.Node, gone []int) map[capacity.AllocKey]bool {
+	out := make(map[capacity.AllocKey]bool, len(gone))
+	for _, at := range gone {
+		out[n.Candidates[at].Tenant.Key] = true
+	}
+	return out
+}
+
+// named finds allocations of a node by their keys.
+func (r *run) named(node int32, keys map[capacity.AllocKey]bool) []*structs.Allocation {
+	var out []*structs.Allocation
+	for a := range r.opts.Preempt.Running(r.x.Node(node).ID) {
+		if keys[capacity.KeyOf(a.ID)] {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // more notes that one more of a group goes. Nodes where that may change the

@@ -23,7 +23,9 @@ type Verdict struct {
 	Filtered string
 	// Exhausted is the dimension in which the node has no room.
 	Exhausted string
-	Score     *structs.NodeScoreMeta
+	// Preempting is set if an exhausted node has room once others go.
+	Preempting bool
+	Score      *structs.NodeScoreMeta
 	// Tie orders nodes of equal score, lowest first.
 	Tie uint64
 	// Busy is set if the node is taken only after all others, see
@@ -75,12 +77,27 @@ func (s *Study) judge(i int32) Verdict {
 		return v
 	}
 	if v.Exhausted = s.misfit(i); v.Exhausted != "" {
+		v.Preempting = len(s.r.wouldGo(i)) > 0
 		return v
 	}
 	scored := s.r.finish(s.r.score(i, false))
 	meta := s.r.meta(&scored, s.r.parts(nil, &scored))
 	v.Score = &meta
 	return v
+}
+
+// Room returns the allocations that have to go from a node so that the row fits
+// there, nil if none can, or none has to.
+func (s *Study) Room(nodeID string) []*structs.Allocation {
+	i, ok := s.r.x.Number(nodeID)
+	if !ok || !s.r.allowed(i) {
+		return nil
+	}
+	gone := s.r.wouldGo(i)
+	if len(gone) == 0 {
+		return nil
+	}
+	return s.r.named(i, gone)
 }
 
 // misfit is the run's, and finds also what only the choice of ports finds.
