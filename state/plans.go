@@ -283,7 +283,13 @@ func askOf(r *structs.AllocatedResources) structs.Comparable {
 // mayCollide tells which ports of a group may be in use by others already.
 func mayCollide(g *structs.TaskGroup) func(string) bool {
 	var labels []string
-	for _, n := range present(g.Networks) {
+	networks := g.Networks
+	for _, t := range present(g.Tasks) {
+		if t.Resources != nil {
+			networks = slices.Concat(networks, t.Resources.Networks)
+		}
+	}
+	for _, n := range present(networks) {
 		for _, p := range n.ReservedPorts {
 			if p.IgnoreCollision {
 				labels = append(labels, p.Label)

@@ -1,9 +1,9 @@
 package capacity
 
 import (
+	"cmp"
 	"math/bits"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/steppe-run/steppe/structs"
@@ -52,7 +52,7 @@ func (p *Ports) describe(n *structs.Node) {
 		}
 	}
 	old := p.defaultIP
-	p.defaultIP = defaultAddress(n)
+	p.defaultIP = n.DefaultAddress()
 	if a := p.find(old); a != nil && old != p.defaultIP && p.find(p.defaultIP) == nil {
 		a.ip = p.defaultIP // allocations that named no address follow the default
 	}
@@ -61,37 +61,11 @@ func (p *Ports) describe(n *structs.Node) {
 	}
 	p.networks = make(map[string]string, len(n.HostNetworks))
 	for name, info := range n.HostNetworks {
-		ip := hostNetworkAddress(n, info)
-		p.networks[name] = ip
-		if info != nil && info.ReservedPorts != "" {
-			p.reserve(ip, info.ReservedPorts)
-		}
+		p.networks[name] = n.HostNetworkAddress(info)
 	}
-	if r := n.ReservedResources; r != nil && r.Networks.ReservedHostPorts != "" {
-		p.reserve(p.defaultIP, r.Networks.ReservedHostPorts)
-		for _, ip := range p.networks {
-			p.reserve(ip, r.Networks.ReservedHostPorts)
-		}
-	}
-}
-
-// reserve marks the ports of a list such as "22,8000-8010". What can't be read
-// was refused by the node's configuration already and is left out.
-func (p *Ports) reserve(ip, list string) {
-	a := p.at(ip)
-	for part := range strings.SplitSeq(list, ",") {
-		lo, hi, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		from, err := strconv.ParseUint(strings.TrimSpace(lo), 10, 16)
-		if err != nil {
-			continue
-		}
-		to := from
-		if isRange {
-			if to, err = strconv.ParseUint(strings.TrimSpace(hi), 10, 16); err != nil {
-				continue
-			}
-		}
-		for port := from; port <= to; port++ {
+	for _, kept := range n.KeptPorts() {
+		a := p.at(kept.IP)
+		for port := int(kept.From); port <= int(kept.To); port++ {
 			a.reserved.set(uint16(port))
 		}
 	}
@@ -118,20 +92,39 @@ func (p *Ports) Range() (lo, hi int) { return p.min, p.max }
 
 // Free reports whether a port of an address is neither taken nor reserved.
 func (p *Ports) Free(ip string, port uint16) bool {
-	a := p.find(ip)
-	return a == nil || !a.taken.has(port) && !a.reserved.has(port)
+	return !p.some(ip, func(a *address) bool { return a.taken.has(port) || a.reserved.has(port) })
+}
+
+// some asks those addresses that share their ports with one. On a node without
+// a default address, what names none is on all addresses.
+func (p *Ports) some(ip string, f func(*address) bool) bool {
+	if p.defaultIP != "" {
+		a := p.find(ip)
+		return a != nil && f(a)
+	}
+	return slices.ContainsFunc(p.addresses, func(a *address) bool { return (ip == "" || a.ip == ip || a.ip == "") && f(a) })
+}
+
+// Shared reports whether two addresses share their ports.
+func (p *Ports) Shared(ip, other string) bool {
+	if p.defaultIP == "" {
+		return ip == other || ip == "" || other == ""
+	}
+	return cmp.Or(ip, p.defaultIP) == cmp.Or(other, p.defaultIP)
 }
 
 // Reserved reports whether the node's operator keeps a port of an address.
 func (p *Ports) Reserved(ip string, port uint16) bool {
-	a := p.find(ip)
-	return a != nil && a.reserved.has(port)
+	return p.some(ip, func(a *address) bool { return a.reserved.has(port) })
 }
 
 // HasDynamic reports whether an address surely has n dynamic ports left. It
 // may say no when a port was freed only by the caller; then count.
 func (p *Ports) HasDynamic(ip string, n int) bool {
 	all := max(0, p.max-p.min+1)
+	if p.defaultIP == "" && len(p.addresses) > 1 {
+		return false
+	}
 	a := p.find(ip)
 	if a == nil {
 		return all >= n

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"pgregory.net/rapid"
 
@@ -15,7 +16,7 @@ import (
 const public = 100_000
 
 func portKey(p structs.PortMapping) int {
-	if p.HostIP != "" {
+	if strings.HasPrefix(p.HostIP, "203.") {
 		return p.Value + public
 	}
 	return p.Value
@@ -78,6 +79,7 @@ func drawThings(t *rapid.T, n *structs.Node, i int) {
 		}
 		n.NodeResources.Devices = append(n.NodeResources.Devices, d)
 	}
+	n.NodeResources.Networks = []*structs.NetworkResource{{Mode: "host", IP: fmt.Sprintf("10.0.0.%d", i+1)}}
 	if rapid.Bool().Draw(t, "pub") {
 		n.HostNetworks = map[string]*structs.HostNetworkInfo{"pub": {Name: "pub", CIDR: fmt.Sprintf("203.0.113.%d/32", i+1)}}
 	}

@@ -96,14 +96,14 @@ func freePort(ports *capacity.Ports, d *delta, ip string, port int) bool {
 	if d == nil {
 		return ports.Free(ip, h.Port)
 	}
-	if slices.Contains(d.taken, h) {
+	same := func(o capacity.Held) bool { return o.Port == h.Port && ports.Shared(o.IP, ip) }
+	if slices.ContainsFunc(d.taken, same) {
 		return false
 	}
 	if ports.Free(ip, h.Port) {
 		return true
 	}
-	freed := slices.Contains(d.freed, h) || ip == ports.Default() && slices.Contains(d.freed, capacity.Held{Port: h.Port})
-	return freed && !ports.Reserved(ip, h.Port)
+	return slices.ContainsFunc(d.freed, same) && !ports.Reserved(ip, h.Port)
 }
 
 // countFree counts free dynamic ports until there are enough.

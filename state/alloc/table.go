@@ -340,7 +340,7 @@ func (t *Table) Used(nodeID string) structs.Comparable {
 // its addresses.
 func (t *Table) PortUsed(nodeID string, port int) bool {
 	u := t.Use(nodeID)
-	return u != nil && portTaken(u.ports, hostPort{port: port})
+	return u != nil && portTaken(u.ports, hostPort{port: port}, "")
 }
 
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {

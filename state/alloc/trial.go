@@ -3,7 +3,6 @@ package alloc
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/steppe-run/steppe/structs"
 )
@@ -18,8 +17,9 @@ type Trial struct {
 type tried struct {
 	limit    structs.Comparable
 	maxLive  int
-	reserved []portRange
-	base     *Use // nil: the node has no allocations
+	kept     []structs.PortRange // nil until asked
+	address  string              // the node's default one
+	base     *Use                // nil: the node has no allocations
 	sum      structs.Comparable
 	live     int
 	ports    []hostPort
@@ -144,13 +144,12 @@ func (at *tried) takePorts(node *structs.Node, row Try) string {
 	if len(row.Placed.Ports) == 0 {
 		return ""
 	}
-	if at.reserved == nil {
-		at.reserved = reservedPorts(node)
+	if at.kept == nil {
+		at.kept, at.address = append([]structs.PortRange{}, node.KeptPorts()...), node.DefaultAddress()
 	}
 	for _, m := range row.Placed.Ports {
 		p := hostPort{m.Value, m.HostIP}
-		collides := at.base != nil && portTaken(at.base.ports, p) || portTaken(at.ports, p) ||
-			slices.ContainsFunc(at.reserved, func(r portRange) bool { return r.from <= p.port && p.port <= r.to })
+		collides := at.base != nil && portTaken(at.base.ports, p, at.address) || portTaken(at.ports, p, at.address) || at.keeps(p)
 		switch {
 		case p.port <= 0 || p.port > 65535:
 			return "port " + strconv.Itoa(p.port) + " is not a port"
@@ -161,6 +160,13 @@ func (at *tried) takePorts(node *structs.Node, row Try) string {
 		at.ports = slices.Insert(at.ports, i, p)
 	}
 	return ""
+}
+
+// keeps reports whether the node's operator keeps a port.
+func (at *tried) keeps(p hostPort) bool {
+	return slices.ContainsFunc(at.kept, func(r structs.PortRange) bool {
+		return int(r.From) <= p.port && p.port <= int(r.To) && sharePorts(r.IP, p.ip, at.address)
+	})
 }
 
 // takeThings gives a row its devices and cores, each of which the node must
@@ -223,30 +229,4 @@ func sane(ask structs.Comparable) bool {
 		}
 	}
 	return true
-}
-
-type portRange struct{ from, to int }
-
-// reservedPorts reads a node's reserved host ports, like "22,80,8500-8600".
-// What can't be read is passed over: it was refused when the node registered.
-func reservedPorts(n *structs.Node) []portRange {
-	out := []portRange{}
-	if n.ReservedResources == nil {
-		return out
-	}
-	for part := range strings.SplitSeq(n.ReservedResources.Networks.ReservedHostPorts, ",") {
-		low, high, isRange := strings.Cut(strings.TrimSpace(part), "-")
-		from, err := strconv.Atoi(low)
-		if err != nil {
-			continue
-		}
-		to := from
-		if isRange {
-			if to, err = strconv.Atoi(high); err != nil {
-				continue
-			}
-		}
-		out = append(out, portRange{from, to})
-	}
-	return out
 }

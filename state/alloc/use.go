@@ -97,12 +97,19 @@ func (u *Use) ownThings() {
 	}
 }
 
-// portTaken reports whether a port is in use on an address; "" stands for all
-// addresses.
-func portTaken(used []hostPort, p hostPort) bool {
+// sharePorts reports whether two addresses share their ports. One that isn't
+// named is the node's default address, and all of them on a node without one.
+func sharePorts(a, b, address string) bool {
+	a, b = cmp.Or(a, address), cmp.Or(b, address)
+	return a == b || a == "" || b == ""
+}
+
+// portTaken reports whether a port is in use on an address of a node whose
+// default address is given.
+func portTaken(used []hostPort, p hostPort, address string) bool {
 	at, _ := slices.BinarySearchFunc(used, hostPort{port: p.port}, hostPort.compare)
 	for ; at < len(used) && used[at].port == p.port; at++ {
-		if used[at].ip == p.ip || used[at].ip == "" || p.ip == "" {
+		if sharePorts(used[at].ip, p.ip, address) {
 			return true
 		}
 	}
