@@ -20,7 +20,7 @@ import (
 func capacityVerb() connect.Verb {
 	return connect.Verb{
 		Name: "capacity", Usage: "say how many more of a job fit, and what binds first",
-		Help: "Each group is counted by itself, by placing allocations until no node takes another. Nothing is registered.",
+		Help: "Each group is counted by itself, until no node takes another. One with ports, devices, cores or limits on hosts\nis counted up to some 100,000, and the answer is then the least that fits. Nothing is registered.",
 		Flags: append(append(view.FormatFlags(),
 			&cli.StringFlag{Name: "job", Usage: "`path or URL or -` of the job file"},
 			&cli.BoolFlag{Name: "verbose", Usage: "full ids"},

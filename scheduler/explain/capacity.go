@@ -11,11 +11,17 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// MaxCounted is where counting ends.
+// MaxCounted is how many allocations are placed one by one to count them, all
+// groups of a job together. Where amounts alone decide, they are not placed but
+// divided, and counting has no end.
 const MaxCounted = 100_000
 
 // maxPreempting is where counting ends of those for which others have to go.
 const maxPreempting = 1000
+
+// minCounted is how many of each group are counted, however many groups there
+// are.
+const minCounted = 1_000
 
 // slices of rows in which is counted: the first are small, since most jobs are.
 const (
@@ -23,13 +29,12 @@ const (
 	lastSlice  = 10_000
 )
 
-// Capacity counts how many more of a job's allocations fit, group by group,
-// by letting the planner place them until it can't. What a job of this id has
-// placed already stays.
+// Capacity counts how many more of a job's allocations fit, group by group.
+// What a job of this id has placed already stays.
 func Capacity(in Input, job *structs.Job) *structs.CapacityReport {
 	r := &structs.CapacityReport{JobID: job.GetID(), Namespace: job.GetNamespace(), Fits: in.fits(job)}
 	for _, g := range job.TaskGroups {
-		r.Groups = append(r.Groups, in.room(job, g))
+		r.Groups = append(r.Groups, in.room(job, g, max(minCounted, MaxCounted/len(job.TaskGroups))))
 	}
 	r.Summary = capacitySummary(r)
 	return r
@@ -38,13 +43,21 @@ func Capacity(in Input, job *structs.Job) *structs.CapacityReport {
 // fits tells whether all that a job still lacks fits together.
 func (in *Input) fits(job *structs.Job) bool {
 	p := in.planner(job)
-	for _, g := range job.TaskGroups {
+	for i, g := range job.TaskGroups {
 		missing := g.GetCount() - in.placed(job, g)
 		if missing <= 0 {
 			continue
 		}
-		if out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, missing)}); out.Failed != nil {
-			return false
+		if i == len(job.TaskGroups)-1 {
+			room := 0
+			if p.Study(job, g).Fill(func(_ *structs.Node, rows int) { room += rows }) {
+				return room >= missing
+			}
+		}
+		for ; missing > 0; missing -= lastSlice {
+			if out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, min(missing, lastSlice))}); out.Failed != nil {
+				return false
+			}
 		}
 	}
 	return true
@@ -60,33 +73,27 @@ func (in *Input) placed(job *structs.Job, g *structs.TaskGroup) int {
 	return n
 }
 
-// room counts how many more of one group fit.
-func (in *Input) room(job *structs.Job, g *structs.TaskGroup) *structs.GroupCapacity {
+// room counts how many more of one group fit; at most limit of them, if they
+// have to be placed for that.
+func (in *Input) room(job *structs.Job, g *structs.TaskGroup, limit int) *structs.GroupCapacity {
 	c := &structs.GroupCapacity{
 		Group: g.GetName(), Wanted: g.GetCount(), Placed: in.placed(job, g),
 		ByPool: map[string]int{}, ByDatacenter: map[string]int{}, ByClass: map[string]int{},
 	}
 	p := in.planner(job)
 	used := map[string]bool{}
-	for size, full := firstSlice, false; !full; size = min(4*size, lastSlice) {
-		if c.Count == MaxCounted {
-			c.AtLeast = true
-			break
-		}
-		out := p.Group(place.Ask{Job: job, Group: g, Rows: make([]place.Row, min(size, MaxCounted-c.Count))})
-		for _, choice := range out.Choices {
-			if !choice.OK {
-				full = true
-				break
-			}
-			in.tally(c, choice.NodeID)
-			used[choice.NodeID] = true
-		}
+	take := func(n *structs.Node, rows int) {
+		used[n.ID] = true
+		tally(c, n, rows)
+	}
+	if !p.Study(job, g).Fill(take) {
+		in.oneByOne(p, place.Ask{Job: job, Group: g}, limit, func(n *structs.Node) { take(n, 1) })
 	}
 	c.NodesUsed = len(used)
 	how := scheduler.Preemption(in.Config, job, in.View)
 	p.Preempt(how)
 	c.Next = in.look(job, p.Study(job, g)).NodeSurvey
+	c.AtLeast = c.Next.Fitting > 0
 	if how != nil && !c.AtLeast {
 		c.Preempting = preempting(p, job, g)
 	}
@@ -110,13 +117,26 @@ func preempting(p *place.Planner, job *structs.Job, g *structs.TaskGroup) *struc
 	return c
 }
 
-func (in *Input) tally(c *structs.GroupCapacity, nodeID string) {
-	c.Count++
-	n := in.View.Node(nodeID)
-	c.ByPool[n.NodePool]++
-	c.ByDatacenter[n.Datacenter]++
+// oneByOne places allocations until no node takes another, or limit is reached.
+func (in *Input) oneByOne(p *place.Planner, ask place.Ask, limit int, take func(*structs.Node)) {
+	for size, left := firstSlice, limit; left > 0; size = min(4*size, lastSlice) {
+		ask.Rows = make([]place.Row, min(size, left))
+		for _, choice := range p.Group(ask).Choices {
+			if !choice.OK {
+				return
+			}
+			left--
+			take(in.View.Node(choice.NodeID))
+		}
+	}
+}
+
+func tally(c *structs.GroupCapacity, n *structs.Node, rows int) {
+	c.Count += rows
+	c.ByPool[n.NodePool] += rows
+	c.ByDatacenter[n.Datacenter] += rows
 	if n.NodeClass != "" {
-		c.ByClass[n.NodeClass]++
+		c.ByClass[n.NodeClass] += rows
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // world is a cluster that explanations look at.
 type world struct {
 	nodes  []*structs.Node
+	byID   map[string]*structs.Node
 	allocs []*structs.Allocation
 	job    *structs.Job
 }
@@ -35,12 +36,13 @@ func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {
 }
 
 func (w *world) Node(id string) *structs.Node {
-	for _, n := range w.nodes {
-		if n.ID == id {
-			return n
+	if len(w.byID) != len(w.nodes) {
+		w.byID = map[string]*structs.Node{}
+		for _, n := range w.nodes {
+			w.byID[n.ID] = n
 		}
 	}
-	return nil
+	return w.byID[id]
 }
 
 func (w *world) Nodes(string) iter.Seq[*structs.Node] {
@@ -145,6 +147,30 @@ func TestCapacityIsWhatTheSchedulerPlaces(t *testing.T) {
 			t.Fatalf("%d fit, report %+v, next %+v", n, r, r.Groups[0].Next)
 		}
 	})
+}
+
+// Counting by placing ends somewhere, all groups together, and says so.
+func TestCountingByPlacingEnds(t *testing.T) {
+	w := &world{job: newJob(1, 1, 1)}
+	for i := range 12 {
+		w.node(fmt.Sprint("n", i), "a", 100_000, 100_000)
+		w.nodes[i].NodeResources.MaxDynamicPort, w.nodes[i].NodeResources.Disk.DiskMB = 32_000, 10_000_000
+	}
+	g := w.job.TaskGroups[0]
+	g.Networks = []*structs.NetworkResource{{DynamicPorts: []structs.Port{{Label: "http"}}}}
+	other := *g
+	other.Name = ptr("other")
+	w.job.TaskGroups = append(w.job.TaskGroups, &other)
+	for _, c := range Capacity(w.input(), w.job).Groups {
+		if c.Count != MaxCounted/2 || !c.AtLeast || !strings.Contains(c.Summary, "at least") {
+			t.Errorf("%s: %d fit, at least %v: %s", c.Group, c.Count, c.AtLeast, c.Summary)
+		}
+	}
+	g.Networks = nil // from here on amounts decide
+	want := 12 * min(100_000/1, 10_000_000/300)
+	if c := Capacity(w.input(), w.job).Groups[0]; c.Count != want || c.AtLeast || c.NodesUsed != 12 {
+		t.Errorf("%d fit, want %d: %s", c.Count, want, c.Summary)
+	}
 }
 
 func (w *world) schedule(t *rapid.T) (placed, missing int) {

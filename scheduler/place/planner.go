@@ -60,6 +60,9 @@ type delta struct {
 	pow    capacity.Pow // free shares after it
 	taken  []capacity.Held
 	freed  []capacity.Held
+	// takenIndex finds the first so many of taken, see took.
+	takenIndex map[uint16][]capacity.Held
+	indexed    int
 
 	takenThings, freedThings *capacity.Things
 }

@@ -97,13 +97,33 @@ func freePort(ports *capacity.Ports, d *delta, ip string, port int) bool {
 		return ports.Free(ip, h.Port)
 	}
 	same := func(o capacity.Held) bool { return o.Port == h.Port && ports.Shared(o.IP, ip) }
-	if slices.ContainsFunc(d.taken, same) {
+	if d.took(h.Port, same) {
 		return false
 	}
 	if ports.Free(ip, h.Port) {
 		return true
 	}
 	return slices.ContainsFunc(d.freed, same) && !ports.Reserved(ip, h.Port)
+}
+
+// fewPorts is up to how many ports a list is searched as it is.
+const fewPorts = 32
+
+// took reports whether this evaluation gave the port away on an address that is
+// the same. Beyond a few it keeps an index of them: a job of thousands may end
+// up on one node.
+func (d *delta) took(port uint16, same func(capacity.Held) bool) bool {
+	if len(d.taken) <= fewPorts {
+		return slices.ContainsFunc(d.taken, same)
+	}
+	if d.takenIndex == nil {
+		d.takenIndex = make(map[uint16][]capacity.Held, 4*len(d.taken))
+	}
+	for ; d.indexed < len(d.taken); d.indexed++ {
+		h := d.taken[d.indexed]
+		d.takenIndex[h.Port] = append(d.takenIndex[h.Port], h)
+	}
+	return slices.ContainsFunc(d.takenIndex[port], same)
 }
 
 // countFree counts free dynamic ports until there are enough.

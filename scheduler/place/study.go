@@ -1,6 +1,8 @@
 package place
 
 import (
+	"math"
+
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/structs"
@@ -98,6 +100,52 @@ func (s *Study) Room(nodeID string) []*structs.Allocation {
 		return nil
 	}
 	return s.r.named(i, gone)
+}
+
+// Fill gives every node as many more allocations of the group as it takes, and
+// calls each with their number. It does so only where a row takes nothing but
+// amounts of its own node; otherwise it reports false, and what fits can only be
+// found by placing one after the other. It ends the study.
+func (s *Study) Fill(each func(n *structs.Node, rows int)) bool {
+	r := s.r
+	if !r.ports.none() || !r.things.none() || len(r.limits) > 0 || r.amount == (capacity.Amount{}) {
+		return false
+	}
+	r.sieve.Asked.Each(func(i int32) {
+		for _, nodes := range s.holds {
+			if !nodes.Has(i) {
+				return
+			}
+		}
+		if n := r.takes(i); n > 0 {
+			r.change(i, capacity.Amount{CPU: r.amount.CPU * n, Memory: r.amount.Memory * n, Disk: r.amount.Disk * n}, int(n))
+			each(r.x.Node(i), int(n))
+		}
+	})
+	return true
+}
+
+// takes is how many rows a node has room for, as far as amounts say.
+func (r *run) takes(i int32) int64 {
+	used, _ := r.state(i)
+	left := r.x.Total(i).Minus(used)
+	n := int64(math.MaxInt32)
+	for _, d := range [][2]int64{{left.CPU, r.amount.CPU}, {left.Memory, r.amount.Memory}, {left.Disk, r.amount.Disk}} {
+		switch free, each := d[0], d[1]; {
+		case free < 0:
+			return 0
+		case each > 0:
+			n = min(n, free/each)
+		}
+	}
+	if limit := r.x.MaxAllocs(i); limit > 0 {
+		have := r.x.Allocs(i)
+		if d := r.deltas.Get(i); d != nil {
+			have += d.allocs
+		}
+		n = min(n, int64(max(0, limit-have)))
+	}
+	return n
 }
 
 // misfit is the run's, and finds also what only the choice of ports finds.
