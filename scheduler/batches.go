@@ -99,19 +99,11 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 	name := b.key.group.GetName()
 	first := len(d.plan.Groups)
 	speeds := make([]int64, 0, 4) // of the plan's groups from the first on
-	for i, c := range out.Choices {
-		p := b.list[i]
+	for i := range out.Choices {
+		c, p := &out.Choices[i], b.list[i]
 		if !c.OK {
 			d.queued[name]++
 			continue
-		}
-		row := structs.Placement{
-			NodeID: c.NodeID, NameIndex: p.NameIndex, Canary: p.Canary,
-			Ports: c.Ports, Devices: c.Devices, Cores: c.Cores, Preempts: c.Preempts,
-			Reschedule: p.Reschedule, Metrics: c.Metrics,
-		}
-		if p.Previous != nil {
-			row.PreviousAllocation = p.Previous.ID
 		}
 		if p.Stop != nil {
 			d.plan.Stops = append(d.plan.Stops, *p.Stop)
@@ -122,7 +114,15 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 			d.plan.Groups = append(d.plan.Groups, d.group(b, &out, c.CoreMHz))
 		}
 		group := &d.plan.Groups[first+g]
-		group.Rows = append(group.Rows, row)
+		n := len(group.Rows)
+		group.Rows = group.Rows[:n+1] // it has room for all
+		row := &group.Rows[n]
+		row.NodeID, row.NameIndex, row.Canary = c.NodeID, p.NameIndex, p.Canary
+		row.Ports, row.Devices, row.Cores, row.Preempts = c.Ports, c.Devices, c.Cores, c.Preempts
+		row.Reschedule, row.Metrics = p.Reschedule, c.Metrics
+		if p.Previous != nil {
+			row.PreviousAllocation = p.Previous.ID
+		}
 		placed++
 	}
 	if out.Failed != nil {

@@ -7,7 +7,7 @@ import (
 
 // ringLoad is how many members a cell of a ring holds on average before the
 // ring grows.
-const ringLoad = 8
+const ringLoad = 16
 
 // member is a node in a ring, placed by its hash.
 type member struct {
@@ -49,7 +49,7 @@ func (r *ring) add(m member) {
 	i := r.cell(m.hash)
 	at, _ := slices.BinarySearchFunc(r.cells[i], m, member.compare)
 	if r.cells[i] == nil {
-		r.cells[i] = make([]member, 0, ringLoad/2)
+		r.cells[i] = make([]member, 0, ringLoad/4)
 	}
 	r.cells[i] = slices.Insert(r.cells[i], at, m)
 	r.n++
@@ -72,7 +72,7 @@ func (r *ring) remove(m member) {
 func (r *ring) resize(cells int) {
 	old := r.cells
 	r.cells = make([][]member, max(1, cells))
-	const more = ringLoad / 2
+	const more = ringLoad / 4
 	slab := make([]member, 0, r.n+more*len(r.cells))
 	at, start := 0, 0
 	next := func() {

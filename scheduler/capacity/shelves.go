@@ -9,6 +9,7 @@ type shelf struct {
 	key         shelfKey
 	root        *branch
 	points      map[pointKey]*point
+	spare       []*point // not in use: as nodes fill up points come and go
 	least, most Amount
 }
 
@@ -130,16 +131,34 @@ func (s *shelf) point(key pointKey) *point {
 	s.least = Amount{CPU: min(s.least.CPU, total.CPU), Memory: min(s.least.Memory, total.Memory)}
 	s.most = Amount{CPU: max(s.most.CPU, total.CPU), Memory: max(s.most.Memory, total.Memory)}
 	used := Amount{CPU: key.usedCPU, Memory: key.usedMemory}
-	p := &point{key: key, pow: PowOf(total, used), free: total.Minus(used), shelf: s}
+	p := s.unused()
+	p.key, p.pow, p.free = key, PowOf(total, used), total.Minus(used)
 	s.points[key] = p
 	s.root.insert(p)
+	return p
+}
+
+// maxSpare bounds the points that are kept for later.
+const maxSpare = 64
+
+func (s *shelf) unused() *point {
+	last := len(s.spare) - 1
+	if last < 0 {
+		return &point{shelf: s}
+	}
+	p := s.spare[last]
+	s.spare = s.spare[:last]
 	return p
 }
 
 // take removes a node from its point, and the point if it was the last.
 func (p *point) take(m member) {
 	if p.nodes.remove(m); p.nodes.n == 0 {
-		delete(p.shelf.points, p.key)
+		s := p.shelf
+		delete(s.points, p.key)
 		p.remove()
+		if len(s.spare) < maxSpare {
+			s.spare = append(s.spare, p)
+		}
 	}
 }
