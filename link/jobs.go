@@ -1,6 +1,8 @@
 package link
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/steppe-run/steppe/link/linkpb"
@@ -21,21 +23,27 @@ func refOf(r *linkpb.JobRef) jobRef {
 // each travels once.
 type jobCache struct {
 	mu      sync.Mutex
-	jobs    map[jobRef]*structs.Job
+	jobs    map[jobRef]*cachedJob
 	byAlloc map[string]jobRef
 }
 
+// cachedJob is a job version and how many of the node's allocations are of it.
+type cachedJob struct {
+	job *structs.Job
+	of  int
+}
+
 func newJobCache() *jobCache {
-	return &jobCache{jobs: map[jobRef]*structs.Job{}, byAlloc: map[string]jobRef{}}
+	return &jobCache{jobs: map[jobRef]*cachedJob{}, byAlloc: map[string]jobRef{}}
 }
 
 // get returns a job version, fetched if it isn't there.
 func (c *jobCache) get(ref jobRef, fetch func() (*structs.Job, error)) (*structs.Job, error) {
 	c.mu.Lock()
-	job := c.jobs[ref]
+	cached := c.jobs[ref]
 	c.mu.Unlock()
-	if job != nil {
-		return job, nil
+	if cached != nil {
+		return cached.job, nil
 	}
 	job, err := fetch()
 	if err != nil {
@@ -43,30 +51,47 @@ func (c *jobCache) get(ref jobRef, fetch func() (*structs.Job, error)) (*structs
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.jobs[ref] = job
+	c.jobs[ref] = &cachedJob{job: job}
 	return job, nil
 }
 
 // keep notes which allocations the node has now, and forgets the versions that
-// none of them is of.
+// none of them is of any more.
 func (c *jobCache) keep(refs map[string]jobRef, set *AllocSet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var left []jobRef // by one allocation each
 	if set.Full {
-		c.byAlloc = map[string]jobRef{}
+		left = slices.Collect(maps.Values(c.byAlloc))
+		clear(c.byAlloc)
 	}
 	for id, ref := range refs {
+		if old, had := c.byAlloc[id]; had {
+			left = append(left, old)
+		}
 		c.byAlloc[id] = ref
+		c.jobs[ref].of++
 	}
 	for _, id := range set.Removed {
-		delete(c.byAlloc, id)
+		if old, had := c.byAlloc[id]; had {
+			left = append(left, old)
+			delete(c.byAlloc, id)
+		}
 	}
-	used := make(map[jobRef]bool, len(c.jobs))
-	for _, ref := range c.byAlloc {
-		used[ref] = true
+	for _, ref := range left {
+		c.jobs[ref].of--
 	}
-	for ref := range c.jobs {
-		if !used[ref] {
+	c.forget(left, set.Full)
+}
+
+// forget drops the versions named that no allocation is of; with all also
+// those that were fetched for a set which then failed.
+func (c *jobCache) forget(refs []jobRef, all bool) {
+	if all {
+		refs = slices.Collect(maps.Keys(c.jobs))
+	}
+	for _, ref := range refs {
+		if cached := c.jobs[ref]; cached != nil && cached.of == 0 {
 			delete(c.jobs, ref)
 		}
 	}

@@ -90,7 +90,13 @@ func (s *Session) resolve(ctx context.Context, c *connection, changes *linkpb.Al
 			return nil, err
 		}
 		ref := refOf(u.GetJob())
-		job, err := s.jobs.get(ref, func() (*structs.Job, error) { return fetchJob(ctx, c, u.GetJob(), alloc.ID) })
+		job, err := s.jobs.get(ref, func() (*structs.Job, error) {
+			if spec := u.GetSpec(); len(spec) > 0 {
+				job := new(structs.Job)
+				return job, UnpackNoun(spec, job)
+			}
+			return fetchJob(ctx, c, u.GetJob(), alloc.ID)
+		})
 		if err != nil {
 			return nil, fmt.Errorf("fetch job %s version %d: %w", ref.id, ref.version, err)
 		}

@@ -332,6 +332,7 @@ type AllocUpsert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Alloc         []byte                 `protobuf:"bytes,1,opt,name=alloc,proto3" json:"alloc,omitempty"` // without its job
 	Job           *JobRef                `protobuf:"bytes,2,opt,name=job,proto3" json:"job,omitempty"`
+	Spec          []byte                 `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"` // the job, if the server thinks that the node has not seen it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +377,13 @@ func (x *AllocUpsert) GetAlloc() []byte {
 func (x *AllocUpsert) GetJob() *JobRef {
 	if x != nil {
 		return x.Job
+	}
+	return nil
+}
+
+func (x *AllocUpsert) GetSpec() []byte {
+	if x != nil {
+		return x.Spec
 	}
 	return nil
 }
@@ -978,10 +986,11 @@ const file_link_proto_rawDesc = "" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x125\n" +
 	"\aupserts\x18\x03 \x03(\v2\x1b.steppe.link.v1.AllocUpsertR\aupserts\x12\x18\n" +
-	"\aremoved\x18\x04 \x03(\tR\aremoved\"M\n" +
+	"\aremoved\x18\x04 \x03(\tR\aremoved\"a\n" +
 	"\vAllocUpsert\x12\x14\n" +
 	"\x05alloc\x18\x01 \x01(\fR\x05alloc\x12(\n" +
-	"\x03job\x18\x02 \x01(\v2\x16.steppe.link.v1.JobRefR\x03job\"s\n" +
+	"\x03job\x18\x02 \x01(\v2\x16.steppe.link.v1.JobRefR\x03job\x12\x12\n" +
+	"\x04spec\x18\x03 \x01(\fR\x04spec\"s\n" +
 	"\x06JobRef\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +

@@ -46,7 +46,8 @@ type NodeLinkClient interface {
 	// WatchAllocs sends the node's allocations: all of them first (unless the
 	// server can resume at the index asked for), then what changes.
 	WatchAllocs(ctx context.Context, in *WatchAllocsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[AllocChanges], error)
-	// GetJob returns the job version of an allocation of this node.
+	// GetJob returns the job version of an allocation of this node, if that did
+	// not come with the allocation.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobReply, error)
 	// UpdateAllocs reports the state of allocations.
 	UpdateAllocs(ctx context.Context, in *UpdateAllocsRequest, opts ...grpc.CallOption) (*WriteReply, error)
@@ -169,7 +170,8 @@ type NodeLinkServer interface {
 	// WatchAllocs sends the node's allocations: all of them first (unless the
 	// server can resume at the index asked for), then what changes.
 	WatchAllocs(*WatchAllocsRequest, grpc.ServerStreamingServer[AllocChanges]) error
-	// GetJob returns the job version of an allocation of this node.
+	// GetJob returns the job version of an allocation of this node, if that did
+	// not come with the allocation.
 	GetJob(context.Context, *GetJobRequest) (*GetJobReply, error)
 	// UpdateAllocs reports the state of allocations.
 	UpdateAllocs(context.Context, *UpdateAllocsRequest) (*WriteReply, error)

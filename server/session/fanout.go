@@ -91,9 +91,10 @@ func (f *fanout) note(c *feed.Change) {
 			continue
 		}
 		nodeID := e.NodeID()
-		removed := !e.NewAlloc().Valid()
-		if !removed && len(f.watchers[nodeID]) == 0 {
-			continue // nobody of ours asks for it; whoever comes reads the state
+		fresh := e.NewAlloc()
+		removed := !fresh.Valid()
+		if !removed && (len(f.watchers[nodeID]) == 0 || fresh.Row().ServerModify < c.Index) {
+			continue // nobody of ours asks for it (whoever comes reads the state), or only the node reported
 		}
 		allocID := e.Key()
 		if removed {

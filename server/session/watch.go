@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -34,10 +35,8 @@ func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.Serve
 		if err := changes.send(out); err != nil {
 			return err
 		}
-		select {
-		case <-w.wake:
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
+		if err := n.s.await(ctx, w); err != nil {
+			return err
 		}
 		ids, resync := n.s.feed.take(w)
 		snap = n.s.cfg.Store.Snapshot()
@@ -47,6 +46,29 @@ func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.Serve
 			changes = v.some(snap, ids)
 		}
 	}
+}
+
+// watchGap is the least time between two messages to a node: what comes
+// meanwhile goes together into the next. A node on which much is started costs
+// a few messages, one on which little is started hears of it at once.
+const watchGap = 20 * time.Millisecond
+
+// await waits until there is something to tell a node, and until it may be
+// told.
+func (s *Server) await(ctx context.Context, w *watcher) error {
+	gap := s.clock.NewTimer(watchGap)
+	defer gap.Stop()
+	select {
+	case <-w.wake:
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	select {
+	case <-gap.C():
+	case <-ctx.Done():
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return nil
 }
 
 // reached waits until this server knows at least as much as the node does.
@@ -72,8 +94,14 @@ type delta struct {
 	index   uint64
 	full    bool
 	first   bool // is sent even if it is empty: the node is up to date
-	upserts []*structs.Allocation
+	upserts []upsert
 	removed []string
+}
+
+// upsert is an allocation that is new or has changed.
+type upsert struct {
+	*structs.Allocation
+	fresh bool // this watch tells of it for the first time
 }
 
 // all compares everything. If the node resumes, only what changed after from
@@ -84,7 +112,7 @@ func (v *view) all(snap *state.Snapshot, from uint64, resumes bool) delta {
 	for a := range snap.AllocsByNode(v.nodeID) {
 		v.sent[a.ID] = a.AllocModifyIndex
 		if !resumes || a.AllocModifyIndex > from {
-			d.upserts = append(d.upserts, a)
+			d.upserts = append(d.upserts, upsert{Allocation: a})
 		}
 	}
 	return d
@@ -94,17 +122,17 @@ func (v *view) all(snap *state.Snapshot, from uint64, resumes bool) delta {
 func (v *view) some(snap *state.Snapshot, ids []string) delta {
 	d := delta{index: snap.Index()}
 	for _, id := range ids {
-		a := snap.Alloc(id)
+		a := snap.AllocView(id)
 		sent, known := v.sent[id]
 		switch {
-		case a == nil || a.NodeID != v.nodeID:
+		case !a.Valid() || a.Row().Node.ID != v.nodeID:
 			// Told even if this watch never sent it: a node that resumes may
 			// know it from before.
 			delete(v.sent, id)
 			d.removed = append(d.removed, id)
-		case !known || a.AllocModifyIndex > sent:
-			v.sent[id] = a.AllocModifyIndex
-			d.upserts = append(d.upserts, a)
+		case !known || a.Row().ServerModify > sent:
+			v.sent[id] = a.Row().ServerModify
+			d.upserts = append(d.upserts, upsert{a.Allocation(), !known})
 		}
 	}
 	return d
@@ -116,14 +144,42 @@ func (d delta) send(out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
 		return nil
 	}
 	msg := &linkpb.AllocChanges{Index: d.index, Full: d.full, Removed: d.removed}
-	for _, a := range d.upserts {
-		packed, err := pack(a)
+	specs := specs{room: specRoom, seen: map[*structs.Job]bool{}}
+	for _, u := range d.upserts {
+		packed, err := pack(u.Allocation)
+		if err == nil && u.fresh {
+			packed.Spec, err = specs.of(u.Job)
+		}
 		if err != nil {
 			return status.Error(codes.Internal, err.Error())
 		}
 		msg.Upserts = append(msg.Upserts, packed)
 	}
 	return out.Send(msg)
+}
+
+// specRoom is how many bytes of jobs go with one message.
+const specRoom = 1 << 20
+
+// specs are the jobs that go with a message: those of allocations that are new
+// to the node, each once, as far as there is room. The node asks for others.
+type specs struct {
+	room int
+	seen map[*structs.Job]bool
+}
+
+// of returns a job as it goes with its allocation; nil if it doesn't.
+func (s *specs) of(job *structs.Job) ([]byte, error) {
+	if job == nil || s.room <= 0 || s.seen[job] {
+		return nil, nil
+	}
+	s.seen[job] = true
+	packed, err := link.PackNoun(job)
+	if err != nil || len(packed) > s.room {
+		return nil, err
+	}
+	s.room -= len(packed)
+	return packed, nil
 }
 
 // pack leaves out what travels by reference, and what nodes have no use for.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/steppe-run/steppe/state/wire"
+	"github.com/steppe-run/steppe/internal/wire"
 )
 
 // An entry of the log is a version byte, a kind byte and the command: msgpack

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/steppe-run/steppe/internal/ids"
-	"github.com/steppe-run/steppe/state/wire"
+	"github.com/steppe-run/steppe/internal/wire"
 )
 
 // encoder writes numbers as varints and each string once: where it occurs

@@ -8,7 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/feed"
-	"github.com/steppe-run/steppe/state/wire"
+	"github.com/steppe-run/steppe/internal/wire"
 	"github.com/steppe-run/steppe/structs"
 )
 

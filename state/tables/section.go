@@ -9,7 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/steppe-run/steppe/state/wire"
+	"github.com/steppe-run/steppe/internal/wire"
 )
 
 // A section is its kind (a byte), records (their length plus one as a varint,
