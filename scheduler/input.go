@@ -65,8 +65,8 @@ type Decision struct {
 	FollowUps []*structs.Evaluation
 	// Annotations say what would be done for each group, if Input.Annotate.
 	Annotations *structs.PlanAnnotations
-	// More is set when the plan was cut to a bounded size: commit it, then
-	// schedule the same evaluation again.
+	// More is set when the plan was cut to a bounded size: commit it, unless it is
+	// empty, then schedule the same evaluation again.
 	More bool
 }
 

@@ -31,6 +31,9 @@ func Schedule(in Input) (Decision, error) {
 	if d.Scratch == nil {
 		d.Scratch = &Scratch{}
 	}
+	if !d.prepared() {
+		return d.later(), nil
+	}
 	defer d.Scratch.tidy()
 	d.collect()
 	result := reconcile.Compute(reconcile.Input{

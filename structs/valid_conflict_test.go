@@ -1,6 +1,7 @@
 package structs
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,6 +26,10 @@ func TestWhatNoNodeCanMeet(t *testing.T) {
 		{"no semver", nil, []*Constraint{c("${attr.v}", "semver", "~> 1.2")}, nil, "not a version constraint"},
 		{"no version", nil, []*Constraint{c("${attr.v}", "version", ">= one")}, nil, "not a version constraint"},
 		{"no regexp", nil, []*Constraint{c("${attr.v}", "regexp", "(")}, nil, "not a regular expression"},
+		{"a slow regexp", nil, []*Constraint{c("${attr.v}", "regexp", "(.?){200}x")}, nil, "constraint 1 > value: the expression, its repetitions written out, has 803"},
+		{"a slow regexp nested", nil, []*Constraint{c("${attr.v}", "regexp", "((a|b){10}){50}")}, nil, "more than the limit of 256"},
+		{"a slow regexp of a few parts", nil, []*Constraint{c("${attr.v}", "regexp", "^(.?){40}x$")}, nil, ""},
+		{"many regexps", slices.Repeat([]*Constraint{c("${attr.v}", "regexp", "x")}, 200), slices.Repeat([]*Constraint{c("${attr.v}", "regexp", "x")}, 57), nil, "257 regular expressions"},
 		{"a huge regexp", nil, []*Constraint{c("${attr.v}", "regexp", strings.Repeat("a", 20_000))}, nil, "characters long"},
 	}
 	for _, test := range cases {

@@ -27,6 +27,8 @@ func (j *Job) Validate() error {
 		seen[name] = true
 		g.validate(f.in("group %q", name), j)
 	}
+	n := j.Patterns()
+	f.check(n <= MaxPatterns, "the constraints and affinities have %d regular expressions, more than the limit of %d", n, MaxPatterns)
 	f.check(total <= JobMaxCount, "the groups' counts add up to %d, more than the limit of %d", total, JobMaxCount)
 	return f.err()
 }

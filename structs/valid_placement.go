@@ -1,7 +1,6 @@
 package structs
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,10 +52,6 @@ func (c *Constraint) validate(f faults, distinct bool) {
 	f.check(c.LTarget != "", "set attribute, such as ${attr.kernel.name}")
 }
 
-// maxPattern bounds regular expressions: each is run against an attribute of
-// every node.
-const maxPattern = 4096
-
 func validateOperand(f faults, operand, value string) {
 	in := f.in("value")
 	if value == "" {
@@ -68,9 +63,9 @@ func validateOperand(f faults, operand, value string) {
 	}
 	switch operand {
 	case OpRegexp:
-		in.check(len(value) <= maxPattern, "the expression is %d characters long, more than the limit of %d", len(value), maxPattern)
-		_, err := regexp.Compile(value)
-		in.check(err == nil, "not a regular expression: %v", err)
+		if _, err := PatternSteps(value); err != nil {
+			in.add("%v", err)
+		}
 	case OpSemver:
 		in.check(validSemver(value), "not a version constraint, such as >= 1.2.0: %q", value)
 	case OpVersion:

@@ -134,9 +134,17 @@ func compareTenants(t *rapid.T, x *Index, allocs map[string]*structs.Allocation)
 }
 
 func compare(t *rapid.T, x *Index, nodes map[string]*structs.Node, allocs map[string]*structs.Allocation) {
-	big := x.Verdict("big", func() func(*structs.Node) bool {
+	isBig := func() func(*structs.Node) bool {
 		return func(n *structs.Node) bool { return n.NodeResources.Cpu.CpuShares > 1000 }
-	})
+	}
+	steps := rapid.IntRange(0, 8).Draw(t, "steps")
+	if before := steps; x.Prepare("big", isBig, func(*structs.Node) int { return 1 }, &steps) && steps < 0 || before-steps > 8 {
+		t.Fatalf("%d steps of %d were left", steps, before)
+	}
+	if rapid.IntRange(0, 2).Draw(t, "half judged") == 0 {
+		return // what is looked at next is prepared in part
+	}
+	big := x.Verdict("big", isBig)
 	sizes := x.Column("size", func(n *structs.Node) (string, bool) { return n.Attributes["size"], true })
 	for _, id := range slices.Sorted(maps.Keys(nodes)) {
 		n := nodes[id]

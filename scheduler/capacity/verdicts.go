@@ -57,23 +57,87 @@ type verdict struct {
 	check func(*structs.Node) bool
 	bits  Bits
 	seen  int
+	// While all nodes are judged anew: the next one, and up to where the changes
+	// are known that came before the first.
+	all  bool
+	next int
+	from int
 }
 
 // Verdict returns the nodes that satisfy an expression; name identifies it.
 // make is called when the expression is not remembered, and returns the check.
 // The caller must not change the set.
 func (x *Index) Verdict(name string, make func() func(*structs.Node) bool) Bits {
+	v := x.verdict(name, make)
+	x.judge(v, nil, nil)
+	return v.bits
+}
+
+// Prepare does a part of the work of Verdict: as long as there are steps left,
+// of which cost says how many a node takes. done is false if it is to be called
+// again.
+func (x *Index) Prepare(name string, make func() func(*structs.Node) bool, cost func(*structs.Node) int, steps *int) (done bool) {
+	return x.judge(x.verdict(name, make), cost, steps)
+}
+
+func (x *Index) verdict(name string, make func() func(*structs.Node) bool) *verdict {
 	v, ok := x.verdicts[name]
 	if !ok {
 		x.bound()
 		v = &verdict{check: make(), bits: NewBits(len(x.nodes)), seen: -1}
 		x.verdicts[name] = v
 	}
-	v.seen = x.catchUp(v.seen, func(i int32) {
-		n := x.nodes[i]
-		v.bits.Set(i, n != nil && v.check(n))
-	})
-	return v.bits
+	return v
+}
+
+// judge brings a verdict up to date, as far as there are steps left; without
+// steps, all the way.
+func (x *Index) judge(v *verdict, cost func(*structs.Node) int, steps *int) (done bool) {
+	list, known := x.log.since(v.seen)
+	for !known {
+		if !x.judgeAll(v, cost, steps) {
+			return false
+		}
+		list, known = x.log.since(v.seen)
+	}
+	for _, i := range list {
+		if !x.judgeOne(v, i, cost, steps) {
+			return false
+		}
+		v.seen++
+	}
+	return true
+}
+
+// judgeAll goes through all nodes, from where it has come to.
+func (x *Index) judgeAll(v *verdict, cost func(*structs.Node) int, steps *int) (done bool) {
+	if !v.all {
+		v.all, v.next, v.from = true, 0, x.log.end()
+	}
+	for ; v.next < len(x.nodes); v.next++ {
+		if !x.judgeOne(v, int32(v.next), cost, steps) {
+			return false
+		}
+	}
+	v.all, v.seen = false, v.from
+	return true
+}
+
+// judgeOne judges a node, unless there are no steps left.
+func (x *Index) judgeOne(v *verdict, i int32, cost func(*structs.Node) int, steps *int) (done bool) {
+	n := x.nodes[i]
+	if n == nil {
+		v.bits.Set(i, false)
+		return true
+	}
+	if steps != nil {
+		if *steps <= 0 {
+			return false
+		}
+		*steps -= cost(n)
+	}
+	v.bits.Set(i, v.check(n))
+	return true
 }
 
 // Column holds the value that an attribute has on each node, numbered.

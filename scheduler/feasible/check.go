@@ -18,6 +18,9 @@ type Check struct {
 	Unique bool
 	// Make prepares the judgement.
 	Make func() func(*structs.Node) bool
+	// Cost is about how many steps the judgement of a node takes, nil where that
+	// is not worth counting.
+	Cost func(*structs.Node) int
 	// Wanted says in words what the condition asks for, Actual what a node
 	// has of it.
 	Wanted string
@@ -130,6 +133,46 @@ func constraint(c *structs.Constraint) Check {
 		Make:   func() func(*structs.Node) bool { return comparison(c.LTarget, c.Operand, c.RTarget) },
 	}
 }
+
+// Costly returns those conditions of a group, its affinities included, whose
+// judgement may take long: regular expressions.
+func Costly(job *structs.Job, group *structs.TaskGroup) []Check {
+	var out []Check
+	add := func(constraints []*structs.Constraint, affinities []*structs.Affinity) {
+		for _, c := range constraints {
+			if c.Operand == structs.OpRegexp {
+				out = append(out, costly(c))
+			}
+		}
+		for _, a := range affinities {
+			if a.Operand == structs.OpRegexp {
+				out = append(out, costly(&structs.Constraint{LTarget: a.LTarget, Operand: a.Operand, RTarget: a.RTarget}))
+			}
+		}
+	}
+	add(job.Constraints, job.Affinities)
+	add(group.Constraints, group.Affinities)
+	for _, t := range group.Tasks {
+		add(t.Constraints, t.Affinities)
+	}
+	return out
+}
+
+func costly(c *structs.Constraint) Check {
+	check := constraint(c)
+	steps := structs.MaxPatternSteps // if only the node knows the expression
+	if n, err := structs.PatternSteps(c.RTarget); err == nil && !strings.Contains(c.RTarget, "${") {
+		steps = n
+	}
+	check.Cost = func(n *structs.Node) int {
+		text, _ := Value(c.LTarget, n)
+		return overhead + (1+len(text))*(1+steps)
+	}
+	return check
+}
+
+// overhead is what the judgement of a node takes anyway, in steps.
+const overhead = 50
 
 // Affinity is the condition that an affinity prefers.
 func Affinity(a *structs.Affinity) Check {

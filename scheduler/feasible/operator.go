@@ -89,10 +89,15 @@ func remember[T any](make func(string) (T, error)) func(string) (T, bool) {
 }
 
 func matchRegexp() func(l, r string) bool {
-	compile := remember(regexp.Compile)
+	compile := remember(func(pattern string) (*regexp.Regexp, error) {
+		if _, err := structs.PatternSteps(pattern); err != nil {
+			return nil, err
+		}
+		return regexp.Compile(pattern)
+	})
 	return func(l, r string) bool {
 		re, ok := compile(r)
-		return ok && re.MatchString(l)
+		return ok && len(l) <= structs.MaxMatched && re.MatchString(l)
 	}
 }
 

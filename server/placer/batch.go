@@ -36,6 +36,7 @@ const (
 // plan takes so that the next one sees it.
 func (p *Placer) schedule(snap *state.Snapshot) *entry {
 	e := &entry{}
+	var later []*structs.Evaluation // whose decision takes more than a slice
 	placed, taken := 0, 0
 	began := p.cfg.Clock.Now()
 	for _, eval := range p.todo {
@@ -51,6 +52,10 @@ func (p *Placer) schedule(snap *state.Snapshot) *entry {
 			continue
 		}
 		o := &outcome{eval: eval, decision: p.decide(snap, current)}
+		if o.decision.More && o.decision.Empty() {
+			later = append(later, eval)
+			continue
+		}
 		p.room.hold(o.decision.Plan)
 		placed += rows(o.decision.Plan)
 		e.outcomes = append(e.outcomes, o)
@@ -58,7 +63,7 @@ func (p *Placer) schedule(snap *state.Snapshot) *entry {
 			break // it is made anew before the next slice
 		}
 	}
-	p.todo = p.todo[taken:]
+	p.todo = append(p.todo[taken:], later...)
 	return e
 }
 

@@ -169,6 +169,9 @@ func (p *Placer) commitBatch(ctx context.Context) error {
 	}
 	e := p.schedule(snap)
 	if len(e.outcomes) == 0 {
+		if len(p.inFlight) > 0 {
+			return p.settleOldest(ctx)
+		}
 		return nil
 	}
 	e.future, err = p.cfg.Log.Propose(e.command(p.cfg.Clock.Now()))
