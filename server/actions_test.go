@@ -77,6 +77,9 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			change(job.TaskGroups[0])
 			return job
 		}
+		volume := func(v *structs.VolumeRequest) func(*structs.TaskGroup) {
+			return func(g *structs.TaskGroup) { g.Volumes = map[string]*structs.VolumeRequest{"data": v} }
+		}
 		blocks := map[string]*structs.Job{
 			"template blocks (group \"web\", task": block("t", func(g *structs.TaskGroup) {
 				g.Tasks[0].Templates = []*structs.Template{{EmbeddedTmpl: ptr("x"), DestPath: ptr("local/x")}}
@@ -84,8 +87,13 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			"artifact blocks (group \"web\", task": block("a", func(g *structs.TaskGroup) {
 				g.Tasks[0].Artifacts = []*structs.TaskArtifact{{GetterSource: ptr("https://example.com/x")}}
 			}),
-			"identity blocks (group \"web\", task":        block("i", func(g *structs.TaskGroup) { g.Tasks[0].Identity = &structs.WorkloadIdentity{Env: true} }),
-			"networks of mode \"bridge\" (group \"web\")": block("n", func(g *structs.TaskGroup) { g.Networks = []*structs.NetworkResource{{Mode: "bridge"}} }),
+			"identity blocks (group \"web\", task": block("i", func(g *structs.TaskGroup) { g.Tasks[0].Identity = &structs.WorkloadIdentity{Env: true} }),
+			"CSI volumes (group \"web\", volume \"data\")": block("c", volume(&structs.VolumeRequest{
+				Name: "data", Type: "csi", Source: "x", AccessMode: "single-node-writer", AttachmentMode: "file-system",
+			})),
+			"(per_alloc) (group \"web\", volume \"data\")":    block("v", volume(&structs.VolumeRequest{Name: "data", Type: "host", Source: "x", PerAlloc: true})),
+			"sticky volumes (group \"web\", volume \"data\")": block("k", volume(&structs.VolumeRequest{Name: "data", Type: "host", Source: "x", Sticky: true})),
+			"networks of mode \"bridge\" (group \"web\")":     block("n", func(g *structs.TaskGroup) { g.Networks = []*structs.NetworkResource{{Mode: "bridge"}} }),
 		}
 		for want, job := range blocks {
 			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
@@ -102,6 +110,20 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			var e *structs.Error
 			if !errors.As(err, &e) || e.Kind != structs.KindNotBuilt {
 				t.Errorf("job %s: %v", job.GetID(), err)
+			}
+		}
+	})
+}
+
+func TestWishesThatAreNotHeededYetAreTold(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		job := testJob("web", "service", 1)
+		job.TaskGroups[0].EphemeralDisk.Migrate = ptr(true)
+		resp := w.register(job)
+		for _, want := range []string{"1 warning", "ephemeral_disk > migrate: moves of ephemeral disks are not built yet"} {
+			if !strings.Contains(resp.Warnings, want) {
+				t.Errorf("the warnings don't say %q: %s", want, resp.Warnings)
 			}
 		}
 	})

@@ -41,7 +41,7 @@ func Check(snap *state.Snapshot, region string, job *structs.Job, namespace stri
 	}
 	job.Canonicalize()
 	job.ImplyConstraints()
-	warnings := job.Warnings()
+	warnings := append(job.Warnings(), unheeded(job)...)
 	faults := Faults(job.Validate())
 	if snap.Namespace(job.GetNamespace()) == nil {
 		faults = append(faults, "namespace "+quote(job.GetNamespace())+" doesn't exist: create it, or name another")

@@ -2,6 +2,8 @@ package admission
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/steppe-run/steppe/structs"
@@ -14,16 +16,7 @@ func unbuilt(job *structs.Job) []string {
 	var out []string
 	for _, g := range job.TaskGroups {
 		place := fmt.Sprintf("group %q", g.GetName())
-		for _, n := range g.Networks {
-			if n.Mode == "bridge" || strings.HasPrefix(n.Mode, "cni/") {
-				out = append(out, fmt.Sprintf("networks of mode %q (%s)", n.Mode, place))
-			}
-		}
-		for _, s := range g.Services {
-			if s.Connect != nil {
-				out = append(out, fmt.Sprintf("connect blocks (%s, service %q)", place, s.Name))
-			}
-		}
+		out = append(out, unbuiltOf(g, place)...)
 		for _, t := range g.Tasks {
 			for _, block := range unbuiltIn(t) {
 				out = append(out, fmt.Sprintf("%s (%s, task %q)", block, place, t.Name))
@@ -31,6 +24,41 @@ func unbuilt(job *structs.Job) []string {
 		}
 	}
 	return out
+}
+
+func unbuiltOf(g *structs.TaskGroup, place string) []string {
+	var out []string
+	for _, n := range g.Networks {
+		if n.Mode == "bridge" || strings.HasPrefix(n.Mode, "cni/") {
+			out = append(out, fmt.Sprintf("networks of mode %q (%s)", n.Mode, place))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Volumes)) {
+		if what := unbuiltVolume(g.Volumes[name]); what != "" {
+			out = append(out, fmt.Sprintf("%s (%s, volume %q)", what, place, name))
+		}
+	}
+	for _, s := range g.Services {
+		if s.Connect != nil {
+			out = append(out, fmt.Sprintf("connect blocks (%s, service %q)", place, s.Name))
+		}
+	}
+	return out
+}
+
+// unbuiltVolume names what no node can give of a volume: only host volumes that
+// nodes are configured with exist.
+func unbuiltVolume(v *structs.VolumeRequest) string {
+	switch {
+	case v == nil:
+	case v.Type == structs.VolumeTypeCSI:
+		return "CSI volumes"
+	case v.PerAlloc:
+		return "volumes of their own for each allocation (per_alloc)"
+	case v.Sticky:
+		return "sticky volumes"
+	}
+	return ""
 }
 
 func unbuiltIn(t *structs.Task) []string {
@@ -47,5 +75,18 @@ func unbuiltIn(t *structs.Task) []string {
 	add(t.CSIPluginConfig != nil, "csi_plugin blocks")
 	add(t.DispatchPayload != nil && t.DispatchPayload.File != "", "dispatch_payload blocks")
 	add(t.Identity != nil && (t.Identity.Env || t.Identity.File) || len(t.Identities) > 0, "identity blocks")
+	return out
+}
+
+// unheeded names the wishes of a job that are kept but not heeded yet: it runs,
+// though not quite as it asks.
+func unheeded(job *structs.Job) []string {
+	var out []string
+	for _, g := range job.TaskGroups {
+		place := fmt.Sprintf("group %q", g.GetName())
+		if g.EphemeralDisk != nil && structs.Value(g.EphemeralDisk.Migrate) {
+			out = append(out, place+" > ephemeral_disk > migrate: moves of ephemeral disks are not built yet: on another node an allocation begins with an empty disk")
+		}
+	}
 	return out
 }
