@@ -29,10 +29,11 @@ type child struct {
 
 // start starts this program again with other arguments. It ends when ctx does.
 // It is in a process group of its own, so that an interrupt typed at the
-// terminal reaches the run alone, which then ends its processes in order.
+// terminal reaches the run alone, which then ends its processes in order; a run
+// that is killed takes them with it, and leaves only its files.
 func start(ctx context.Context, dir, name, program string, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, program, args...)}
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	c.cmd.Env = append(os.Environ(), "HOME="+dir)
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(os.Interrupt) }
 	c.cmd.WaitDelay = endPatience
