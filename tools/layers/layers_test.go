@@ -102,6 +102,42 @@ func TestOnlyLoopStartsGoroutines(t *testing.T) {
 	}
 }
 
+// Placing, committing and applying a plan costs a few microseconds an allocation.
+// A signature costs a hundred: identities are signed when a task asks for them,
+// never on that way.
+func TestNothingIsSignedWherePlansAreMade(t *testing.T) {
+	for _, file := range goFiles(t) {
+		dir := filepath.ToSlash(filepath.Dir(file))
+		if strings.HasSuffix(file, "_test.go") || !planWay(dir) {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", file), nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			if name := strings.Trim(i.Path.Value, `"`); signs(name) {
+				t.Errorf("%s imports %s: what is signed here is signed for every allocation", file, name)
+			}
+		}
+	}
+	if !planWay("scheduler/place") || !planWay("server/placer") || planWay("server/identity") || !signs("crypto/ed25519") || signs("hash/fnv") {
+		t.Error("this test doesn't know what it looks for")
+	}
+}
+
+func planWay(dir string) bool {
+	switch firstFolder(dir) {
+	case "scheduler", "state":
+		return true
+	}
+	return dir == "server/placer"
+}
+
+func signs(pkg string) bool {
+	return pkg == "crypto" || strings.HasPrefix(pkg, "crypto/") || strings.Contains(pkg, "go-jose") || strings.HasSuffix(pkg, "/server/identity")
+}
+
 func goFiles(t *testing.T) []string {
 	t.Helper()
 	var files []string
