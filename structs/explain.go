@@ -68,6 +68,9 @@ type NodeSurvey struct {
 	// in FilteredBy.
 	Filtered   int
 	FilteredBy []*FilterCount
+	// Contradiction names conditions that no node satisfies together, and of which
+	// none can be left out, if no node satisfies all that are asked for.
+	Contradiction []string `json:",omitempty"`
 	// Exhausted is how many satisfy all conditions and have no room, by
 	// dimension in ExhaustedBy.
 	Exhausted   int

@@ -261,6 +261,37 @@ func TestRoomByPreemption(t *testing.T) {
 	}
 }
 
+// TestContradictionsNameAllThatContradict asks for what nodes have, but none has
+// together.
+func TestContradictionsNameAllThatContradict(t *testing.T) {
+	w := &world{job: newJob(1, 400, 600)}
+	for _, node := range []string{"a", "b", "c"} {
+		w.node(node, node, 1000, 1000)
+	}
+	not := func(rack string) *structs.Constraint {
+		return &structs.Constraint{LTarget: "${attr.rack}", Operand: "!=", RTarget: rack}
+	}
+	w.job.Constraints = []*structs.Constraint{not("x"), not("b"), not("y"), {LTarget: "${attr.rack}", Operand: "regexp", RTarget: "a|b"}}
+	w.job.TaskGroups[0].Constraints = []*structs.Constraint{not("a"), not("z")}
+	next := Capacity(w.input(), w.job).Groups[0].Next
+	want := "${attr.rack} != b|${attr.rack} regexp a|b|${attr.rack} != a"
+	if got := strings.Join(next.Contradiction, "|"); got != want {
+		t.Errorf("%s contradict each other, want %s", got, want)
+	}
+	const sentence = "no node satisfies ${attr.rack} != b, ${attr.rack} regexp a|b and ${attr.rack} != a together"
+	if text := refusals(next); !strings.HasSuffix(text, sentence) {
+		t.Error(text)
+	}
+	w.job.TaskGroups[0].Constraints = nil
+	if next = Capacity(w.input(), w.job).Groups[0].Next; next.Contradiction != nil {
+		t.Errorf("%v contradict each other, but a node satisfies them", next.Contradiction)
+	}
+	w.job.Constraints = []*structs.Constraint{not("x"), {LTarget: "${attr.rack}", Operand: "=", RTarget: "d"}}
+	if next = Capacity(w.input(), w.job).Groups[0].Next; len(next.Contradiction) != 1 || strings.Contains(refusals(next), "together") {
+		t.Errorf("%v: %s", next.Contradiction, refusals(next))
+	}
+}
+
 func TestBusyNodesComeLast(t *testing.T) {
 	w := &world{job: newJob(1, 10, 10)}
 	w.node("busy", "a", 4000, 4000)

@@ -53,6 +53,7 @@ func (in *Input) look(job *structs.Job, study *place.Study) *survey {
 	slices.SortFunc(s.ExhaustedBy, func(a, b *structs.ExhaustCount) int {
 		return cmp.Or(b.Nodes-a.Nodes, cmp.Compare(a.Dimension, b.Dimension))
 	})
+	s.Contradiction = study.Conflict()
 	slices.SortFunc(s.fitting, inOrder)
 	s.Fitting = len(s.fitting)
 	for i := range s.fitting[:min(shownNodes, len(s.fitting))] {

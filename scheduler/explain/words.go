@@ -198,8 +198,12 @@ func refusals(s *structs.NodeSurvey) string {
 	}
 	add(s.Preempting, "of those has room by preempting", "of those have room by preempting")
 	add(s.Fitting, "fits", "fit")
-	if s.Nodes == 1 {
-		return list(out)
+	text := list(out)
+	if s.Nodes > 1 {
+		text = fmt.Sprintf("of %d nodes, %s", s.Nodes, text)
 	}
-	return fmt.Sprintf("of %d nodes, %s", s.Nodes, list(out))
+	if len(s.Contradiction) > 1 {
+		text += "; no node satisfies " + list(s.Contradiction) + " together"
+	}
+	return text
 }

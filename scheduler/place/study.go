@@ -2,6 +2,7 @@ package place
 
 import (
 	"math"
+	"slices"
 
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/feasible"
@@ -50,6 +51,33 @@ func (p *Planner) Study(job *structs.Job, group *structs.TaskGroup) *Study {
 
 // Checks returns the conditions that filter nodes, in their order.
 func (s *Study) Checks() []feasible.Check { return s.checks }
+
+// Conflict returns conditions that no node which is asked satisfies together,
+// and of which none can be left out; nil if a node satisfies all conditions.
+func (s *Study) Conflict() []string {
+	var out []string
+	rest, last := s.r.sieve.Asked.Clone(s.r.x.Len()), len(s.holds)
+	if rest.Count() == 0 || s.r.feasible.Count() > 0 {
+		return nil
+	}
+	// The condition that leaves no node over is one of them. With it, fewer of
+	// those before are needed.
+	for rest.Count() > 0 {
+		left, at := rest.Clone(s.r.x.Len()), 0
+		for ; at < last; at++ {
+			if left.And(s.holds[at]); left.Count() == 0 {
+				break
+			}
+		}
+		if at == last {
+			return nil // all that was asked is satisfied: it changed meanwhile
+		}
+		rest.And(s.holds[at])
+		out, last = append(out, s.Checks()[at].Reason), at
+	}
+	slices.Reverse(out)
+	return out
+}
 
 // Each calls f for every node that is asked at all: ready, in the job's pool
 // and datacenters.
