@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/steppe-run/steppe/internal/wire"
 	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/feed"
-	"github.com/steppe-run/steppe/internal/wire"
 	"github.com/steppe-run/steppe/structs"
 )
 
