@@ -36,6 +36,22 @@ func (j *Job) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(j))
 }
 
+// ReadJSON reads a registration in one pass, where an Unmarshaler has its value
+// scanned three times. It doesn't know texts for durations; who gets an error
+// reads again with package json, which knows them and says what is wrong.
+func (r *JobRegisterRequest) ReadJSON(data []byte) error {
+	type plain Job
+	in := struct {
+		*JobRegisterRequest
+		Job *plain
+	}{JobRegisterRequest: r}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return err
+	}
+	r.Job = (*Job)(in.Job)
+	return nil
+}
+
 // parseDurations replaces texts by nanoseconds wherever t has a duration.
 func parseDurations(tree any, t reflect.Type, path string) error {
 	if t.Kind() == reflect.Pointer {

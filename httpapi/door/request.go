@@ -203,7 +203,15 @@ func (c *Call) DecodeOnce(v any) error {
 
 // DecodeOptional reads the JSON body, if there is one, into v.
 func (c *Call) DecodeOptional(v any) (empty bool, err error) {
-	dec := json.NewDecoder(c.Request.Body)
+	var body io.Reader = c.Request.Body
+	if quick, ok := v.(quickReader); ok {
+		text, err := io.ReadAll(c.Request.Body)
+		if err == nil && quick.ReadJSON(text) == nil {
+			return false, nil
+		}
+		body = io.MultiReader(bytes.NewReader(text), failing{err})
+	}
+	dec := json.NewDecoder(body)
 	err = dec.Decode(v)
 	var large *http.MaxBytesError
 	switch {
@@ -215,6 +223,21 @@ func (c *Call) DecodeOptional(v any) (empty bool, err error) {
 		return false, tooLarge(large.Limit)
 	}
 	return false, Refuse(http.StatusBadRequest, "%s", jsonFault(err, dec.InputOffset()))
+}
+
+// quickReader is what can be read faster than package json does by itself. It
+// may leave what it was given half read, if it fails.
+type quickReader interface{ ReadJSON(data []byte) error }
+
+// failing is the end of a body: an error, or none.
+type failing struct{ err error }
+
+// Read implements io.Reader.
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
 }
 
 // jsonFault tells what is wrong with a JSON body, and where.

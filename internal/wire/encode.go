@@ -18,8 +18,17 @@ import (
 
 // field is one field of a struct as it is written.
 type field struct {
-	name string
-	path []int // through embedded structs
+	name  string
+	key   []byte // the name as it is written
+	index int
+	path  []int // through embedded structs, nil if it is in none
+}
+
+func (f *field) of(v reflect.Value) reflect.Value {
+	if f.path == nil {
+		return v.Field(f.index)
+	}
+	return v.FieldByIndex(f.path)
 }
 
 // layout is how a struct is written.
@@ -57,7 +66,12 @@ func (l *layout) add(t reflect.Type, path []int) {
 		case f.Anonymous && name == "" && f.Type.Kind() == reflect.Struct:
 			l.add(f.Type, at)
 		case f.IsExported():
-			l.fields = append(l.fields, field{cmp.Or(name, f.Name), at})
+			name = cmp.Or(name, f.Name)
+			next := field{name: name, key: append(appendHead(nil, len(name), strHead), name...), index: i}
+			if len(path) > 0 {
+				next.path = at
+			}
+			l.fields = append(l.fields, next)
 		}
 	}
 }
@@ -112,30 +126,34 @@ func encodeStruct(out []byte, v reflect.Value) ([]byte, error) {
 	if l.asArray {
 		out = appendHead(out, len(l.fields), arrayHead)
 		for i := range l.fields {
-			if out, err = encode(out, v.FieldByIndex(l.fields[i].path)); err != nil {
+			if out, err = encode(out, l.fields[i].of(v)); err != nil {
 				return nil, err
 			}
 		}
 		return out, nil
 	}
-	set := 0
+	start, set := len(out), 0
+	out = append(out, 0) // most heads are a byte
 	for i := range l.fields {
-		if !v.FieldByIndex(l.fields[i].path).IsZero() {
-			set++
-		}
-	}
-	out = appendHead(out, set, mapHead)
-	for i := range l.fields {
-		f := v.FieldByIndex(l.fields[i].path)
+		f := l.fields[i].of(v)
 		if f.IsZero() {
 			continue
 		}
-		out = append(appendHead(out, len(l.fields[i].name), strHead), l.fields[i].name...)
+		set++
+		out = append(out, l.fields[i].key...)
 		if out, err = encode(out, f); err != nil {
 			return nil, fmt.Errorf("%s: %w", l.fields[i].name, err)
 		}
 	}
-	return out, nil
+	return fitHead(out, start, set), nil
+}
+
+// fitHead writes the head of a map over the byte at start, and moves what follows
+// if it takes more.
+func fitHead(out []byte, start, entries int) []byte {
+	var room [5]byte
+	head := appendHead(room[:0], entries, mapHead)
+	return slices.Replace(out, start, start+1, head...)
 }
 
 func encodeMap(out []byte, v reflect.Value) ([]byte, error) {
@@ -161,6 +179,9 @@ func encodeMap(out []byte, v reflect.Value) ([]byte, error) {
 func encodeList(out []byte, v reflect.Value) ([]byte, error) {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		out = appendHead(out, v.Len(), binHead)
+		if v.Kind() == reflect.Slice {
+			return append(out, v.Bytes()...), nil
+		}
 		for i := range v.Len() {
 			out = append(out, byte(v.Index(i).Uint()))
 		}

@@ -51,7 +51,7 @@ func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.Serve
 // watchGap is the least time between two messages to a node: what comes
 // meanwhile goes together into the next. A node on which much is started costs
 // a few messages, one on which little is started hears of it at once.
-const watchGap = 20 * time.Millisecond
+const watchGap = 50 * time.Millisecond
 
 // await waits until there is something to tell a node, and until it may be
 // told.

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestJobsAreValid(t *testing.T) {
 	for _, kind := range []string{structs.JobTypeService, structs.JobTypeBatch} {
 		o := options()
 		o.Type, o.Spread, o.Ports = kind, true, 2
-		j := o.job(waveMain, 3, time.Unix(5, 0))
+		j := o.job(waveMain, "main-3", time.Unix(5, 0))
 		j.Canonicalize()
 		if err := j.Validate(); err != nil {
 			t.Errorf("%s: %v", kind, err)
@@ -49,6 +50,23 @@ func TestJobsAreValid(t *testing.T) {
 		a := &structs.Allocation{Job: j}
 		if at, ok := submitted(a); !ok || !at.Equal(time.Unix(5, 0)) || waveOf(a) != waveMain {
 			t.Errorf("%s: submitted %v, wave %q", kind, at, waveOf(a))
+		}
+	}
+}
+
+// TestAFormIsTheJob: what is sent for a job is what a client would send for it.
+func TestAFormIsTheJob(t *testing.T) {
+	o, sent := options(), time.Unix(1_800_000_000, 5)
+	o.Ports = 1
+	form, err := newForm(&o, waveMain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		id := jobID(waveMain, i)
+		want, err := json.Marshal(&structs.JobRegisterRequest{Job: o.job(waveMain, id, sent)})
+		if got := form.job(id, sent); err != nil || string(got) != string(want) {
+			t.Errorf("%v\n%s\n%s", err, got, want)
 		}
 	}
 }

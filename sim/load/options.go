@@ -74,9 +74,9 @@ func (o *Options) Check() error {
 	return errors.Join(errs...)
 }
 
-// job is the job number i of a wave.
-func (o *Options) job(wave string, i int, submitted time.Time) *structs.Job {
-	id, group, kind := fmt.Sprintf("%s-%d", wave, i), "main", o.Type
+// job is a job of a wave.
+func (o *Options) job(wave, id string, submitted time.Time) *structs.Job {
+	group, kind := "main", o.Type
 	count, cpu, memory, disk, logs := o.Count, o.CPU, o.MemoryMB, 10, 1
 	j := &structs.Job{
 		ID: &id, Type: &kind,

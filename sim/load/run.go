@@ -10,14 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/port"
-	"github.com/steppe-run/steppe/structs"
 )
 
 // The waves of jobs: the one that is timed, and the one that waits before it
@@ -35,6 +33,7 @@ type run struct {
 	dir    string
 	addr   string
 	client *api.Client
+	api    string // host:port
 	crowd  *crowd
 	report Report
 }
@@ -109,7 +108,8 @@ func (r *run) startServer(ctx context.Context, group *loop.Group) error {
 		return server.wait(ctx)
 	})
 	r.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[1]))
-	if r.client, err = r.connect(ports[0]); err != nil {
+	r.api = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
+	if r.client, err = api.New(api.Config{Address: "http://" + r.api}); err != nil {
 		return err
 	}
 	r.say("The server starts (process %d).", server.cmd.Process.Pid)
@@ -142,10 +142,6 @@ limits {
   rpc_max_conns_per_client  = 0
 }
 `
-
-func (r *run) connect(port int) (*api.Client, error) {
-	return api.New(api.Config{Address: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
-}
 
 // choose sets the scheduler's algorithm.
 func (r *run) choose(ctx context.Context) error {
@@ -195,27 +191,4 @@ func (r *run) until(ctx context.Context, every time.Duration, what string, done 
 		case <-timer.C():
 		}
 	}
-}
-
-// submit registers the jobs of a wave over as many connections as asked.
-func (r *run) submit(ctx context.Context, wave string, jobs int) error {
-	group := loop.New(ctx)
-	var next atomic.Int64
-	for range min(jobs, r.opts.Connections) {
-		client, err := api.New(r.client.Config())
-		if err != nil {
-			return err
-		}
-		group.Go("register jobs", func(ctx context.Context) error {
-			defer client.Close()
-			for i := int(next.Add(1)) - 1; i < jobs; i = int(next.Add(1)) - 1 {
-				job := r.opts.job(wave, i, r.clock.Now())
-				if _, err := client.RegisterJob(ctx, &structs.JobRegisterRequest{Job: job}, nil); err != nil {
-					return fmt.Errorf("register job %s: %w", job.GetID(), err)
-				}
-			}
-			return nil
-		})
-	}
-	return group.Wait()
 }

@@ -16,7 +16,7 @@ import (
 
 // How often a run looks while it waits.
 const (
-	placedEvery  = 10 * time.Millisecond
+	placedEvery  = 25 * time.Millisecond
 	runningEvery = 50 * time.Millisecond
 	// settled is how long nothing may change, once all jobs are registered,
 	// before what is missing is taken for what doesn't fit.
