@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -122,6 +123,44 @@ func TestEveryKindComesBackAsItWas(t *testing.T) {
 		again, err := Encode(got)
 		if err != nil || !bytes.Equal(data, again) {
 			t.Errorf("%T: equal commands have different bytes (%v)", c, err)
+		}
+	}
+}
+
+// TestExplanationsComeBackAsTheyWere: golden entries have those of before.
+func TestExplanationsComeBackAsTheyWere(t *testing.T) {
+	ptr := func(n int) *int { return &n }
+	whole := &structs.AllocationMetric{
+		NodesEvaluated: 7, NodesFiltered: 1, NodesInPool: 9, NodePool: "default", NodesAvailable: map[string]int{"dc1": 7, "dc2": 0},
+		ClassFiltered: map[string]int{"c": 1}, ConstraintFiltered: map[string]int{"kernel = linux": 1}, NodesExhausted: 3,
+		ClassExhausted: map[string]int{"c": 3}, DimensionExhausted: map[string]int{"cpu": 2, "memory": 1}, QuotaExhausted: []string{"q"},
+		ResourcesExhausted: map[string]*structs.Resources{"t": {CPU: ptr(5)}}, Scores: map[string]float64{"n.binpack": 0.1},
+		AllocationTime: 5 * time.Microsecond, CoalescedFailures: 4,
+		ScoreMetaData: []*structs.NodeScoreMeta{
+			{NodeID: id(2), NormScore: 0.3, Scores: structs.ScoreParts{{Name: "binpack", Value: 1.0 / 3}, {Name: "job-anti-affinity", Value: -1}}},
+			{NodeID: id(3), NormScore: math.Inf(-1)},
+		},
+	}
+	none := &structs.AllocationMetric{NodesAvailable: map[string]int{}}
+	plan := &structs.Plan{Groups: []structs.PlacementGroup{
+		{TaskGroup: "a", Metrics: whole, Rows: []structs.Placement{{NodeID: id(2), Metrics: none}, {NodeID: id(3), Metrics: whole}}},
+		{TaskGroup: "b", Metrics: none},
+	}}
+	data, err := Encode(&ApplyPlans{Plans: []*structs.Plan{plan}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plans, _ := got.(*ApplyPlans)
+	if diff := cmp.Diff(plan, plans.Plans[0]); diff != "" {
+		t.Error(diff)
+	}
+	for cut := 2; cut < len(data); cut++ {
+		if _, err := Decode(data[:cut]); !errors.Is(err, ErrBadEntry) {
+			t.Fatalf("cut at %d: %v", cut, err)
 		}
 	}
 }

@@ -208,8 +208,10 @@ func readShared[T any](d *decoder) *T {
 	}
 }
 
-func readBlob[T any](d *decoder) *T {
-	data := d.take(d.count(1))
+func readBlob[T any](d *decoder) *T { return readMsgpack[T](d, d.count(1)) }
+
+func readMsgpack[T any](d *decoder, size int) *T {
+	data := d.take(size)
 	if d.err != nil {
 		return nil
 	}

@@ -90,7 +90,7 @@ func (e *encoder) group(g *structs.PlacementGroup) {
 	e.text(g.TaskGroup)
 	e.text(g.DeploymentID)
 	shared(e, g.Resources)
-	shared(e, g.Metrics)
+	e.metrics(g.Metrics)
 	if g.JobVersion == nil {
 		e.uint(0)
 	} else {
@@ -145,7 +145,7 @@ func (e *encoder) row(r *structs.Placement) {
 		e.blob(r.Reschedule)
 	}
 	if has&rowMetrics != 0 {
-		shared(e, r.Metrics)
+		e.metrics(r.Metrics)
 	}
 	if has&rowCores != 0 {
 		e.blob(r.Cores)
@@ -208,7 +208,7 @@ func (d *decoder) plan() *structs.Plan {
 func (d *decoder) group() structs.PlacementGroup {
 	g := structs.PlacementGroup{
 		TaskGroup: d.text(), DeploymentID: d.text(),
-		Resources: readShared[structs.AllocatedResources](d), Metrics: readShared[structs.AllocationMetric](d),
+		Resources: readShared[structs.AllocatedResources](d), Metrics: d.metrics(),
 	}
 	if d.uint() != 0 {
 		version := d.uint()
@@ -259,7 +259,7 @@ func (d *decoder) row(r *structs.Placement) {
 		r.Reschedule = readBlob[structs.RescheduleTracker](d)
 	}
 	if has&rowMetrics != 0 {
-		r.Metrics = readShared[structs.AllocationMetric](d)
+		r.Metrics = d.metrics()
 	}
 	if has&rowCores != 0 {
 		if cores := readBlob[map[string][]uint16](d); cores != nil {
