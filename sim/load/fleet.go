@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/heap"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/structs"
@@ -54,12 +56,23 @@ func Serve(ctx context.Context, opts FleetOptions, in io.Reader, out io.Writer) 
 		nodes = append(nodes, n)
 	}
 	group := loop.New(ctx)
+	roomy(group)
 	for _, n := range nodes {
 		group.Go(n.self.Name, n.run)
 	}
 	err = f.obey(group, nodes, in, out)
 	group.Stop()
 	return errors.Join(err, group.Wait())
+}
+
+// garbageRoom is how much garbage the processes of a run gather before they collect
+// it: they share the machine with what is measured.
+const garbageRoom = 128 << 20
+
+func roomy(group *loop.Group) {
+	if !heap.UserDecides() {
+		group.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, garbageRoom) })
+	}
 }
 
 // obey answers commands until there are no more.

@@ -56,6 +56,7 @@ func Run(ctx context.Context, opts Options, progress io.Writer) (report *Report,
 	ctx, cancel := context.WithTimeoutCause(ctx, opts.Timeout, fmt.Errorf("the run took longer than -timeout %s", opts.Timeout))
 	defer cancel()
 	group := loop.New(ctx)
+	roomy(group)
 	group.Go("measure", func(ctx context.Context) error {
 		defer group.Stop()
 		return r.measure(ctx, group)
