@@ -95,6 +95,7 @@ func BenchmarkSchedule(b *testing.B) {
 		{name: "1000on1000", nodes: 1000, count: 1000},
 		{name: "1000on1000busy", nodes: 1000, busy: 12, count: 1000},
 		{name: "1000on1000ports", nodes: 1000, count: 1000, ports: true},
+		{name: "1000on5000empty", nodes: 5000, count: 1000},
 		{name: "1000on5000", nodes: 5000, busy: 12, count: 1000},
 		{name: "1000on5000spread", nodes: 5000, count: 1000, spread: true},
 		{name: "1000on10000", nodes: 10000, count: 1000},
