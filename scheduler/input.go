@@ -38,6 +38,9 @@ type Input struct {
 	// Capacity counts what is committed and what is in flight. Schedule doesn't
 	// change what it counts (it may fill its caches, so one call at a time).
 	Capacity *Capacity
+	// Wait has an evaluation that isn't prepared (see Prepare) left for later as it
+	// is: it is the turn of another.
+	Wait bool
 	// Scratch may be nil.
 	Scratch *Scratch
 	// Running may be nil: then no allocation has to go for another.

@@ -1,33 +1,53 @@
 package scheduler
 
 import (
+	"slices"
+
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // maxSteps bounds how much of the judging of nodes one call does, in steps of
-// which each takes less than ten nanoseconds: regular expressions that may be as
-// slow as is permitted, and ten thousand different values, take a second.
+// which each takes less than ten nanoseconds: about 5 ms.
 const maxSteps = 500_000
 
-// prepared judges the nodes by those conditions of the job that may take long.
-// It is false if the rest is left for the next call.
-func (d *decider) prepared() bool {
-	if d.Annotate || d.job == nil {
-		return true
-	}
-	if d.job.Patterns() > structs.MaxPatterns {
-		return true // registered before there was a limit: more than is remembered at a time
-	}
-	steps := maxSteps
-	for _, g := range d.job.TaskGroups {
-		for _, c := range feasible.Costly(d.job, g) {
-			if !d.Capacity.Prepare(c.Name, c.Make, c.Cost, &steps) {
-				return false
-			}
+// Prepare judges the nodes by those conditions of a job that may take long:
+// regular expressions that are as slow as is permitted, on ten thousand different
+// values, take minutes. It does a slice of that; it is false if it is to be called
+// again before the job is scheduled or studied. Jobs are prepared one after the
+// other: too many at a time would have each other's judgements forgotten.
+func Prepare(x *Capacity, job *structs.Job) (done bool) {
+	steps, forgotten := maxSteps, x.Forgotten()
+	for _, c := range costly(job) {
+		if !x.Prepare(c.Name, c.Make, c.Cost, &steps) {
+			return false
 		}
 	}
-	return true
+	return x.Forgotten() == forgotten // or what this call found done may be gone
+}
+
+// costly lists the conditions of a job that may take long.
+func costly(job *structs.Job) []feasible.Check {
+	if job == nil || job.Patterns() > structs.MaxPatterns {
+		return nil // registered before there was a limit: more than is remembered at a time
+	}
+	var out []feasible.Check
+	for _, g := range job.TaskGroups {
+		out = append(out, feasible.Costly(job, g)...)
+	}
+	return out
+}
+
+// prepared reports whether the job can be decided now, and does a part of what
+// that takes, unless it is the turn of another.
+func (d *decider) prepared() bool {
+	switch {
+	case d.Annotate:
+		return true // a rehearsal that shows everything; who wants slices calls Prepare
+	case d.Wait:
+		return !slices.ContainsFunc(costly(d.job), func(c feasible.Check) bool { return !d.Capacity.Judged(c.Name) })
+	}
+	return Prepare(d.Capacity, d.job)
 }
 
 // later is the decision to go on with the same evaluation in another slice.

@@ -88,7 +88,7 @@ func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*str
 		return nil, err
 	}
 	resp := &structs.JobPlanResponse{Warnings: structs.WarningText(warnings)}
-	return resp, s.desk.Use(ctx, func(on rehearse.Seat) error {
+	return resp, s.desk.UseFor(ctx, job, func(on rehearse.Seat) error {
 		old := on.Snap.Job(job.GetNamespace(), job.GetID())
 		proposed := rehearse.Succeed(old, job, on.Snap.Index()+1)
 		decision, err := rehearse.Job(on, proposed, evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
@@ -111,7 +111,7 @@ func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*str
 
 // WhyJob says why a job is placed as it is, and as of which index.
 func (s *Server) WhyJob(ctx context.Context, namespace, id string) (why *structs.JobWhy, index uint64, err error) {
-	err = s.desk.Use(ctx, func(on rehearse.Seat) (err error) {
+	err = s.desk.UseFor(ctx, s.store.Snapshot().Job(namespace, id), func(on rehearse.Seat) (err error) {
 		job := on.Snap.Job(namespace, id)
 		if job == nil {
 			return structs.ErrJobNotFound
@@ -125,7 +125,11 @@ func (s *Server) WhyJob(ctx context.Context, namespace, id string) (why *structs
 
 // WhyAlloc says why an allocation is on its node.
 func (s *Server) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy, index uint64, err error) {
-	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+	var job *structs.Job
+	if a := s.store.Snapshot().Alloc(id); a != nil {
+		job = a.Job
+	}
+	err = s.desk.UseFor(ctx, job, func(on rehearse.Seat) error {
 		a := on.Snap.Alloc(id)
 		if a == nil {
 			return structs.ErrAllocNotFound
@@ -138,7 +142,7 @@ func (s *Server) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy
 
 // WhyNot says what keeps a job off a node.
 func (s *Server) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (why *structs.NodeWhyNot, index uint64, err error) {
-	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+	err = s.desk.UseFor(ctx, s.store.Snapshot().Job(namespace, jobID), func(on rehearse.Seat) error {
 		node := on.Snap.Node(nodeID)
 		if node == nil {
 			return structs.ErrNodeNotFound
@@ -159,7 +163,7 @@ func (s *Server) Capacity(ctx context.Context, req *structs.CapacityRequest) (re
 	if err != nil {
 		return nil, 0, err
 	}
-	err = s.desk.Use(ctx, func(on rehearse.Seat) error {
+	err = s.desk.UseFor(ctx, job, func(on rehearse.Seat) error {
 		report, index = rehearse.Capacity(on, s.cfg.Clock.Now(), job), on.Snap.Index()
 		report.Warnings = structs.WarningText(warnings)
 		return nil

@@ -134,9 +134,6 @@ func (r *Resources) canonicalize() {
 		fill(&r.CPU, 0) // cores bring their own
 	}
 	def := DefaultResources()
-	if r.CPU != nil && *r.CPU == 0 && Value(r.Cores) == 0 {
-		r.CPU = nil // an absent value, as some clients write it
-	}
 	inherit(&r, def)
 	canonicalizeNetworks(r.Networks)
 	for _, d := range r.Devices {

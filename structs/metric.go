@@ -31,8 +31,10 @@ type AllocationMetric struct {
 
 // NodeScoreMeta is how a node was scored, part by part.
 type NodeScoreMeta struct {
-	NodeID    string
-	Scores    ScoreParts
+	NodeID string
+	// Scores were a map once, under their own name: entries and snapshots of then
+	// are read without them.
+	Scores    ScoreParts `codec:"Parts"`
 	NormScore float64
 }
 

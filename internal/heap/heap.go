@@ -46,11 +46,16 @@ func Keep(ctx context.Context, c clock.Clock, room uint64) error {
 	}
 }
 
-// inUse is what the last collection found in use.
+// inUse is what the last collection found in use. The rule counts stacks and
+// variables too: a server has several goroutines for each node.
 func inUse() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(samples)
+	var sum uint64
+	for _, s := range samples {
+		sum += s.Value.Uint64()
+	}
+	return sum
 }
 
 // steps is how finely the rule follows what is in use: setting it stops the

@@ -1,4 +1,4 @@
-// Package wire turns nouns into bytes for the log and for snapshots: msgpack
+// Package wire turns nouns into bytes for the log, for snapshots and for the link: msgpack
 // with field names, so that a field can be added without a new version, without
 // the fields that are zero, and with maps in order, so that equal values have
 // equal bytes.

@@ -62,6 +62,7 @@ type Index struct {
 	verdicts  map[string]*verdict
 	columns   map[string]*Column
 	exprLimit int
+	forgotten int // how often there was more than exprLimit
 	sieves    map[string]*Sieve
 	shelves   shelves
 	things    things

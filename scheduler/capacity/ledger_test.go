@@ -53,6 +53,9 @@ func TestHoldIsSetAlloc(t *testing.T) {
 				for _, b := range x.ledger.batches {
 					live += b.live
 				}
+				if len(model) == 0 && len(x.ledger.batches) > 0 {
+					t.Fatalf("%d batches of nothing", len(x.ledger.batches))
+				}
 				if live != len(model) {
 					t.Fatalf("%d entries for %d allocations", live, len(model))
 				}

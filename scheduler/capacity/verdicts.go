@@ -80,6 +80,19 @@ func (x *Index) Prepare(name string, make func() func(*structs.Node) bool, cost 
 	return x.judge(x.verdict(name, make), cost, steps)
 }
 
+// Judged reports whether a verdict is known and up to date.
+func (x *Index) Judged(name string) bool {
+	v, ok := x.verdicts[name]
+	if !ok {
+		return false
+	}
+	list, known := x.log.since(v.seen)
+	return known && len(list) == 0
+}
+
+// Forgotten counts how often everything that was remembered was forgotten.
+func (x *Index) Forgotten() int { return x.forgotten }
+
 func (x *Index) verdict(name string, make func() func(*structs.Node) bool) *verdict {
 	v, ok := x.verdicts[name]
 	if !ok {
@@ -195,5 +208,6 @@ func (x *Index) bound() {
 	if len(x.verdicts)+len(x.columns) >= x.exprLimit {
 		clear(x.verdicts)
 		clear(x.columns)
+		x.forgotten++
 	}
 }

@@ -64,6 +64,8 @@ func allocSummary(w *structs.AllocWhy) string {
 		if t.Rank == 1 && len(t.Scores) > 1 {
 			text += fmt.Sprintf(", ahead of %s with %s", scoreName(t.Scores[1]), number(t.Scores[1].Score))
 		}
+	} else if t != nil && len(t.Scores) > 0 {
+		text += ", with many others; kept are the scores of the nodes that were best before the first of them"
 	}
 	n := w.Now
 	switch {

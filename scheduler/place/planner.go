@@ -86,7 +86,11 @@ func (p *Planner) Reset(x *capacity.Index, opts Options) {
 		p.counts = append(p.counts, nodes)
 	}
 	clear(p.on)
-	clear(p.existing)
+	if len(p.existing) > maxPresized {
+		p.existing = nil // clearing it takes as long for the smallest job
+	} else {
+		clear(p.existing)
+	}
 	if len(opts.Existing) == 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package placer
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"runtime/debug"
@@ -49,13 +50,16 @@ func (p *Placer) schedule(snap *state.Snapshot) *entry {
 			// It ended by another road while it waited.
 			delete(p.attempts, eval.ID)
 			p.cfg.Queue.Ack(eval.ID)
+			p.prepared(eval)
 			continue
 		}
 		o := &outcome{eval: eval, decision: p.decide(snap, current)}
 		if o.decision.More && o.decision.Empty() {
 			later = append(later, eval)
+			p.preparing = cmp.Or(p.preparing, eval.ID)
 			continue
 		}
+		p.prepared(eval)
 		p.room.hold(o.decision.Plan)
 		placed += rows(o.decision.Plan)
 		e.outcomes = append(e.outcomes, o)
@@ -65,6 +69,13 @@ func (p *Placer) schedule(snap *state.Snapshot) *entry {
 	}
 	p.todo = append(p.todo[taken:], later...)
 	return e
+}
+
+// prepared lets others be prepared after an evaluation.
+func (p *Placer) prepared(eval *structs.Evaluation) {
+	if p.preparing == eval.ID {
+		p.preparing = ""
+	}
 }
 
 // decide never fails: what can't be decided is an evaluation that failed.
@@ -103,6 +114,7 @@ func (p *Placer) ask(snap *state.Snapshot, eval *structs.Evaluation, now time.Ti
 		View:     snap,
 		Capacity: p.room.capacity,
 		Scratch:  &p.scratch,
+		Wait:     p.preparing != "" && p.preparing != eval.ID,
 		Running:  snap,
 		Config:   snap.SchedulerConfig(),
 		Eval:     eval,

@@ -88,6 +88,9 @@ type Placer struct {
 	todo     []*structs.Evaluation // taken, not scheduled yet
 	inFlight []*entry
 	attempts map[string]int
+	// preparing is the evaluation that takes several slices before it can be
+	// decided, if there is one; others that do wait for it.
+	preparing string
 	// unsure says that an entry failed which may be applied all the same: until
 	// that is known, whatever is decided may have been decided before.
 	unsure bool

@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // Index is what nodes have left, following the state.
@@ -57,6 +58,22 @@ func (d *Desk) Use(ctx context.Context, f func(Seat) error) error {
 		return fmt.Errorf("count what the nodes have left: %w", err)
 	}
 	return f(Seat{Snap: snap, Capacity: d.index.Capacity()})
+}
+
+// UseFor is Use once the index is prepared for a job, which may take long: the
+// desk is left between the slices of that. The job may be nil.
+func (d *Desk) UseFor(ctx context.Context, job *structs.Job, f func(Seat) error) error {
+	for done := false; ; {
+		err := d.Use(ctx, func(on Seat) error {
+			if done = scheduler.Prepare(on.Capacity, job); !done {
+				return ctx.Err()
+			}
+			return f(on)
+		})
+		if done || err != nil {
+			return err
+		}
+	}
 }
 
 // Run keeps the index up to date until ctx ends.
