@@ -158,6 +158,7 @@ func TestValidateTaskAndService(t *testing.T) {
 		"driver":    {func(j *Job) { task(j).Driver = "" }, in + " > driver: is required, such as docker or raw_exec"},
 		"name":      {func(j *Job) { task(j).Name = "a/b" }, `group "front" > task "a/b": the name must not contain a slash, a backslash or a NUL character`},
 		"alloc":     {func(j *Job) { task(j).Name = "alloc" }, `group "front" > task "alloc": a task can't be named "alloc", the name of the shared folder`},
+		"no cpu":    {func(j *Job) { task(j).Resources = &Resources{CPU: new(0)} }, in + " > resources > cpu: must be 1 MHz or more, is 0"},
 		"resources": {func(j *Job) { task(j).Resources = &Resources{CPU: new(-1), MemoryMB: new(5), MemoryMaxMB: new(3)} }, in + " > resources > cpu: must be 1 MHz or more, is -1\n" + in + " > resources > memory: must be 10 MB or more, is 5\n" + in + " > resources > memory_max: must be at least memory, which is 5, or -1 for no limit, is 3"},
 		"cores":     {func(j *Job) { task(j).Resources = &Resources{CPU: new(100), Cores: new(2)} }, in + " > resources: set either cpu or cores, not both"},
 		"kill":      {func(j *Job) { task(j).KillTimeout = dur(time.Hour) }, in + " > kill_timeout: must not be more than the progress_deadline of 10m0s, is 1h0m0s"},

@@ -83,7 +83,17 @@ func runLoad(ctx context.Context, cmd *cli.Command, s term.Streams) error {
 	case err != nil:
 		return term.Fail("Error measuring: %v", err)
 	}
-	if !cmd.Bool("json") {
+	if err := show(report, cmd.Bool("json"), s); err != nil {
+		return err
+	}
+	if report.Placed < report.Asked {
+		return term.Fail("Only %d of %d allocations found room: take more nodes (-nodes), or ask for less (-count, -jobs, -cpu, -memory).", report.Placed, report.Asked)
+	}
+	return nil
+}
+
+func show(report *load.Report, asJSON bool, s term.Streams) error {
+	if !asJSON {
 		return report.Write(s.Out)
 	}
 	line, err := json.Marshal(report)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +41,7 @@ func newBench(t *testing.T, nodes int) *bench {
 			ID: fmt.Sprintf("00000000-0000-0000-0000-%012d", i), Name: fmt.Sprint("n", i), Datacenter: "dc1",
 			NodePool: structs.NodePoolDefault, ComputedClass: "class",
 			Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
+			Meta:    map[string]string{"text": strings.Repeat("a", 40)},
 			Drivers: map[string]*structs.DriverInfo{"mock": {Detected: true, Healthy: true}},
 			NodeResources: &structs.NodeResources{
 				Cpu:    structs.NodeCpuResources{CpuShares: 1000},

@@ -283,3 +283,31 @@ func TestWhatTakesLongIsCommittedInSlices(t *testing.T) {
 		t.Errorf("30 evaluations of 2 ms and more took %d entries", n)
 	}
 }
+
+// TestSlowJobsDontHoldUpEachOther has more jobs whose conditions take several
+// slices than the index remembers conditions of: each is decided, as if it were
+// alone.
+func TestSlowJobsDontHoldUpEachOther(t *testing.T) {
+	b := newBench(t, 4)
+	const jobs = 40
+	for i := range jobs {
+		id, count, group, kind := fmt.Sprintf("slow-%d", i), 1, "g", "batch"
+		job := &structs.Job{ID: &id, Type: &kind, TaskGroups: []*structs.TaskGroup{{
+			Name: &group, Count: &count, Tasks: []*structs.Task{{Name: "t", Driver: "mock"}},
+		}}}
+		for p := range structs.MaxPatterns {
+			job.Constraints = append(job.Constraints, &structs.Constraint{
+				LTarget: "${meta.text}", Operand: structs.OpRegexp, RTarget: fmt.Sprintf("(.?){15}%d-%d$", i, p),
+			})
+		}
+		job.Canonicalize()
+		eval := &structs.Evaluation{
+			ID: ids.New(), Namespace: "default", JobID: id, Type: kind, Priority: 50,
+			TriggeredBy: structs.TriggerJobRegister, Status: structs.EvalStatusPending,
+		}
+		b.commit(&command.RegisterJob{Job: job, Eval: eval, Now: 1})
+		b.queue.put(b.store.Snapshot().Eval(eval.ID))
+	}
+	b.run()
+	testx.Eventually(t, 30*time.Second, "all slow jobs are decided", func() bool { acked, _ := b.queue.counts(); return acked == jobs })
+}

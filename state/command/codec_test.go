@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/internal/wire"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -127,7 +128,28 @@ func TestEveryKindComesBackAsItWas(t *testing.T) {
 	}
 }
 
-// TestExplanationsComeBackAsTheyWere: golden entries have those of before.
+// TestOldExplanationsAreRead: parts of scores were a map once. What was written then
+// is read without them.
+func TestOldExplanationsAreRead(t *testing.T) {
+	type meta struct {
+		NodeID    string
+		Scores    map[string]float64
+		NormScore float64
+	}
+	data, err := wire.Marshal(&struct {
+		NodesEvaluated int
+		ScoreMetaData  []*meta
+	}{3, []*meta{{NodeID: id(1), Scores: map[string]float64{"binpack": 0.5}, NormScore: 0.25}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got structs.AllocationMetric
+	if err := wire.Unmarshal(data, &got); err != nil || got.NodesEvaluated != 3 || len(got.ScoreMetaData) != 1 || got.ScoreMetaData[0].NormScore != 0.25 {
+		t.Errorf("%v: %+v", err, got)
+	}
+}
+
+// TestExplanationsComeBackAsTheyWere has one with everything in it.
 func TestExplanationsComeBackAsTheyWere(t *testing.T) {
 	ptr := func(n int) *int { return &n }
 	whole := &structs.AllocationMetric{
