@@ -86,8 +86,8 @@ func runLoad(ctx context.Context, cmd *cli.Command, s term.Streams) error {
 	if err := show(report, cmd.Bool("json"), s); err != nil {
 		return err
 	}
-	if report.Placed < report.Asked {
-		return term.Fail("Only %d of %d allocations found room: take more nodes (-nodes), or ask for less (-count, -jobs, -cpu, -memory).", report.Placed, report.Asked)
+	if report.Placed == 0 {
+		return term.Fail("None of %d allocations found room: ask for less (-cpu, -memory).", report.Asked)
 	}
 	return nil
 }
