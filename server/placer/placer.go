@@ -107,11 +107,12 @@ func New(cfg Config) *Placer {
 // Run places until ctx ends.
 func (p *Placer) Run(ctx context.Context) error {
 	p.room = newRoom(p.cfg.Store)
-	for {
+	for ctx.Err() == nil { // a job that takes many slices waits for nothing
 		if err := p.turn(ctx); err != nil {
 			return err
 		}
 	}
+	return ctx.Err()
 }
 
 // Stats counts what was done: evaluations, placements committed, nodes that
