@@ -14,14 +14,6 @@ type cell[V any] struct {
 	value V
 }
 
-// MakeByNode returns an empty one with room for n numbers.
-func MakeByNode[V any](n int) ByNode[V] {
-	if n == 0 {
-		return ByNode[V]{}
-	}
-	return ByNode[V]{cells: make([]cell[V], 1<<bits.Len(uint(2*n-1)))}
-}
-
 // Reset forgets everything and makes room for n numbers.
 func (b *ByNode[V]) Reset(n int) {
 	size := 0
@@ -29,7 +21,7 @@ func (b *ByNode[V]) Reset(n int) {
 		size = 1 << bits.Len(uint(2*n-1))
 	}
 	if size > cap(b.cells) {
-		*b = MakeByNode[V](n)
+		*b = ByNode[V]{cells: make([]cell[V], size)}
 		return
 	}
 	b.cells, b.n = b.cells[:size], 0
@@ -83,14 +75,6 @@ func (b *ByNode[V]) grow() {
 		if c.key != 0 {
 			*b.find(c.key - 1) = c
 		}
-	}
-}
-
-// Clear forgets everything.
-func (b *ByNode[V]) Clear() {
-	if b.n > 0 {
-		clear(b.cells)
-		b.n = 0
 	}
 }
 

@@ -48,7 +48,7 @@ func Tie(hash, seed uint64) uint64 { return hash - seed }
 // of its index, and with the next search.
 type Stream struct {
 	search  Search
-	open    []lead // a heap
+	open    Heap[lead, *lead]
 	factors []fits
 	seen    int
 }
@@ -62,6 +62,9 @@ type lead struct {
 	at    cursor
 	fit   *fits
 }
+
+// Before orders leads by what they promise.
+func (l *lead) Before(o *lead) bool { return l.Found.Before(&o.Found) }
 
 // fits is what an ask leaves of the free shares on the nodes of a shelf.
 type fits struct {
@@ -108,7 +111,7 @@ func (t *Stream) Next() (Found, bool) {
 		top := &t.open[0]
 		switch {
 		case top.in != nil:
-			l := t.pop()
+			l := t.open.Pop()
 			t.enter(&l)
 		case top.at.left < 0: // a point that isn't begun
 			top.at = top.point.nodes.from(t.search.Seed)
@@ -128,13 +131,13 @@ func (t *Stream) advance() {
 	for {
 		m, ok := top.point.nodes.next(&top.at)
 		if !ok {
-			t.pop()
+			t.open.Pop()
 			return
 		}
 		t.seen++
 		if t.search.Accept(m.node) {
 			top.Node, top.Tie = m.node, Tie(m.hash, t.search.Seed)
-			t.down(0)
+			t.open.Down(0)
 			return
 		}
 	}
@@ -156,7 +159,7 @@ func (t *Stream) enter(l *lead) {
 			f = FactorOf(t.search.Ask, Amount{CPU: p.key.cpu, Memory: p.key.memory})
 		}
 		left := Pow{p.pow.CPU * f.CPU, p.pow.Memory * f.Memory}
-		t.push(&lead{point: p, at: cursor{left: -1}, Found: Found{Score: t.search.Fit(left, left), Busy: l.Busy}})
+		t.open.Push(lead{point: p, at: cursor{left: -1}, Found: Found{Score: t.search.Fit(left, left), Busy: l.Busy}})
 	}
 }
 
@@ -172,46 +175,7 @@ func (t *Stream) follow(b *branch, f *fits, busy bool) {
 	score := t.search.Fit(
 		Pow{max(full, b.box.minPow.CPU*f.small.CPU), max(full, b.box.minPow.Memory*f.small.Memory)},
 		Pow{b.box.maxPow.CPU * f.large.CPU, b.box.maxPow.Memory * f.large.Memory})
-	t.push(&lead{in: b, fit: f, Found: Found{Score: score + slack, Busy: busy}})
-}
-
-func (t *Stream) push(l *lead) {
-	t.open = append(t.open, *l)
-	i := len(t.open) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !t.open[i].Before(&t.open[up].Found) {
-			return
-		}
-		t.open[i], t.open[up] = t.open[up], t.open[i]
-		i = up
-	}
-}
-
-func (t *Stream) pop() lead {
-	top, last := t.open[0], len(t.open)-1
-	t.open[0] = t.open[last]
-	t.open[last] = lead{}
-	t.open = t.open[:last]
-	t.down(0)
-	return top
-}
-
-func (t *Stream) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(t.open) {
-			return
-		}
-		if next := child + 1; next < len(t.open) && t.open[next].Before(&t.open[child].Found) {
-			child = next
-		}
-		if !t.open[child].Before(&t.open[i].Found) {
-			return
-		}
-		t.open[i], t.open[child] = t.open[child], t.open[i]
-		i = child
-	}
+	t.open.Push(lead{in: b, fit: f, Found: Found{Score: score + slack, Busy: busy}})
 }
 
 // maxFactors bounds the remembered factors; when there are more, all are forgotten.

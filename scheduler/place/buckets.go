@@ -14,8 +14,8 @@ type entry struct {
 	epoch uint32
 }
 
-// before orders entries of one bucket: best first, equals by their tie.
-func (e *entry) before(o *entry) bool {
+// Before orders entries of one bucket: best first, equals by their tie.
+func (e *entry) Before(o *entry) bool {
 	if e.sum != o.sum {
 		return e.sum > o.sum
 	}
@@ -27,7 +27,7 @@ func (e *entry) before(o *entry) bool {
 // are in buckets of their own, which come after the others.
 type bucket struct {
 	bucketKey
-	heap   []entry
+	heap   capacity.Heap[entry, *entry]
 	spread []int32 // values by spread
 }
 
@@ -69,7 +69,7 @@ func (r *run) fillAll() {
 	r.stream = nil
 	r.feasible.Each(r.append)
 	for _, b := range r.buckets {
-		b.init()
+		b.heap.Init()
 	}
 }
 
@@ -88,7 +88,7 @@ func (r *run) offer(node int32) {
 		return
 	}
 	b, e := r.entry(node)
-	b.push(e)
+	b.heap.Push(e)
 	r.tops[r.lastAt].known = false
 }
 
@@ -236,7 +236,7 @@ func (r *run) pop() (capacity.Found, bool) {
 	if at < 0 {
 		return capacity.Found{}, false
 	}
-	r.buckets[at].pop()
+	r.buckets[at].heap.Pop()
 	r.tops[at].known = false
 	return best, true
 }
@@ -270,7 +270,7 @@ func (b *bucket) found(e *entry, boost float64, spread bool) capacity.Found {
 func (r *run) look(i int) {
 	b, t := r.buckets[i], &r.tops[i]
 	for len(b.heap) > 0 && !r.live(&b.heap[0]) {
-		b.pop()
+		b.heap.Pop()
 	}
 	if t.known, t.empty = true, len(b.heap) == 0; t.empty {
 		return
@@ -324,47 +324,4 @@ func (r *run) finish(s scored) scored {
 	}
 	s.final = mean(s.sum, s.parts, s.boost, len(r.spreads) > 0)
 	return s
-}
-
-func (b *bucket) init() {
-	for i := len(b.heap)/2 - 1; i >= 0; i-- {
-		b.down(i)
-	}
-}
-
-func (b *bucket) push(e entry) {
-	b.heap = append(b.heap, e)
-	i := len(b.heap) - 1
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !b.heap[i].before(&b.heap[parent]) {
-			return
-		}
-		b.heap[i], b.heap[parent] = b.heap[parent], b.heap[i]
-		i = parent
-	}
-}
-
-func (b *bucket) pop() {
-	last := len(b.heap) - 1
-	b.heap[0] = b.heap[last]
-	b.heap = b.heap[:last]
-	b.down(0)
-}
-
-func (b *bucket) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(b.heap) {
-			return
-		}
-		if next := child + 1; next < len(b.heap) && b.heap[next].before(&b.heap[child]) {
-			child = next
-		}
-		if !b.heap[child].before(&b.heap[i]) {
-			return
-		}
-		b.heap[i], b.heap[child] = b.heap[child], b.heap[i]
-		i = child
-	}
 }

@@ -45,7 +45,7 @@ type victimGroup struct {
 // rooms are the nodes on which room can be made, those first that promise most.
 type rooms struct {
 	begun bool
-	heap  []lead
+	heap  capacity.Heap[lead, *lead]
 	known []room // by node number
 	aside []lead
 	// on lists, by number of a group, the nodes whose choice may be another once
@@ -108,9 +108,7 @@ func (r *run) beginRooms() {
 			r.rooms.heap = append(r.rooms.heap, l)
 		}
 	})
-	for i := len(r.rooms.heap)/2 - 1; i >= 0; i-- {
-		r.rooms.down(i)
-	}
+	r.rooms.heap.Init()
 }
 
 // bestRoom takes the best node for a row out of the heap: it looks closely at
@@ -120,10 +118,10 @@ func (r *run) bestRoom(row *Row) (capacity.Found, bool) {
 	h, at := &r.rooms, -1
 	for len(h.heap) > 0 {
 		top := h.heap[0]
-		if at >= 0 && (top.Score < best.Score || top.exact && len(r.spreads) == 0 && !top.Before(&best)) {
+		if at >= 0 && (top.Score < best.Score || top.exact && len(r.spreads) == 0 && !top.Found.Before(&best)) {
 			break
 		}
-		h.pop()
+		h.heap.Pop()
 		if top.epoch != h.known[top.Node].epoch || !r.allowed(top.Node) || !top.exact && !r.lookClosely(&top) {
 			continue
 		}
@@ -135,7 +133,7 @@ func (r *run) bestRoom(row *Row) (capacity.Found, bool) {
 	}
 	for i := range h.aside {
 		if i != at {
-			h.push(h.aside[i])
+			h.heap.Push(h.aside[i])
 		}
 	}
 	h.aside = h.aside[:0]
@@ -356,7 +354,7 @@ func (r *run) lookAgain(node int32) {
 	}
 	r.victims.looks++
 	if l, ok := r.promise(node); ok {
-		r.rooms.push(l)
+		r.rooms.heap.Push(l)
 	}
 }
 
@@ -476,47 +474,10 @@ func (r *run) imagine(node int32, n *preempt.Node, gone []int) (undo func()) {
 	return func() { *r.deltas.Ref(node) = before }
 }
 
-// before orders leads.
-func (l *lead) before(o *lead) bool {
+// Before orders leads.
+func (l *lead) Before(o *lead) bool {
 	if l.Score == o.Score && l.exact != o.exact {
 		return o.exact
 	}
-	return l.Before(&o.Found)
-}
-
-func (h *rooms) push(l lead) {
-	h.heap = append(h.heap, l)
-	i := len(h.heap) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !h.heap[i].before(&h.heap[up]) {
-			return
-		}
-		h.heap[i], h.heap[up] = h.heap[up], h.heap[i]
-		i = up
-	}
-}
-
-func (h *rooms) pop() {
-	last := len(h.heap) - 1
-	h.heap[0] = h.heap[last]
-	h.heap = h.heap[:last]
-	h.down(0)
-}
-
-func (h *rooms) down(i int) {
-	for {
-		child := 2*i + 1
-		if child >= len(h.heap) {
-			return
-		}
-		if next := child + 1; next < len(h.heap) && h.heap[next].before(&h.heap[child]) {
-			child = next
-		}
-		if !h.heap[child].before(&h.heap[i]) {
-			return
-		}
-		h.heap[i], h.heap[child] = h.heap[child], h.heap[i]
-		i = child
-	}
+	return l.Found.Before(&o.Found)
 }
