@@ -35,22 +35,34 @@ type fsm struct {
 func newFSM(store *state.Store) *fsm { return &fsm{store: store, fatal: make(chan error, 1)} }
 
 // Apply implements replica.FSM.
-func (f *fsm) Apply(index uint64, data []byte) any {
-	if f.broken != nil {
-		return f.broken
-	}
-	c, err := command.Decode(data)
-	if err != nil {
-		err = fmt.Errorf("read log entry %d: %w", index, err)
-		f.broken = err
-		select {
-		case f.fatal <- err:
-		default: // the first one is enough
+func (f *fsm) Apply(entries []replica.Entry) []any {
+	readable := make([]state.Entry, 0, len(entries))
+	for _, e := range entries {
+		if f.broken != nil {
+			break
 		}
-		return err
+		c, err := command.Decode(e.Data)
+		if err != nil {
+			f.breakDown(fmt.Errorf("read log entry %d: %w", e.Index, err))
+			break
+		}
+		f.counts.Add(c, len(e.Data))
+		readable = append(readable, state.Entry{Index: e.Index, Command: c})
 	}
-	f.counts.Add(c, len(data))
-	return f.store.Apply(index, c)
+	results := f.store.ApplyAll(readable)
+	for len(results) < len(entries) {
+		results = append(results, f.broken)
+	}
+	return results
+}
+
+// breakDown stops applying for good.
+func (f *fsm) breakDown(err error) {
+	f.broken = err
+	select {
+	case f.fatal <- err:
+	default: // the first one is enough
+	}
 }
 
 // Snapshot implements replica.FSM.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/steppe-run/steppe/server/members"
+	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -43,21 +44,30 @@ func TestWhatAMemberCannotReadIsRefused(t *testing.T) {
 func TestAnEntryOfTheFutureEndsTheServerWithoutHarm(t *testing.T) {
 	store := state.New(state.Options{})
 	f := newFSM(store)
+	known, err := command.Encode(&command.UpsertNamespaces{Namespaces: []*structs.Namespace{{Name: "team"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results := f.Apply([]replica.Entry{{Index: 7, Data: known}, {Index: 8, Data: []byte{1, 250, 1, 2}}, {Index: 9, Data: known}})
+	if len(results) != 3 {
+		t.Fatalf("%d results for three entries", len(results))
+	}
+	if err, failed := results[0].(error); failed || store.Index() != 7 {
+		t.Errorf("the entry before the unreadable one: %v, the store is at %d", err, store.Index())
+	}
 	before := store.Snapshot().StateHash()
-	for _, entry := range [][]byte{{1, 250, 1, 2}, {9, 1}, {}, nil} {
-		if _, failed := f.Apply(7, entry).(error); !failed {
-			t.Errorf("entry %v was applied", entry)
+	for i, result := range results[1:] {
+		if _, failed := result.(error); !failed {
+			t.Errorf("entry %d was applied", 8+i)
+		}
+	}
+	for _, entry := range [][]byte{{9, 1}, {}, nil, known} {
+		if _, failed := f.Apply([]replica.Entry{{Index: 10, Data: entry}})[0].(error); !failed {
+			t.Errorf("entry %v was applied after the unreadable one", entry)
 		}
 	}
 	if store.Snapshot().StateHash() != before {
 		t.Error("the state changed")
-	}
-	known, err := command.Encode(&command.DeregisterJob{Namespace: "default", JobID: "web"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, failed := f.Apply(8, known).(error); !failed {
-		t.Error("an entry after the unreadable one was applied")
 	}
 	if _, err := f.Snapshot(); err == nil {
 		t.Error("a snapshot was taken that hides the unreadable entry")

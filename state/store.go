@@ -64,29 +64,70 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("command was refused because applying it failed (a fault of Steppe, please report it): %v", e.Value)
 }
 
+// Entry is a command at its place in the log.
+type Entry struct {
+	Index   uint64
+	Command command.Command
+}
+
 // Apply performs one command. It returns a result (see the Result types) or an
 // error, after which nothing has changed but the index. It never panics.
 func (s *Store) Apply(index uint64, c command.Command) any {
-	tx := begin(s.current.Load().t, index)
-	result, err := tx.perform(c)
-	if err != nil {
-		tx = begin(s.current.Load().t, index) // undo
-		result = err
+	return s.ApplyAll([]Entry{{index, c}})[0]
+}
+
+// ApplyAll performs commands that were committed together, each as Apply would,
+// and shows the state once all of them are done: what several of them change is
+// copied once. The results are in the order of the commands.
+func (s *Store) ApplyAll(entries []Entry) []any {
+	results := make([]any, 0, len(entries))
+	for len(results) < len(entries) {
+		rest := entries[len(results):]
+		done, refusal := s.together(rest)
+		if refusal != nil && len(done) > 0 {
+			// What the refused command had begun to change is forgotten with all that
+			// was changed before it: those commands end as they did.
+			done, _ = s.together(rest[:len(done)])
+		}
+		results = append(results, done...)
+		if refusal != nil {
+			s.Skip(entries[len(results)].Index)
+			results = append(results, refusal)
+		}
 	}
-	s.publish(tx)
-	return result
+	return results
+}
+
+// together performs commands until one is refused, and shows what they changed
+// unless one was.
+func (s *Store) together(entries []Entry) (results []any, refusal error) {
+	var changes []*feed.Change
+	var touched feed.TableSet
+	tx := begin(s.current.Load().t, entries[0].Index)
+	for i, e := range entries {
+		if i > 0 {
+			tx = tx.next(e.Index)
+		}
+		result, err := tx.perform(e.Command)
+		if err != nil {
+			return results, err
+		}
+		results = append(results, result)
+		touched |= tx.touched
+		if len(tx.events) > 0 {
+			changes = append(changes, &feed.Change{Index: tx.Index, Time: tx.now, Events: tx.events})
+		}
+	}
+	s.publish(&tx.Tables, changes, touched)
+	return results, nil
 }
 
 // Skip advances the index past an entry that holds no command for the store.
-func (s *Store) Skip(index uint64) { s.publish(begin(s.current.Load().t, index)) }
+func (s *Store) Skip(index uint64) { s.publish(&begin(s.current.Load().t, index).Tables, nil, 0) }
 
-func (s *Store) publish(tx *txn) {
-	var change *feed.Change
-	if len(tx.events) > 0 {
-		change = &feed.Change{Index: tx.Index, Time: tx.now, Events: tx.events}
-	}
-	s.feed.Publish(change, func() { s.current.Store(&Snapshot{&tx.Tables}) })
-	s.wake(tx.touched)
+func (s *Store) publish(t *tables.Tables, changes []*feed.Change, touched feed.TableSet) {
+	s.feed.Publish(changes, func() { s.current.Store(&Snapshot{t}) })
+	s.wake(touched)
 }
 
 // wake closes the channels of those who wait for one of the tables.

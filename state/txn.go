@@ -36,6 +36,15 @@ func begin(t *tables.Tables, index uint64) *txn {
 	return tx
 }
 
+// next is the version after tx, which nobody has seen: both share all but the
+// allocations.
+func (tx *txn) next(index uint64) *txn {
+	next := &txn{Tables: tx.Tables, before: tx.Allocs}
+	next.Allocs = tx.Allocs.Begin()
+	next.Index = index
+	return next
+}
+
 // perform changes the tables as the command says. It ends the transaction.
 func (tx *txn) perform(c command.Command) (result any, err error) {
 	defer func() {

@@ -31,12 +31,15 @@ type ledger struct {
 	indexes []uint64
 }
 
-func (l *ledger) Apply(index uint64, data []byte) any {
+func (l *ledger) Apply(entries []Entry) (results []any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = append(l.entries, bytes.Clone(data))
-	l.indexes = append(l.indexes, index)
-	return len(l.entries)
+	for _, e := range entries {
+		l.entries = append(l.entries, bytes.Clone(e.Data))
+		l.indexes = append(l.indexes, e.Index)
+		results = append(results, len(l.entries))
+	}
+	return results
 }
 
 func (l *ledger) Snapshot() (Snapshot, error) {

@@ -29,13 +29,20 @@ import (
 // FSM is what the log drives. Apply, Snapshot and Restore are never called at
 // the same time.
 type FSM interface {
-	// Apply performs one committed entry; its result goes to who proposed it.
-	Apply(index uint64, data []byte) any
+	// Apply performs committed entries in order. There are as many results: each
+	// goes to who proposed its entry.
+	Apply(entries []Entry) []any
 	// Snapshot captures the state at once; it is written later, while further
 	// entries are applied.
 	Snapshot() (Snapshot, error)
 	// Restore replaces the state by what a Snapshot wrote.
 	Restore(r io.Reader) error
+}
+
+// Entry is what was proposed, at its place in the log.
+type Entry struct {
+	Index uint64
+	Data  []byte
 }
 
 // Snapshot is a captured state of the FSM.

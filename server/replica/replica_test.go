@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/steppe-run/steppe/internal/testx"
 )
 
@@ -175,5 +177,24 @@ func TestTwoAgentsCannotShareALog(t *testing.T) {
 		t.Error("a second agent opened the log")
 	} else {
 		t.Log(err)
+	}
+}
+
+func TestEntriesOfTheLibraryAreNotForTheFSM(t *testing.T) {
+	l := &ledger{}
+	m := &machine{fsm: l}
+	results := m.ApplyBatch([]*raft.Log{
+		{Index: 5, Type: raft.LogCommand, Data: []byte("a")},
+		{Index: 6, Type: raft.LogConfiguration, Data: []byte("voters")},
+		{Index: 7, Type: raft.LogCommand, Data: []byte("b")},
+	})
+	if !slices.Equal(results, []any{1, nil, 2}) || !slices.Equal(l.indexes, []uint64{5, 7}) {
+		t.Errorf("results %v for the entries %v", results, l.indexes)
+	}
+	if at := m.configured.Load(); at != 6 {
+		t.Errorf("the configuration stands at %d", at)
+	}
+	if got := m.ApplyBatch([]*raft.Log{{Index: 8, Type: raft.LogConfiguration}}); len(got) != 1 || len(l.indexes) != 2 {
+		t.Errorf("a configuration alone: %v, entries %v", got, l.indexes)
 	}
 }

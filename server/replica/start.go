@@ -191,11 +191,30 @@ type machine struct {
 	configured atomic.Uint64
 }
 
-// StoreConfiguration implements raft.ConfigurationStore.
-func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) { m.configured.Store(index) }
+var _ raft.BatchingFSM = (*machine)(nil)
 
-// Apply implements raft.FSM.
-func (m *machine) Apply(l *raft.Log) any { return m.fsm.Apply(l.Index, l.Data) }
+// Apply implements raft.FSM. The library calls ApplyBatch instead.
+func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM.
+func (m *machine) ApplyBatch(logs []*raft.Log) []any {
+	results := make([]any, len(logs))
+	entries, at := make([]Entry, 0, len(logs)), make([]int, 0, len(logs))
+	for i, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			m.configured.Store(l.Index)
+			continue
+		}
+		entries, at = append(entries, Entry{l.Index, l.Data}), append(at, i)
+	}
+	if len(entries) == 0 {
+		return results
+	}
+	for i, result := range m.fsm.Apply(entries) {
+		results[at[i]] = result
+	}
+	return results
+}
 
 // Snapshot implements raft.FSM.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {

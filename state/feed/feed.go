@@ -29,23 +29,25 @@ type Feed struct {
 // New returns a feed that keeps so many changes.
 func New(size int) *Feed { return &Feed{size: size, grown: make(chan struct{})} }
 
-// Publish adds a change, if not nil. It has the new state shown at the same
-// moment: who has seen a snapshot finds its changes in the feed, and who has
-// seen a change finds it in the next snapshot.
-func (f *Feed) Publish(c *Change, show func()) {
+// Publish adds changes. It has the new state shown at the same moment: who has
+// seen a snapshot finds its changes in the feed, and who has seen a change finds
+// it in the next snapshot.
+func (f *Feed) Publish(changes []*Change, show func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	show()
-	if c == nil {
+	if len(changes) == 0 {
 		return
 	}
-	if len(f.kept) >= f.size {
-		f.floor = f.kept[0].Index
-		f.kept[0] = nil
-		f.kept = f.kept[1:]
+	for _, c := range changes {
+		if len(f.kept) >= f.size {
+			f.floor = f.kept[0].Index
+			f.kept[0] = nil
+			f.kept = f.kept[1:]
+		}
+		f.kept = append(f.kept, c)
+		f.last = c.Index
 	}
-	f.kept = append(f.kept, c)
-	f.last = c.Index
 	close(f.grown)
 	f.grown = make(chan struct{})
 }
