@@ -100,11 +100,6 @@ func (a *assembly) buildNode(ctx context.Context) error {
 	return nil
 }
 
-// garbageRoom is how much garbage a server may gather before it is collected:
-// memory that a machine which runs a server has, for a fifth of the server's
-// processor time.
-const garbageRoom = 128 << 20
-
 // run builds and runs the agent until ctx ends or a part fails. Server,
 // drivers and session outlive the node agent, which may have tasks to end.
 func (a *assembly) run(ctx context.Context) error {
@@ -114,8 +109,8 @@ func (a *assembly) run(ctx context.Context) error {
 	base := loop.New(context.WithoutCancel(ctx))
 	if a.server != nil {
 		base.Go("server", a.server.Run)
-		if !heap.UserDecides() {
-			base.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, garbageRoom) })
+		if !heap.UserDecides() { // memory that the machine has, for a fifth of the server's processor time
+			base.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, heap.Room()) })
 		}
 	}
 	if a.client != nil {

@@ -2,7 +2,7 @@
 // collected. The runtime collects whenever the heap has doubled: a server that
 // keeps little and handles much would spend a quarter of its time on that.
 //
-// It must not know whose memory it is. Begin reading at Keep.
+// It must not know whose memory it is. Begin reading at Keep, then Room.
 package heap
 
 import (
@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/steppe-run/steppe/internal/clock"
 )
@@ -25,6 +27,29 @@ const look = time.Second
 // UserDecides reports whether the environment says how to collect garbage:
 // then nobody else should.
 func UserDecides() bool { return os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" }
+
+// A machine gives a 32nd of its memory for garbage. More than the most saves
+// nothing: memory that is used again is nearer to the processor than memory that
+// wasn't yet.
+const (
+	portion   = 32
+	leastRoom = 32 << 20
+	mostRoom  = 256 << 20
+)
+
+// Room is how many bytes of garbage a process should be let gather on this
+// machine, and in its control group if that has a limit.
+func Room() uint64 {
+	var memory uint64
+	for _, ask := range []memlimit.Provider{memlimit.FromSystem, memlimit.FromCgroup} {
+		if limit, err := ask(); err == nil && (memory == 0 || limit < memory) {
+			memory = limit
+		}
+	}
+	return roomOf(memory)
+}
+
+func roomOf(memory uint64) uint64 { return min(max(memory/portion, leastRoom), mostRoom) }
 
 // Keep lets the process gather at least room bytes of garbage between two
 // collections, and as much as is in use once that is more. It ends with ctx and

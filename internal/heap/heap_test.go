@@ -33,6 +33,84 @@ func TestPercent(t *testing.T) {
 	}
 }
 
+func TestRoomFollowsTheMachine(t *testing.T) {
+	const mib = 1 << 20
+	for memory, want := range map[uint64]uint64{0: 32 * mib, 512 * mib: 32 * mib, 4096 * mib: 128 * mib, 1 << 40: 256 * mib} {
+		if got := roomOf(memory); got != want {
+			t.Errorf("with %d MiB of memory: %d MiB, want %d", memory/mib, got/mib, want/mib)
+		}
+	}
+	if got := Room(); got < 32*mib || got > 256*mib {
+		t.Errorf("on this machine: %d bytes", got)
+	}
+}
+
+// rule is the one in force.
+func rule() int {
+	now := debug.SetGCPercent(Usual)
+	debug.SetGCPercent(now)
+	return now
+}
+
+func TestTheRuleFollowsWhatIsInUse(t *testing.T) {
+	const room = 64 << 20
+	c := clock.NewManual(time.Unix(0, 0))
+	group := loop.New(context.Background())
+	group.Go("keep", func(ctx context.Context) error { return Keep(ctx, c, room) })
+	follows := func(what string, holds func(int) bool) {
+		t.Helper()
+		runtime.GC()
+		testx.Eventually(t, 10*time.Second, what, func() bool {
+			c.Advance(look)
+			return holds(rule())
+		})
+	}
+	follows("little is in use", func(percent int) bool { return percent > Usual })
+	sink = make([]byte, room)
+	follows("as much as the room is in use", func(percent int) bool { return percent == Usual })
+	sink = nil
+	follows("little is in use again", func(percent int) bool { return percent > Usual })
+	group.Stop()
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if percent := rule(); percent != Usual {
+		t.Errorf("a rule of %d is left behind", percent)
+	}
+}
+
+// deep waits with so many KiB of stack.
+func deep(kib int, wait <-chan struct{}) byte {
+	var frame [1024]byte
+	if kib > 0 {
+		frame[kib] = deep(kib-1, wait)
+	} else {
+		<-wait
+	}
+	return frame[kib]
+}
+
+func TestStacksAreInUse(t *testing.T) {
+	const goroutines, kib = 1000, 16
+	runtime.GC()
+	before := inUse()
+	group := loop.New(context.Background())
+	for range goroutines {
+		group.Go("wait", func(ctx context.Context) error {
+			deep(kib, ctx.Done())
+			return nil
+		})
+	}
+	testx.Eventually(t, 10*time.Second, "the stacks count", func() bool {
+		runtime.GC()
+		return inUse() > before+goroutines*kib<<10
+	})
+	group.Stop()
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 var sink []byte
 
 // Under Keep 64 MiB of garbage are left alone; afterwards they are not.
@@ -47,11 +125,7 @@ func TestGarbageIsLeftAloneWhileThereIsRoom(t *testing.T) {
 	}
 	group := loop.New(context.Background())
 	group.Go("keep", func(ctx context.Context) error { return Keep(ctx, clock.NewManual(time.Unix(0, 0)), 256<<20) })
-	testx.Eventually(t, 10*time.Second, "the rule is set", func() bool {
-		now := debug.SetGCPercent(Usual)
-		debug.SetGCPercent(now)
-		return now > Usual
-	})
+	testx.Eventually(t, 10*time.Second, "the rule is set", func() bool { return rule() > Usual })
 	if n := spend(); n > 1 {
 		t.Errorf("%d collections although there was room", n)
 	}

@@ -65,13 +65,11 @@ func Serve(ctx context.Context, opts FleetOptions, in io.Reader, out io.Writer) 
 	return errors.Join(err, group.Wait())
 }
 
-// garbageRoom is how much garbage the processes of a run gather before they collect
-// it: they share the machine with what is measured.
-const garbageRoom = 128 << 20
-
+// roomy lets a process of a run gather garbage: it shares the machine with what is
+// measured.
 func roomy(group *loop.Group) {
 	if !heap.UserDecides() {
-		group.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, garbageRoom) })
+		group.Go("garbage", func(ctx context.Context) error { return heap.Keep(ctx, clock.Real{}, heap.Room()) })
 	}
 }
 
