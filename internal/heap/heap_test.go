@@ -66,9 +66,9 @@ func TestTheRuleFollowsWhatIsInUse(t *testing.T) {
 		})
 	}
 	follows("little is in use", func(percent int) bool { return percent > Usual })
-	sink = make([]byte, room)
+	ballast := make([]byte, room)
 	follows("as much as the room is in use", func(percent int) bool { return percent == Usual })
-	sink = nil
+	runtime.KeepAlive(ballast)
 	follows("little is in use again", func(percent int) bool { return percent > Usual })
 	group.Stop()
 	if err := group.Wait(); err != nil {
