@@ -28,8 +28,11 @@ func newHandle() *codec.MsgpackHandle {
 }
 
 // Marshal returns the bytes of a value. Equal values have equal bytes.
-func Marshal(v any) ([]byte, error) {
-	out, err := encode(make([]byte, 0, 256), reflect.ValueOf(v))
+func Marshal(v any) ([]byte, error) { return Append(make([]byte, 0, 256), v) }
+
+// Append adds the bytes of a value to out.
+func Append(out []byte, v any) ([]byte, error) {
+	out, err := encode(out, reflect.ValueOf(v))
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", v, err)
 	}

@@ -56,6 +56,9 @@ const (
 	kindDeleteNamespaces   = 24
 )
 
+// usual is the room made for an entry: a job of one task takes most of it.
+const usual = 2048
+
 // Encode returns a command as a log entry.
 func Encode(c Command) ([]byte, error) {
 	kind := kindOf(c)
@@ -66,11 +69,11 @@ func Encode(c Command) ([]byte, error) {
 	case kindApplyPlans:
 		return encodePlans(head, c.(*ApplyPlans))
 	}
-	body, err := wire.Marshal(c)
+	entry, err := wire.Append(append(make([]byte, 0, usual), head...), c)
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
 	}
-	return append(head, body...), nil
+	return entry, nil
 }
 
 // Decode reads a log entry. It accepts any bytes: what isn't an entry is an
