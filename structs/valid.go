@@ -53,25 +53,35 @@ func (e *ValidationError) Messages() []string {
 	return out
 }
 
-// faults collects what is wrong, at a place that nests.
+// faults collects what is wrong, at a place that nests. The place is put into
+// words only when something is wrong there.
 type faults struct {
-	path string
-	list *[]Fault
+	around *faults // nil: the whole value
+	part   string
+	args   []any
+	list   *[]Fault
 }
 
 func newFaults() faults { return faults{list: new([]Fault)} }
 
 // in returns a collector for a part of the value.
-func (f faults) in(format string, args ...any) faults {
-	part := fmt.Sprintf(format, args...)
-	if f.path != "" {
-		part = f.path + " > " + part
+func (f faults) in(part string, args ...any) faults {
+	return faults{around: &f, part: part, args: args, list: f.list}
+}
+
+func (f faults) path() string {
+	if f.around == nil {
+		return ""
 	}
-	return faults{path: part, list: f.list}
+	part := fmt.Sprintf(f.part, f.args...)
+	if above := f.around.path(); above != "" {
+		return above + " > " + part
+	}
+	return part
 }
 
 func (f faults) add(format string, args ...any) {
-	*f.list = append(*f.list, Fault{Path: f.path, Text: fmt.Sprintf(format, args...)})
+	*f.list = append(*f.list, Fault{Path: f.path(), Text: fmt.Sprintf(format, args...)})
 }
 
 // check adds a fault unless ok.

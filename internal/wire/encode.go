@@ -79,9 +79,6 @@ func (l *layout) add(t reflect.Type, path []int) {
 var timeType = reflect.TypeFor[time.Time]()
 
 func encode(out []byte, v reflect.Value) ([]byte, error) {
-	if v.IsValid() && v.Type() == timeType {
-		return appendTime(out, v.Interface().(time.Time)), nil
-	}
 	switch v.Kind() {
 	case reflect.Invalid:
 		return append(out, 0xc0), nil
@@ -91,6 +88,9 @@ func encode(out []byte, v reflect.Value) ([]byte, error) {
 		}
 		return encode(out, v.Elem())
 	case reflect.Struct:
+		if v.Type() == timeType {
+			return appendTime(out, v.Interface().(time.Time)), nil
+		}
 		return encodeStruct(out, v)
 	case reflect.Map:
 		return encodeMap(out, v)
