@@ -369,3 +369,48 @@ func TestAFollowerSeesWhatHasStarted(t *testing.T) {
 		t.Errorf("%d of %d are starting, two of three have", starting, allocs)
 	}
 }
+
+// An index that is made anew, because changes were lost, counts what is in
+// flight: what isn't committed, and what is only once.
+func TestAnIndexMadeAnewCountsEachPlanOnce(t *testing.T) {
+	b := newBench(t, 1)
+	b.register("web", 5)
+	plan := func(first uint32, rows int) *structs.Plan {
+		g := structs.PlacementGroup{TaskGroup: "g", Seed: ids.NewSeed(), FirstRow: first, Resources: &structs.AllocatedResources{
+			Tasks: map[string]*structs.AllocatedTaskResources{"t": {
+				Cpu: structs.AllocatedCpuResources{CpuShares: 100}, Memory: structs.AllocatedMemoryResources{MemoryMB: 10},
+			}},
+		}}
+		for i := range rows {
+			g.Rows = append(g.Rows, structs.Placement{NodeID: b.nodes[0], NameIndex: uint32(i)})
+		}
+		return &structs.Plan{EvalID: ids.New(), Namespace: "default", JobID: "web", Groups: []structs.PlacementGroup{g}}
+	}
+	r := newRoom(b.store)
+	look := func(what string, allocs int) {
+		t.Helper()
+		if _, err := r.advance(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		i, _ := r.capacity.Number(b.nodes[0])
+		if n, cpu := r.capacity.Allocs(i), r.capacity.Used(i).CPU; n != allocs || cpu != int64(allocs)*100 {
+			t.Errorf("%s: %d allocations with %d MHz are counted, not %d", what, n, cpu, allocs)
+		}
+	}
+	look("before", 0)
+	committed, flying := plan(0, 3), plan(7, 2)
+	r.hold(committed)
+	r.hold(flying)
+	look("both in flight", 5)
+	b.commit(&command.ApplyPlans{Plans: []*structs.Plan{committed}, Now: 1})
+	if n := b.allocs("web")[b.nodes[0]]; n != 3 {
+		t.Fatalf("%d of the plan were committed", n)
+	}
+	r.Drop()
+	look("made anew", 5)
+	r.release(committed)
+	r.undo(flying, nil)
+	look("one failed", 3)
+	r.Drop()
+	look("made anew, nothing in flight", 3)
+}

@@ -3,6 +3,8 @@ package rehearse
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // countingIndex notes what is asked of it.
@@ -90,5 +93,68 @@ func TestADeskFollowsTheStateUnasked(t *testing.T) {
 	group.Stop()
 	if err := group.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// heldIndex is one index that is kept; seen may look each time it is lent.
+type heldIndex struct {
+	store    *state.Store
+	capacity *scheduler.Capacity
+	seen     func()
+}
+
+func (h *heldIndex) Advance(context.Context) (*state.Snapshot, error) {
+	h.seen()
+	return h.store.Snapshot(), nil
+}
+func (h *heldIndex) Capacity() *scheduler.Capacity { return h.capacity }
+func (h *heldIndex) Drop()                         {}
+
+// slow is a job whose conditions take several slices to judge.
+func slow() *structs.Job {
+	id, group := "slow", "g"
+	job := &structs.Job{ID: &id, TaskGroups: []*structs.TaskGroup{{Name: &group, Tasks: []*structs.Task{{Name: "t", Driver: "mock"}}}}}
+	for p := range structs.MaxPatterns {
+		job.Constraints = append(job.Constraints, &structs.Constraint{
+			LTarget: "${meta.text}", Operand: structs.OpRegexp, RTarget: fmt.Sprintf("(.?){15}%d$", p),
+		})
+	}
+	job.Canonicalize()
+	return job
+}
+
+func TestADeskIsLeftWhileAJobIsPrepared(t *testing.T) {
+	index := &heldIndex{store: state.New(state.Options{}), capacity: scheduler.NewCapacity()}
+	for i := range 4 {
+		index.capacity.UpsertNode(&structs.Node{ID: fmt.Sprint(i), Meta: map[string]string{"text": strings.Repeat("a", 40+i)}})
+	}
+	d := NewDesk(index, clock.Real{})
+	turns := 0
+	index.seen = func() { turns++ }
+	job := slow()
+	err := d.UseFor(t.Context(), job, func(on Seat) error {
+		if !scheduler.Prepare(on.Capacity, job) {
+			t.Error("the job isn't prepared")
+		}
+		return nil
+	})
+	if err != nil || turns < 3 {
+		t.Errorf("the index was lent %d times, for several slices (%v)", turns, err)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	index.capacity, turns = scheduler.NewCapacity(), 0
+	index.capacity.UpsertNode(&structs.Node{ID: "0", Meta: map[string]string{"text": strings.Repeat("a", 4000)}})
+	index.seen = func() {
+		if turns++; turns == 2 {
+			cancel()
+		}
+	}
+	err = d.UseFor(ctx, job, func(Seat) error {
+		t.Error("used after its context had ended")
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || turns != 2 {
+		t.Errorf("after %d turns: %v", turns, err)
 	}
 }

@@ -1,15 +1,19 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/link/linkpb"
+	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -90,5 +94,55 @@ func TestANodeHearsOfManyAtOnce(t *testing.T) {
 	}
 	if job := a.alloc(large).Job; len(job.TaskGroups[0].Tasks[0].Config["command"].(string)) != specRoom {
 		t.Errorf("the large job is not whole: %d bytes", len(job.TaskGroups[0].Tasks[0].Config["command"].(string)))
+	}
+}
+
+// However fast changes come, a node hears at most once in a while; of one that
+// comes later than that it hears at once.
+func TestMessagesKeepTheirDistance(t *testing.T) {
+	for _, c := range []struct{ comes, told time.Duration }{{0, watchGap}, {watchGap / 2, watchGap}, {4 * watchGap, 4 * watchGap}} {
+		synctest.Test(t, func(t *testing.T) {
+			s, w := &Server{clock: clock.Real{}}, &watcher{wake: make(chan struct{}, 1)}
+			begun := time.Now()
+			time.AfterFunc(c.comes, w.poke)
+			if err := s.await(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+			if told := time.Since(begun); told != c.told {
+				t.Errorf("what comes after %s is told after %s, want %s", c.comes, told, c.told)
+			}
+		})
+	}
+}
+
+// A server that has lost changes, here because its state was replaced, sends
+// its nodes all there is.
+func TestLostChangesAreToldAllTheSame(t *testing.T) {
+	r := newRegion(t, 1)
+	a := r.join(newNode(), 0)
+	web := r.job("web", "/bin/one")
+	before := r.place(web, a.node.ID, 2)
+	a.follow(t, 0)
+	testx.Eventually(t, 10*time.Second, "what there is", func() bool { return a.has(before...) })
+
+	var data bytes.Buffer
+	copyTo := func(from, to *state.Store) {
+		t.Helper()
+		data.Reset()
+		if err := from.Persist(&data); err != nil {
+			t.Fatal(err)
+		}
+		if err := to.Restore(&data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	elsewhere := &region{t: t, index: r.index + 100, servers: []*box{{store: state.New(state.Options{})}}}
+	copyTo(r.servers[0].store, elsewhere.servers[0].store)
+	missed := elsewhere.place(web, a.node.ID, 2)
+	copyTo(elsewhere.servers[0].store, r.servers[0].store)
+
+	testx.Eventually(t, 10*time.Second, "what was missed", func() bool { return a.has(append(missed, before...)...) })
+	if _, full, _ := a.setCount(); full != 2 {
+		t.Errorf("%d full sets, want the first one and one more", full)
 	}
 }
