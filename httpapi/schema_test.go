@@ -181,3 +181,29 @@ func TestOwnAnswersFollowTheirSchema(t *testing.T) {
 		}
 	}
 }
+
+// What is asked of our own routes in vain is the caller's fault, and says all
+// that is wrong.
+func TestOwnRoutesRefuseBadInput(t *testing.T) {
+	_, url := realServer(t)
+	for _, test := range []struct {
+		method, path, body string
+		status             int
+		texts              []string
+	}{
+		{"PUT", "/v1/steppe/capacity", "{}", 400, []string{"Job must be specified"}},
+		{"POST", "/v1/steppe/capacity", `{"Job":{"ID":"a","Datacenters":["dc1"],"Priority":-1,"TaskGroups":[{"Name":"g","Count":-1,` +
+			`"Tasks":[{"Name":"t","Driver":"mock","Resources":{"CPU":-5}}]}]}}`, 400, []string{"priority", "count", "cpu"}},
+		{"PUT", "/v1/steppe/capacity", `{"Job":{"ID":"a","Namespace":"none"}}`, 400, []string{`namespace "none" doesn't exist`, "at least one group"}},
+		{"GET", "/v1/steppe/job/none/why", "", 404, []string{"job not found"}},
+		{"GET", "/v1/steppe/allocation/abc/why", "", 404, []string{"alloc not found"}},
+		{"GET", "/v1/steppe/node/abc/why-not/web", "", 404, []string{"node not found"}},
+	} {
+		got := ask(t, test.method, url+test.path, test.body)
+		for _, text := range test.texts {
+			if got.status != test.status || !strings.Contains(got.body, text) {
+				t.Errorf("%s %s: %d %q, want %d and %q", test.method, test.path, got.status, got.body, test.status, text)
+			}
+		}
+	}
+}

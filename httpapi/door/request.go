@@ -255,13 +255,15 @@ func jsonFault(err error, offset int64) string {
 	return "Failed to decode the request body as JSON: " + err.Error()
 }
 
-// RecordID refuses ids that can't name a record before they are looked up.
+// RecordID refuses ids that can't name a record before they are looked up. The
+// status and the first words are the interface's: tools match on them.
 func RecordID(noun, id string) error {
 	if len(id) != 36 {
-		return Refuse(http.StatusInternalServerError, "%s lookup failed: index error: UUID must be 36 characters", noun)
+		return Refuse(http.StatusInternalServerError, "%s lookup failed: index error: UUID must be 36 characters, %q has %d: "+
+			"reading one takes its full ID, which the list finds with ?prefix=", noun, id, len(id))
 	}
 	if !ids.Valid(id) {
-		return Refuse(http.StatusInternalServerError, "%s lookup failed: index error: Invalid UUID: %s", noun, id)
+		return Refuse(http.StatusInternalServerError, "%s lookup failed: index error: Invalid UUID: %q is not 32 hexadecimal digits in groups of 8-4-4-4-12", noun, id)
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package work
 
 import (
+	"errors"
+	"net/http"
+
 	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -30,5 +33,10 @@ func Capacity(c *door.Call) (door.Reply, error) {
 		return door.Reply{}, err
 	}
 	req.WriteRequest = c.WriteRequest(req.Job.GetNamespace())
-	return door.Wrote(c.Server().Capacity(c.Ctx(), &req))
+	report, index, err := c.Server().Capacity(c.Ctx(), &req)
+	var invalid *structs.ValidationError
+	if errors.As(err, &invalid) { // elsewhere the interface wants 500
+		err = door.Refuse(http.StatusBadRequest, "%s", invalid.Error())
+	}
+	return door.Wrote(report, index, err)
 }
