@@ -3,6 +3,7 @@ package jobspec
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,8 +29,8 @@ func Check(in Input, job *structs.Job) diagnose.Diagnostics {
 }
 
 // checkRest looks for broken rules in what could be read of a file with
-// faults: only of attributes, and only where no fault was told, for what
-// couldn't be read looks like what is missing.
+// faults: of attributes where no fault was told, and of blocks without any
+// fault inside, for what couldn't be read looks like what is missing.
 func checkRest(r *diagnose.Report, body *hclsyntax.Body, job *structs.Job) {
 	l := &locator{report: r, body: jobOf(body), told: map[int]bool{}}
 	for _, line := range r.Lines() {
@@ -56,8 +57,7 @@ func (l *locator) rules(job *structs.Job) {
 type locator struct {
 	report *diagnose.Report
 	body   *hclsyntax.Block // the job
-	// told, if not nil, are the lines of which enough was said; of others
-	// only attributes are looked at.
+	// told, if not nil, are the lines of which enough was said.
 	told map[int]bool
 }
 
@@ -93,37 +93,40 @@ func (l *locator) tell(severity diagnose.Severity, path, text string) {
 		l.report.Add(d)
 		return
 	}
-	at, rest, attribute := l.find(path)
-	if l.told != nil && (!attribute || l.told[at.Start.Line]) {
-		return
+	at, within, rest := l.find(path)
+	for line := range l.told {
+		if within.Start.Line <= line && line <= within.End.Line {
+			return
+		}
 	}
 	d.Summary = strings.TrimPrefix(rest+": "+text, ": ")
 	l.report.Place(at, d)
 }
 
 // find follows a path such as `group "web" > network > mode` as far as the
-// file has it. rest is what the place doesn't show: the part of the path that
-// the file lacks, or its last word.
-func (l *locator) find(path string) (at hcl.Range, rest string, attribute bool) {
+// file has it. within is the whole of what stands there, rest what the place
+// doesn't show: the part of the path that the file lacks, or its last word.
+func (l *locator) find(path string) (at, within hcl.Range, rest string) {
 	block := l.body
+	within = block.Range()
 	if path == "" {
-		return block.DefRange(), "", false
+		return block.DefRange(), within, ""
 	}
 	steps := strings.Split(path, " > ")
 	for i, step := range steps {
 		if a := block.Body.Attributes[step]; a != nil && i == len(steps)-1 {
-			return a.SrcRange, step, true
+			return a.SrcRange, a.SrcRange, step
 		}
 		inner := findBlock(block.Body, step)
 		if inner == nil {
-			return block.DefRange(), strings.Join(steps[i:], " > "), false
+			return block.DefRange(), within, strings.Join(steps[i:], " > ")
 		}
-		block = inner
+		block, within = inner, hcl.RangeBetween(inner.Range(), lastLike(block.Body, inner).Range())
 	}
 	if last := steps[len(steps)-1]; isWord(last) {
-		return block.DefRange(), last, false
+		return block.DefRange(), within, last
 	}
-	return block.DefRange(), "", false
+	return block.DefRange(), within, ""
 }
 
 // stepParts are the parts of a step of a path: a word, and perhaps a name or a number from 1.
@@ -159,6 +162,17 @@ func findBlock(body *hclsyntax.Body, step string) *hclsyntax.Block {
 		return nil
 	}
 	return same[number-1]
+}
+
+// lastLike returns the last block of the same type and labels as one of them.
+func lastLike(body *hclsyntax.Body, like *hclsyntax.Block) *hclsyntax.Block {
+	last := like
+	for _, b := range body.Blocks {
+		if b.Type == like.Type && len(b.Labels) > 0 && slices.Equal(b.Labels, like.Labels) {
+			last = b
+		}
+	}
+	return last
 }
 
 // nameOf is what a block is called in paths: its label, or the attribute that

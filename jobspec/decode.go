@@ -169,6 +169,10 @@ func (d *decoder) attribute(a *hclsyntax.Attribute, e *entry, ctx *hcl.EvalConte
 	if !ok {
 		return
 	}
+	if e.rule != "" && tooFar(into.Type(), v) {
+		d.report.Fault(a.Expr.Range(), "", "%s must be %s, is %s", e.word, e.rule, strings.TrimPrefix(describe(v), "the number "))
+		return
+	}
 	d.assign(into, v, a.Expr.Range(), e.word)
 }
 

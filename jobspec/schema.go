@@ -14,8 +14,8 @@ import (
 // words lists, a type a line, the fields whose word in a job file is not their
 // name in snake case. "-" is a field that job files don't have, because
 // servers set it. After the word: "label" is the block's label (with an empty
-// word the label only), "required" must be there, "gone" is accepted but has
-// no effect any more.
+// word the label only), "required" must be there, "1..100" are the numbers that
+// the rules allow where the field's type can't hold all that one may write.
 //
 // A new field of a job needs an entry here only if its word differs.
 const words = `
@@ -26,9 +26,9 @@ PeriodicConfig Spec=cron Specs=crons SpecType=-
 Multiregion Regions=region
 MultiregionRegion Name=,label
 Constraint LTarget=attribute RTarget=value Operand=operator
-Affinity LTarget=attribute RTarget=value Operand=operator
-Spread Attribute=attribute,required SpreadTarget=target
-SpreadTarget Value=,label
+Affinity LTarget=attribute RTarget=value Operand=operator Weight=weight,-100..100
+Spread Attribute=attribute,required SpreadTarget=target Weight=weight,1..100
+SpreadTarget Value=,label Percent=percent,0..100
 TaskGroup Name=,label Constraints=constraint Affinities=affinity Spreads=spread Tasks=task Volumes=volume RestartPolicy=restart ReschedulePolicy=reschedule Networks=network Services=service
 EphemeralDisk SizeMB=size
 ScalingPolicy ID=- Namespace=- Target=- CreateIndex=- ModifyIndex=-
@@ -48,7 +48,7 @@ Secret Name=,label Provider=provider,required Path=path,required
 Action Name=,label Command=command,required
 WorkloadIdentity Audience=aud
 Resources MemoryMB=memory MemoryMaxMB=memory_max DiskMB=disk Networks=network Devices=device NUMA=numa SecretsMB=secrets IOPS=iops
-RequestedDevice Name=,label Constraints=constraint Affinities=affinity
+RequestedDevice Name=,label Count=count,1.. Constraints=constraint Affinities=affinity
 Service PortLabel=port Checks=check TaskName=task Namespace=-
 ServiceCheck PortLabel=port TaskName=task Type=type,required Interval=interval,required Timeout=timeout,required
 SidecarTask LogConfig=logs VolumeMounts=volume_mount Identities=identity
@@ -82,6 +82,7 @@ type entry struct {
 	field    int // index in the struct
 	shape    shape
 	required bool
+	rule     string       // "from 1 to 100", for numbers that the field can't hold
 	elem     reflect.Type // of blocks
 }
 
@@ -141,7 +142,7 @@ func addTables(out map[reflect.Type]*table, t reflect.Type, exceptions map[strin
 		if flags[0] == "" {
 			continue
 		}
-		e := &entry{word: flags[0], field: i, required: slices.Contains(flags[1:], "required")}
+		e := &entry{word: flags[0], field: i, required: slices.Contains(flags[1:], "required"), rule: rangeIn(flags[1:])}
 		e.shape, e.elem = shapeOf(f.Type)
 		tbl.entries = append(tbl.entries, e)
 		tbl.byWord[e.word] = e
@@ -149,6 +150,20 @@ func addTables(out map[reflect.Type]*table, t reflect.Type, exceptions map[strin
 			addTables(out, e.elem, exceptions)
 		}
 	}
+}
+
+// rangeIn puts the range among the flags of a word, if there is one, into words.
+func rangeIn(flags []string) string {
+	for _, f := range flags {
+		low, high, ok := strings.Cut(f, "..")
+		switch {
+		case ok && high == "":
+			return low + " or more"
+		case ok:
+			return "from " + low + " to " + high
+		}
+	}
+	return ""
 }
 
 // shapeOf says how a field of a type is written, and of blocks their struct.

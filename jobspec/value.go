@@ -118,6 +118,10 @@ func (d *decoder) number(into reflect.Value, v cty.Value, at hcl.Range, word str
 	low, high := bounds(into.Type())
 	i, _ := f.Int(nil)
 	if i.Cmp(low) < 0 || i.Cmp(high) > 0 {
+		if low.Sign() == 0 && i.Sign() < 0 {
+			d.report.Fault(at, "", "%s must be 0 or more, is %s", word, f.Text('f', -1))
+			return false
+		}
 		if into.Type().Bits() > 32 {
 			d.report.Fault(at, "", "%s is out of all proportion: %s", word, describe(v))
 			return false
@@ -131,6 +135,21 @@ func (d *decoder) number(into reflect.Value, v cty.Value, at hcl.Range, word str
 		into.SetUint(i.Uint64())
 	}
 	return true
+}
+
+// tooFar reports whether a value is a whole number that a field's type can't
+// hold.
+func tooFar(t reflect.Type, v cty.Value) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	n, err := convert.Convert(v, cty.Number)
+	if err != nil || n.IsNull() || !n.IsKnown() || !n.AsBigFloat().IsInt() {
+		return false
+	}
+	low, high := bounds(t)
+	i, _ := n.AsBigFloat().Int(nil)
+	return i.Cmp(low) < 0 || i.Cmp(high) > 0
 }
 
 // bounds are the numbers that a type holds.
