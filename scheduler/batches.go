@@ -53,7 +53,7 @@ func (d *decider) place(r *reconcile.Result) {
 		return
 	}
 	planner, budget := d.planner(), MaxPlacements
-	if d.Annotate || d.allAtOnce() {
+	if d.whole() {
 		budget = len(r.Places) // a rehearsal shows everything, all at once is one plan
 	}
 	for _, b := range d.Scratch.batches(r.Places) {
@@ -61,8 +61,12 @@ func (d *decider) place(r *reconcile.Result) {
 			d.more = true
 			return
 		}
-		rest := max(0, len(b.list)-budget)
-		b.list = b.list[:len(b.list)-rest]
+		cut := max(0, len(b.list)-budget)
+		b.list = b.list[:len(b.list)-cut]
+		rest := cut
+		if b.key.job == d.job {
+			rest += r.Unlisted[b.key.group.GetName()]
+		}
 		out := planner.Group(d.Scratch.ask(b))
 		placed := d.add(b, out)
 		budget -= placed

@@ -23,9 +23,12 @@ func (p *plain) Node(id string) *structs.Node                     { return p.nod
 func (p *plain) NodePool(string) *structs.NodePool                { return nil }
 func (p *plain) LatestDeployment(_, _ string) *structs.Deployment { return p.deploy }
 
-func (p *plain) AllocsByJob(_, _ string) iter.Seq[*structs.Allocation] {
+func (p *plain) JobAllocs(_, _ string, take func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation] {
 	return func(yield func(*structs.Allocation) bool) {
 		for _, a := range p.allocs {
+			if seen, plain := a.Plain(); plain && take != nil && take(&seen) {
+				continue
+			}
 			if !yield(a) {
 				return
 			}

@@ -14,7 +14,9 @@ type View interface {
 	Job(namespace, id string) *structs.Job
 	Node(id string) *structs.Node
 	NodePool(name string) *structs.NodePool
-	AllocsByJob(namespace, id string) iter.Seq[*structs.Allocation]
+	// JobAllocs are the allocations of a job, without the plain ones that take,
+	// unless it is nil, says it has seen enough of.
+	JobAllocs(namespace, id string, take func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation]
 	LatestDeployment(namespace, id string) *structs.Deployment
 }
 

@@ -118,10 +118,10 @@ func (h *history) report() {
 func (h *history) evaluate() scheduler.Decision {
 	h.index++
 	eval := &structs.Evaluation{ID: h.id("e"), Namespace: "default", JobID: "web", Type: h.kind, Priority: 50}
-	schedule := func(scratch *scheduler.Scratch) scheduler.Decision {
+	schedule := func(view scheduler.View, scratch *scheduler.Scratch, annotate bool) scheduler.Decision {
 		n := 0
 		d, err := scheduler.Schedule(scheduler.Input{
-			View: h.world, Capacity: h.capacity, Eval: eval, Now: h.now, Seed: 3, Annotate: true, Scratch: scratch,
+			View: view, Capacity: h.capacity, Eval: eval, Now: h.now, Seed: 3, Annotate: annotate, Scratch: scratch,
 			NewID: func() string { n++; return fmt.Sprintf("%s.%d", eval.ID, n) },
 		})
 		if err != nil {
@@ -129,12 +129,17 @@ func (h *history) evaluate() scheduler.Decision {
 		}
 		return d
 	}
-	d := schedule(&h.scratch)
+	d := schedule(h.world, &h.scratch, true)
 	was := text(h.rt, d)
-	for _, again := range []scheduler.Decision{schedule(nil), schedule(&h.scratch), d} {
+	for _, again := range []scheduler.Decision{
+		schedule(h.world, nil, true), schedule(h.world, &h.scratch, true), d, schedule(whole{h.world}, nil, true),
+	} {
 		if is := text(h.rt, again); is != was {
 			h.rt.Fatalf("the same input gave\n%s\nand\n%s", was, is)
 		}
+	}
+	if was, is := text(h.rt, schedule(h.world, nil, false)), text(h.rt, schedule(whole{h.world}, nil, false)); is != was {
+		h.rt.Fatalf("with allocations told as plain:\n%s\nall seen whole:\n%s", was, is)
 	}
 	h.checkPlan(d)
 	before := len(h.allocs)

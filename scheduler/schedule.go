@@ -18,6 +18,10 @@ var ErrUnsupportedJobType = errors.New("no scheduler for this type of job is bui
 // them in several plans, so that it can't hold up others (see Decision.More).
 const MaxPlacements = 10_000
 
+// MaxChanges bounds the stops and updates in place of one plan in the same way. A
+// plan that is cut there places nothing yet.
+const MaxChanges = 10 * MaxPlacements
+
 // Schedule decides one evaluation. An error means that the evaluation can't be
 // decided at all and that trying again won't help; a job that doesn't fit is
 // not an error but a Decision with a blocked evaluation.
@@ -35,22 +39,25 @@ func Schedule(in Input) (Decision, error) {
 		return d.later(), nil
 	}
 	defer d.Scratch.tidy()
-	d.collect()
-	result := reconcile.Compute(reconcile.Input{
+	ask := reconcile.Input{
 		Job:        d.job,
 		Eval:       in.Eval,
-		Allocs:     d.allocs,
 		Deployment: in.View.LatestDeployment(in.Eval.Namespace, in.Eval.JobID),
 		Node:       in.View.Node,
 		Fits:       d.fits,
 		Now:        in.Now,
 		NewID:      in.NewID,
 		Places:     d.Scratch.places,
-	})
+		Most:       d.most(),
+	}
+	d.collect(&ask)
+	result := reconcile.Compute(ask)
 	d.Scratch.places = result.Places
 	d.start(result)
-	d.place(result)
-	d.withhold(len(result.Stops))
+	if !d.cut() {
+		d.place(result)
+		d.withhold(len(result.Stops))
+	}
 	return d.finish(result), nil
 }
 
@@ -59,6 +66,7 @@ type decider struct {
 	Input
 	job    *structs.Job
 	allocs []*structs.Allocation
+	tally  *reconcile.Tally                      // of the others; nil: there are none
 	checks map[string][]func(*structs.Node) bool // by group
 	plan   *structs.Plan
 	failed map[string]*structs.AllocationMetric
@@ -69,12 +77,16 @@ type decider struct {
 	more    bool
 }
 
-func (d *decider) collect() {
-	d.allocs = d.Scratch.allocs
-	for a := range d.View.AllocsByJob(d.Eval.Namespace, d.Eval.JobID) {
-		d.allocs = append(d.allocs, a)
+// collect reads the job's allocations, whole only those of which something may
+// have to be done.
+func (d *decider) collect(ask *reconcile.Input) {
+	d.tally = reconcile.NewTally(*ask)
+	d.read(d.tally.Take)
+	if !d.tally.Suffices(d.allocs) {
+		d.tally = nil
+		d.read(nil)
 	}
-	d.Scratch.allocs = d.allocs
+	ask.Allocs, ask.Tally = d.allocs, d.tally
 	d.queued = map[string]int{}
 	if d.job != nil {
 		for _, tg := range d.job.TaskGroups {
@@ -82,6 +94,26 @@ func (d *decider) collect() {
 		}
 	}
 }
+
+func (d *decider) read(take func(*structs.PlainAlloc) bool) {
+	d.allocs = d.Scratch.allocs[:0]
+	for a := range d.View.JobAllocs(d.Eval.Namespace, d.Eval.JobID, take) {
+		d.allocs = append(d.allocs, a)
+	}
+	d.Scratch.allocs = d.allocs
+}
+
+// most is how many new allocations of a group are listed: one plan takes no more,
+// unless it is to show or to place all at once.
+func (d *decider) most() int {
+	if d.whole() {
+		return 0
+	}
+	return MaxPlacements
+}
+
+// whole reports whether one plan must hold everything.
+func (d *decider) whole() bool { return d.Annotate || d.allAtOnce() }
 
 // fits reports whether a node still satisfies what a group of the newest
 // version asks of nodes, eligibility and capacity aside.
@@ -123,6 +155,18 @@ func (d *decider) start(r *reconcile.Result) {
 	}
 }
 
+// cut bounds what the plan changes, and reports whether there was more.
+func (d *decider) cut() bool {
+	stops, updates := len(d.plan.Stops), len(d.plan.InPlace)
+	if d.Annotate || stops+updates <= MaxChanges {
+		return false
+	}
+	d.plan.Stops = d.plan.Stops[:min(stops, MaxChanges)]
+	d.plan.InPlace = d.plan.InPlace[:min(updates, MaxChanges-len(d.plan.Stops))]
+	d.more = true
+	return true
+}
+
 // algorithm is how nodes are preferred in the job's pool.
 func (d *decider) algorithm() string {
 	if pool := d.View.NodePool(d.job.GetNodePool()); pool != nil && pool.SchedulerConfiguration != nil {
@@ -160,6 +204,11 @@ func (d *decider) planner() *place.Planner {
 	for _, a := range d.allocs {
 		if !a.TerminalStatus() && !stopped[a.ID] {
 			opts.Existing = append(opts.Existing, place.Existing{ID: a.ID, Group: a.TaskGroup, NodeID: a.NodeID})
+		}
+	}
+	for group, counts := range d.tally.Running() {
+		for _, c := range counts {
+			opts.Mates = append(opts.Mates, place.Mates{Group: group, NodeID: c.NodeID, N: c.N})
 		}
 	}
 	opts.Preempt = d.preemption()

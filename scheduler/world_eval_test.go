@@ -17,14 +17,27 @@ func (w *world) Node(id string) *structs.Node { return w.nodes[id] }
 
 func (w *world) NodePool(string) *structs.NodePool { return nil }
 
-func (w *world) AllocsByJob(_, id string) iter.Seq[*structs.Allocation] {
+func (w *world) JobAllocs(_, id string, take func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation] {
 	return func(yield func(*structs.Allocation) bool) {
 		for _, a := range w.allocs {
-			if a.JobID == id && !yield(a) {
+			if a.JobID != id {
+				continue
+			}
+			if p, plain := a.Plain(); plain && take != nil && take(&p) {
+				continue
+			}
+			if !yield(a) {
 				return
 			}
 		}
 	}
+}
+
+// whole is a world that shows every allocation whole.
+type whole struct{ *world }
+
+func (w whole) JobAllocs(namespace, id string, _ func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation] {
+	return w.world.JobAllocs(namespace, id, nil)
 }
 
 func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {

@@ -159,6 +159,10 @@ func checkLists(s *Snapshot, wrong func(string, ...any)) {
 		if diff := cmp.Diff(a, s.Alloc(a.ID)); diff != "" {
 			wrong("allocation %s isn't found by its ID: %s", a.ID, diff)
 		}
+		plain, isPlain := a.Plain()
+		if p, is := s.AllocView(a.ID).Plain(); is != isPlain || is && p != plain {
+			wrong("allocation %s is plain: %t, %+v; its row says %t, %+v", a.ID, isPlain, plain, is, p)
+		}
 		if !ids.Valid(a.ID) {
 			wrong("allocation ID %q", a.ID)
 		}

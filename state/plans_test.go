@@ -484,3 +484,27 @@ func TestDeploymentsEndWithTheirVersion(t *testing.T) {
 	w.must(&command.Sweep{DeploymentIDs: []string{d}})
 	equal(t, "swept", w.snap().Deployment(d), (*structs.Deployment)(nil))
 }
+
+func TestPlainAllocationsNeedNotBeMade(t *testing.T) {
+	w := newWorld(t)
+	node := w.addNode()
+	e := w.register(testJob("web", 3))
+	ids := w.place(e, rowsOn(node, node, node)...)
+	w.must(&command.TransitionAllocs{Transitions: []command.AllocTransition{
+		{AllocID: ids[1], Transition: structs.DesiredTransition{Migrate: ptr(true)}},
+	}})
+	var shown []uint32
+	list := func(take func(*structs.PlainAlloc) bool) (whole []string) {
+		for a := range w.snap().JobAllocs("default", "web", take) {
+			whole = append(whole, a.ID)
+		}
+		return whole
+	}
+	got := list(func(p *structs.PlainAlloc) bool {
+		shown = append(shown, p.NameIndex)
+		return p.NameIndex == 2
+	})
+	equal(t, "shown as plain", shown, []uint32{0, 2})
+	equal(t, "made whole", got, ids[:2])
+	equal(t, "all whole", list(nil), ids)
+}

@@ -233,6 +233,26 @@ func (s *Snapshot) AllocsByJob(namespace, id string) iter.Seq[*structs.Allocatio
 	return whole(s.t.Allocs.ByJob(namespace, id))
 }
 
+// JobAllocs is AllocsByJob without the plain ones that take, unless it is nil,
+// says it has seen enough of. What it is shown is its own only during the call.
+func (s *Snapshot) JobAllocs(namespace, id string, take func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation] {
+	if take == nil {
+		return s.AllocsByJob(namespace, id)
+	}
+	return func(yield func(*structs.Allocation) bool) {
+		var p structs.PlainAlloc
+		for v := range s.t.Allocs.ByJob(namespace, id) {
+			var plain bool
+			if p, plain = v.Plain(); plain && take(&p) {
+				continue
+			}
+			if !yield(v.Allocation()) {
+				return
+			}
+		}
+	}
+}
+
 // AllocsByNode returns the allocations of a node.
 func (s *Snapshot) AllocsByNode(nodeID string) iter.Seq[*structs.Allocation] {
 	return whole(s.t.Allocs.ByNode(nodeID))

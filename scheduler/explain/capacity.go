@@ -65,7 +65,7 @@ func (in *Input) fits(job *structs.Job) bool {
 
 func (in *Input) placed(job *structs.Job, g *structs.TaskGroup) int {
 	n := 0
-	for a := range in.View.AllocsByJob(job.GetNamespace(), job.GetID()) {
+	for a := range in.View.JobAllocs(job.GetNamespace(), job.GetID(), nil) {
 		if a.TaskGroup == g.GetName() && !a.TerminalStatus() {
 			n++
 		}

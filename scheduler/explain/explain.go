@@ -47,7 +47,7 @@ func (in *Input) planner(job *structs.Job, without ...string) *place.Planner {
 	for _, id := range without {
 		gone[id] = true
 	}
-	for a := range in.View.AllocsByJob(job.GetNamespace(), job.GetID()) {
+	for a := range in.View.JobAllocs(job.GetNamespace(), job.GetID(), nil) {
 		if !a.TerminalStatus() && !gone[a.ID] {
 			opts.Existing = append(opts.Existing, place.Existing{ID: a.ID, Group: a.TaskGroup, NodeID: a.NodeID})
 		}

@@ -28,7 +28,7 @@ func (w *world) LatestDeployment(string, string) *structs.Deployment { return ni
 func (w *world) EvalsByJob(string, string) iter.Seq[*structs.Evaluation] {
 	return func(func(*structs.Evaluation) bool) {}
 }
-func (w *world) AllocsByJob(_, id string) iter.Seq[*structs.Allocation] {
+func (w *world) JobAllocs(_, id string, _ func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation] {
 	return w.where(func(a *structs.Allocation) bool { return a.JobID == id })
 }
 func (w *world) AllocsByNode(id string) iter.Seq[*structs.Allocation] {

@@ -58,7 +58,7 @@ func (in *Input) rehearse(job *structs.Job) (scheduler.Decision, error) {
 
 func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Decision, idle string) *structs.GroupWhy {
 	w := &structs.GroupWhy{Group: g.GetName(), Desired: g.GetCount()}
-	for a := range in.View.AllocsByJob(job.GetNamespace(), job.GetID()) {
+	for a := range in.View.JobAllocs(job.GetNamespace(), job.GetID(), nil) {
 		switch {
 		case a.TaskGroup != g.GetName():
 		case !a.TerminalStatus():

@@ -24,12 +24,21 @@ type Options struct {
 	// Existing are the job's allocations that stay, those that rows replace
 	// included.
 	Existing []Existing
+	// Mates are further allocations of the job, which stay and which no row
+	// replaces.
+	Mates []Mates
 	// Preempt may be nil: rows take free room only.
 	Preempt *Preemption
 }
 
 // Existing is an allocation of the job that already has a node.
 type Existing struct{ ID, Group, NodeID string }
+
+// Mates are a group's allocations on a node.
+type Mates struct {
+	Group, NodeID string
+	N             int
+}
 
 // Planner chooses nodes for one evaluation, and after Reset for another: what it
 // needed for one serves the next.
@@ -90,6 +99,11 @@ func (p *Planner) Reset(x *capacity.Index, opts Options) {
 		p.existing = nil // clearing it takes as long for the smallest job
 	} else {
 		clear(p.existing)
+	}
+	for _, m := range opts.Mates {
+		if i, ok := x.Number(m.NodeID); ok {
+			p.count(m.Group, i, m.N)
+		}
 	}
 	if len(opts.Existing) == 0 {
 		return

@@ -14,6 +14,7 @@ type group struct {
 	name       string
 	desired    *structs.DesiredUpdates
 	hasCurrent bool // an allocation of this version exists, ended or not
+	tallied    *tallied
 
 	heirs       map[string]*structs.Allocation // by what they stand in for
 	keep        []*structs.Allocation          // goes on, unless it is to be updated
@@ -38,7 +39,8 @@ type group struct {
 
 // group computes one group that the job wants.
 func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
-	g := &group{run: r, tg: tg, name: tg.GetName(), desired: r.desired(tg.GetName())}
+	g := &group{run: r, tg: tg, name: tg.GetName(), desired: r.desired(tg.GetName()), tallied: r.Tally.of(tg.GetName())}
+	g.hasCurrent = g.tallied.seen
 	g.classify(allocs)
 	g.reconnect()
 	g.trim()
@@ -54,7 +56,7 @@ func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
 
 // total counts what stands for the group's count, canaries aside.
 func (g *group) total() int {
-	return len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.away) + len(g.now) + len(g.later) -
+	return g.tallied.runs + g.tallied.complete + len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.away) + len(g.now) + len(g.later) -
 		len(g.movingCanaries())
 }
 
@@ -186,7 +188,7 @@ func (g *group) update() bool {
 		}
 		return cure
 	})
-	g.desired.Ignore += uint64(len(g.complete))
+	g.desired.Ignore += uint64(len(g.complete) + g.tallied.runs + g.tallied.complete)
 	return g.moved+len(g.destructive) > 0
 }
 

@@ -53,6 +53,9 @@ func (g *group) nameAll() {
 			g.names.take(a.Index())
 		}
 	}
+	for _, i := range g.tallied.names {
+		g.names.take(i)
+	}
 	for _, list := range [][]*structs.Allocation{g.keep, g.complete, g.destructive, g.lost, g.migrate, g.away, g.now} {
 		for _, a := range list {
 			add(a)

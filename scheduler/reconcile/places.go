@@ -90,6 +90,15 @@ func (g *group) fill() {
 		return
 	}
 	missing := g.tg.GetCount() - g.total() - len(g.destructive)
+	if most := g.run.Most; most > 0 && missing > most {
+		if g.run.out.Unlisted == nil {
+			g.run.out.Unlisted = map[string]int{}
+		}
+		g.run.out.Unlisted[g.name] = missing - most
+		g.desired.Place += uint64(missing - most)
+		g.placing += missing - most
+		missing = most
+	}
 	if missing > 0 {
 		g.run.out.Places = slices.Grow(g.run.out.Places, missing)
 		g.names.grow(missing)
@@ -143,6 +152,9 @@ func (g *group) limit() int {
 	}
 	limit := structs.Value(u.MaxParallel) - g.placing - g.moved
 	id := g.deploymentID()
+	if g.run.Deployment != nil && id == g.run.Deployment.ID {
+		limit -= g.tallied.notHealthy
+	}
 	for _, a := range g.keep {
 		if a.DeploymentID == id && !a.DeploymentStatus.IsHealthy() {
 			limit--

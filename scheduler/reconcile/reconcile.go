@@ -19,8 +19,10 @@ type Input struct {
 	Job *structs.Job
 	// Eval names the job and is the reason for this run.
 	Eval *structs.Evaluation
-	// Allocs are all allocations of the job, ended ones included.
+	// Allocs are all allocations of the job, ended ones included, but for those that
+	// Tally, unless it is nil, has counted.
 	Allocs []*structs.Allocation
+	Tally  *Tally
 	// Deployment is the job's latest, nil if there was none.
 	Deployment *structs.Deployment
 	// Node returns a node, nil if it is gone.
@@ -31,6 +33,9 @@ type Input struct {
 	NewID func() string
 	// Places may be nil; Result.Places is appended to it.
 	Places []Place
+	// Most is how many new allocations of a group are listed at most, those aside
+	// that stand in for others; 0 is no limit.
+	Most int
 }
 
 // Place is an allocation to place.
@@ -60,6 +65,9 @@ type Result struct {
 	Marks   []structs.AllocMark
 	InPlace []structs.AllocInPlace
 	Places  []Place
+	// Unlisted counts by group the allocations that are to be placed too and of
+	// which Input.Most lets none be listed.
+	Unlisted map[string]int
 	// Deployment is to be created, if not nil.
 	Deployment        *structs.Deployment
 	DeploymentUpdates []structs.DeploymentStatusUpdate
@@ -232,9 +240,11 @@ func (r *run) gone(id string) bool {
 }
 
 // outdated reports whether an allocation runs an older version of the job.
-func (r *run) outdated(a *structs.Allocation) bool {
-	return a.Job == nil || a.Job.GetVersion() != r.Job.GetVersion() ||
-		a.Job.GetCreateIndex() != r.Job.GetCreateIndex()
+func (r *run) outdated(a *structs.Allocation) bool { return a.Job == nil || r.old(a.Job) }
+
+// old reports whether a version of the job isn't the newest.
+func (r *run) old(job *structs.Job) bool {
+	return job.GetVersion() != r.Job.GetVersion() || job.GetCreateIndex() != r.Job.GetCreateIndex()
 }
 
 // destructive reports whether an outdated allocation must be replaced to run

@@ -37,6 +37,22 @@ func (v View) Name() string {
 	return structs.AllocName(v.batch.shared.JobID, v.batch.shared.Group, v.Row().NameIndex)
 }
 
+// Plain is Allocation().Plain() without making the object.
+func (v View) Plain() (p structs.PlainAlloc, ok bool) {
+	r := v.Row()
+	if r.Canary || r.Placed != nil && (r.Placed.Previous != "" || r.Placed.Reschedule != nil) {
+		return p, false
+	}
+	if d := r.Decided; d != nil && (d.Followup != "" || d.Next != "" || d.PreemptedBy != "" || d.Transition != (structs.DesiredTransition{})) {
+		return p, false
+	}
+	s := v.Shared()
+	return structs.PlainAlloc{
+		Job: s.Job, Group: s.Group, NodeID: r.Node.ID, DeploymentID: s.DeploymentID, NameIndex: r.NameIndex,
+		DesiredStatus: r.Desired.String(), ClientStatus: r.Client.String(), Healthy: structs.Value(r.Healthy()),
+	}, true
+}
+
 // Allocation returns the whole object.
 func (v View) Allocation() *structs.Allocation {
 	r, s := v.Row(), v.Shared()

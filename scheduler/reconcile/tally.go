@@ -1,0 +1,192 @@
+package reconcile
+
+import (
+	"iter"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Tally counts the plain allocations of a job of which nothing is to be done:
+// they run, or have ended, as the job wants it. A job of a million can be decided
+// without seeing more of them.
+type Tally struct {
+	run    run
+	groups []*tallied
+	last   *tallied // of the allocation before: they come in batches
+	job    *structs.Job
+	jobIs  bool            // job is the newest version
+	at     map[string]bool // nodes on which allocations stay
+	node   string          // of the allocation before
+	stays  bool            // an allocation on it
+}
+
+// tallied is what was counted of a group.
+type tallied struct {
+	group    *structs.TaskGroup // nil: nothing of it is wanted
+	name     string
+	seen     bool // an allocation of the newest version, ended or not
+	runs     int
+	complete int // batch: has done its work
+	// notHealthy counts those of the job's latest deployment that runs doesn't
+	// know to be healthy.
+	notHealthy int
+	names      []uint32
+	on         []Count // by node, in the order in which nodes were seen
+	at         map[string]int
+	last       int // of on
+}
+
+// Count is how many allocations run on a node.
+type Count struct {
+	NodeID string
+	N      int
+}
+
+// NewTally returns a tally for what Compute will be asked, which gives it as
+// Input.Tally. Of the input it reads all but Allocs and Fits.
+func NewTally(in Input) *Tally {
+	return &Tally{run: run{Input: in, batch: in.Eval.Type == structs.JobTypeBatch}, at: map[string]bool{}}
+}
+
+// Take counts an allocation; it is false for one that Compute must see.
+func (t *Tally) Take(p *structs.PlainAlloc) bool {
+	if t.run.Job.Stopped() || template(t.run.Job) {
+		return false
+	}
+	g := t.groupOf(p.Group)
+	if g.group == nil || !t.newest(p.Job) {
+		return false
+	}
+	switch {
+	case p.DesiredStatus != structs.AllocDesiredRun:
+		if !structs.ClientTerminal(p.ClientStatus) && t.run.gone(p.NodeID) {
+			return false
+		}
+	case p.ClientStatus == structs.AllocClientComplete:
+		if t.run.batch {
+			g.complete++
+			g.names = append(g.names, p.NameIndex)
+		}
+	case p.ClientStatus == structs.AllocClientLost:
+	case p.ClientStatus != structs.AllocClientPending && p.ClientStatus != structs.AllocClientRunning || !t.staysOn(p.NodeID):
+		return false
+	default:
+		t.runs(g, p)
+	}
+	g.seen = true
+	return true
+}
+
+func (t *Tally) runs(g *tallied, p *structs.PlainAlloc) {
+	g.runs++
+	g.names = append(g.names, p.NameIndex)
+	if d := t.run.Deployment; d != nil && p.DeploymentID == d.ID && !p.Healthy {
+		g.notHealthy++
+	}
+	g.count(p.NodeID)
+}
+
+func (g *tallied) count(node string) {
+	if len(g.on) == 0 || g.on[g.last].NodeID != node {
+		i, known := g.at[node]
+		if !known {
+			i, g.on = len(g.on), append(g.on, Count{NodeID: node})
+			if g.at == nil {
+				g.at = map[string]int{}
+			}
+			g.at[node] = i
+		}
+		g.last = i
+	}
+	g.on[g.last].N++
+}
+
+func (t *Tally) groupOf(name string) *tallied {
+	if t.last != nil && t.last.name == name {
+		return t.last
+	}
+	for _, g := range t.groups {
+		if g.name == name {
+			t.last = g
+			return g
+		}
+	}
+	g := &tallied{name: name}
+	if tg := t.run.Job.LookupTaskGroup(name); tg != nil && tg.GetCount() > 0 {
+		g.group = tg
+	}
+	t.groups, t.last = append(t.groups, g), g
+	return g
+}
+
+// newest reports whether a version is the one to run.
+func (t *Tally) newest(job *structs.Job) bool {
+	if job == nil {
+		return false
+	}
+	if t.job != job {
+		t.job, t.jobIs = job, !t.run.old(job)
+	}
+	return t.jobIs
+}
+
+// staysOn reports whether what runs on a node may stay there.
+func (t *Tally) staysOn(node string) bool {
+	if node == t.node {
+		return t.stays
+	}
+	stays, known := t.at[node]
+	if !known {
+		stays = !t.run.gone(node) && t.run.node(node).Status != structs.NodeStatusDisconnected
+		t.at[node] = stays
+	}
+	t.node, t.stays = node, stays
+	return stays
+}
+
+// Suffices reports whether nothing that was counted can be asked for: not if a
+// group has too many, since those to stop must be chosen from all. others are the
+// allocations that weren't taken.
+func (t *Tally) Suffices(others []*structs.Allocation) bool {
+	for _, g := range t.groups {
+		have := g.runs + g.complete
+		if g.group == nil || have == 0 {
+			continue
+		}
+		for _, a := range others {
+			if a.TaskGroup == g.name && !a.ServerTerminal() {
+				have++
+			}
+		}
+		if have > g.group.GetCount() {
+			return false
+		}
+	}
+	return true
+}
+
+// Running yields by group and node how many allocations were counted that run.
+func (t *Tally) Running() iter.Seq2[string, []Count] {
+	return func(yield func(string, []Count) bool) {
+		if t == nil {
+			return
+		}
+		for _, g := range t.groups {
+			if len(g.on) > 0 && !yield(g.name, g.on) {
+				return
+			}
+		}
+	}
+}
+
+// of returns what was counted of a group; it may be called on nil.
+func (t *Tally) of(group string) *tallied {
+	if t != nil {
+		for _, g := range t.groups {
+			if g.name == group {
+				return g
+			}
+		}
+	}
+	return &tallied{}
+}
