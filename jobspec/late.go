@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/jobspec/diagnose"
 	"github.com/steppe-run/steppe/jobspec/function"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // late makes text of what can't be known yet: every ${…} of a template that
@@ -147,7 +148,7 @@ func (l *late) warnOfTypo(root string, t hcl.Traversal) {
 		return
 	}
 	for _, known := range []string{"var", "local"} {
-		if diagnose.EditDistance(root, known, 2) < 2 || root == "variable" && known == "var" {
+		if structs.EditDistance(root, known, 2) < 2 || root == "variable" && known == "var" {
 			d := diagnose.Diagnostic{Severity: diagnose.SeverityWarning, Suggestion: diagnose.DidYouMean(root, []string{known})}
 			if root == "variable" {
 				d.Suggestion = `Did you mean "var"?`

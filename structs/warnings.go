@@ -21,6 +21,9 @@ func (j *Job) WarningFaults() []Fault {
 	if p := j.Periodic; p != nil && Value(p.Spec) != "" {
 		f.in("periodic > cron").add("is deprecated, use crons with a list")
 	}
+	nodeNames().warnConstraints(f, j.Constraints)
+	nodeNames().warnAffinities(f, j.Affinities)
+	nodeNames().warnSpreads(f, j.Spreads)
 	auto, canaries := 0, 0
 	for _, g := range j.TaskGroups {
 		g.warn(f.in("group %q", g.GetName()))
@@ -44,12 +47,18 @@ func (g *TaskGroup) warn(f faults) {
 	f.in("max_client_disconnect").check(g.MaxClientDisconnect == nil, "is deprecated and ignored, use disconnect > lost_after")
 	f.in("stop_after_client_disconnect").check(g.StopAfterClientDisconnect == nil, "is deprecated and ignored, use disconnect > stop_on_client_after")
 	f.in("prevent_reschedule_on_lost").check(!Value(g.PreventRescheduleOnLost), "is deprecated and ignored, use disconnect > replace")
+	nodeNames().warnConstraints(f, g.Constraints)
+	nodeNames().warnAffinities(f, g.Affinities)
+	nodeNames().warnSpreads(f, g.Spreads)
 	for _, n := range g.Networks {
 		f.in("network > mbits").check(n.MBits == nil, "is deprecated and ignored")
 	}
 	for _, t := range g.Tasks {
 		in := f.in("task %q", t.Name)
+		nodeNames().warnConstraints(in, t.Constraints)
+		nodeNames().warnAffinities(in, t.Affinities)
 		if r := t.Resources; r != nil {
+			r.warnDevices(in.in("resources"))
 			in.in("resources > iops").check(Value(r.IOPS) == 0, "is ignored")
 			in.in("resources > network").check(len(r.Networks) == 0, "is deprecated, use a network block in the group")
 		}
