@@ -3,6 +3,7 @@ package scheduler
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/scheduler/place"
@@ -97,8 +98,18 @@ func (d *decider) collect(ask *reconcile.Input) {
 
 func (d *decider) read(take func(*structs.PlainAlloc) bool) {
 	d.allocs = d.Scratch.allocs[:0]
+	enough := math.MaxInt // of those that run
+	if reconcile.Unwanted(d.job) && !d.Annotate {
+		enough = MaxChanges // all are to stop, and one plan stops no more
+	}
 	for a := range d.View.JobAllocs(d.Eval.Namespace, d.Eval.JobID, take) {
 		d.allocs = append(d.allocs, a)
+		if !a.TerminalStatus() {
+			enough--
+		}
+		if enough < 0 {
+			break
+		}
 	}
 	d.Scratch.allocs = d.allocs
 }

@@ -118,7 +118,7 @@ func Compute(in Input) *Result {
 	}
 	r.lookAtDeployment()
 	byGroup := byGroup(in.Allocs)
-	if !in.Job.Stopped() && !template(in.Job) {
+	if !Unwanted(in.Job) {
 		for _, tg := range in.Job.TaskGroups {
 			if tg.GetCount() > 0 {
 				r.group(tg, byGroup[tg.GetName()])
@@ -128,6 +128,9 @@ func Compute(in Input) *Result {
 	}
 	for _, name := range sortedKeys(byGroup) {
 		r.stopGroup(name, byGroup[name])
+	}
+	for _, name := range in.Tally.names() {
+		r.desired(name)
 	}
 	r.finishDeployment()
 	return r.out
@@ -147,6 +150,10 @@ func byGroup(allocs []*structs.Allocation) map[string][]*structs.Allocation {
 	}
 	return out
 }
+
+// Unwanted reports whether nothing of a job is to run: it was purged or stopped,
+// or is only launched from.
+func Unwanted(job *structs.Job) bool { return job.Stopped() || template(job) }
 
 // template reports whether a job is only launched from, never run itself.
 func template(job *structs.Job) bool { return job.IsPeriodic() || job.IsParameterized() }

@@ -50,10 +50,10 @@ func NewTally(in Input) *Tally {
 
 // Take counts an allocation; it is false for one that Compute must see.
 func (t *Tally) Take(p *structs.PlainAlloc) bool {
-	if t.run.Job.Stopped() || template(t.run.Job) {
-		return false
-	}
 	g := t.groupOf(p.Group)
+	if Unwanted(t.run.Job) {
+		return t.ended(p)
+	}
 	if g.group == nil || !t.newest(p.Job) {
 		return false
 	}
@@ -75,6 +75,14 @@ func (t *Tally) Take(p *structs.PlainAlloc) bool {
 	}
 	g.seen = true
 	return true
+}
+
+// ended reports whether nothing is left to stop.
+func (t *Tally) ended(p *structs.PlainAlloc) bool {
+	if p.DesiredStatus != structs.AllocDesiredRun {
+		return structs.ClientTerminal(p.ClientStatus) || !t.run.gone(p.NodeID)
+	}
+	return p.ClientStatus == structs.AllocClientComplete || p.ClientStatus == structs.AllocClientLost
 }
 
 func (t *Tally) runs(g *tallied, p *structs.PlainAlloc) {
@@ -112,8 +120,10 @@ func (t *Tally) groupOf(name string) *tallied {
 		}
 	}
 	g := &tallied{name: name}
-	if tg := t.run.Job.LookupTaskGroup(name); tg != nil && tg.GetCount() > 0 {
-		g.group = tg
+	if !Unwanted(t.run.Job) {
+		if tg := t.run.Job.LookupTaskGroup(name); tg != nil && tg.GetCount() > 0 {
+			g.group = tg
+		}
 	}
 	t.groups, t.last = append(t.groups, g), g
 	return g
@@ -177,6 +187,16 @@ func (t *Tally) Running() iter.Seq2[string, []Count] {
 			}
 		}
 	}
+}
+
+// names are the groups that have allocations; it may be called on nil.
+func (t *Tally) names() (names []string) {
+	if t != nil {
+		for _, g := range t.groups {
+			names = append(names, g.name)
+		}
+	}
+	return names
 }
 
 // of returns what was counted of a group; it may be called on nil.
