@@ -97,7 +97,7 @@ func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*str
 		}
 		resp.Annotations, resp.FailedTGAllocs = decision.Annotations, decision.Eval.FailedTGAllocs
 		resp.CreatedEvals = decision.FollowUps
-		resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(on.Snap, decision.Plan)
+		resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(on.Snap, job, decision.Plan)
 		if old != nil {
 			resp.JobModifyIndex = old.GetJobModifyIndex()
 		}

@@ -108,9 +108,9 @@ type ExhaustCount struct {
 type NodeScore struct {
 	NodeID   string
 	NodeName string
-	// Score is the mean of the parts that are present.
+	// Score is the mean of the parts.
 	Score float64
-	// Parts are the score's parts by name; one that is absent is 0.
+	// Parts are the score's parts by name, those only that took part in the mean.
 	Parts map[string]float64
 	// Busy is set if so many allocations are being started on the node that it
 	// is taken only after those that are not busy.
@@ -328,6 +328,10 @@ type PlannedPlacement struct {
 	Preempts []string `json:",omitempty"`
 	// Score is the node's score for the first of them, if it is known.
 	Score *NodeScore
+	// LowestScore and HighestScore are the worst and the best score that the node
+	// has for one of them; each changes what the node is worth for the next.
+	LowestScore  float64
+	HighestScore float64
 }
 
 // PlannedStop is an allocation that a plan would end.

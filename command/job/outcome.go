@@ -58,6 +58,15 @@ func replaced(s *structs.PlannedStop) string {
 	return "no"
 }
 
+// scoreRange shows the scores of all allocations that a node would get.
+func scoreRange(p *structs.PlannedPlacement) string {
+	low, high := why.Score(p.LowestScore), why.Score(p.HighestScore)
+	if low == high || p.LowestScore == 0 && p.HighestScore == 0 { // servers that don't tell
+		return why.Score(p.Score.Score)
+	}
+	return low + " to " + high
+}
+
 func placed(list []*structs.PlannedPlacement, verbose bool) [][]string {
 	var rows [][]string
 	for _, p := range list {
@@ -67,7 +76,7 @@ func placed(list []*structs.PlannedPlacement, verbose bool) [][]string {
 		}
 		score := ""
 		if p.Score != nil {
-			score = why.Score(p.Score.Score)
+			score = scoreRange(p)
 		}
 		rows = append(rows, []string{p.Group, p.NodeName, view.ID(p.NodeID, verbose), number, score})
 	}

@@ -64,14 +64,14 @@ func node(id, name string, verbose bool) string {
 	return name
 }
 
-// Scores shows nodes with the parts of their scores; the node of id mark has a
-// star.
+// Scores shows nodes with the parts of which their scores are the mean; the node
+// of id mark has a star.
 func Scores(scores []*structs.NodeScore, mark string, verbose bool) string {
 	var names []string
 	seen := map[string]bool{}
 	for _, s := range scores {
-		for part, value := range s.Parts {
-			if value != 0 && !seen[part] {
+		for part := range s.Parts {
+			if !seen[part] {
 				seen[part] = true
 				names = append(names, part)
 			}
@@ -89,11 +89,20 @@ func Scores(scores []*structs.NodeScore, mark string, verbose bool) string {
 		}
 		row := []string{title, Score(s.Score)}
 		for _, part := range names {
-			row = append(row, Score(s.Parts[part]))
+			row = append(row, partOf(s, part))
 		}
 		rows = append(rows, row)
 	}
 	return view.Table(append([]string{"Node", "Score"}, names...), rows)
+}
+
+// partOf shows a part of a score, "-" where it doesn't take part in the mean.
+func partOf(s *structs.NodeScore, part string) string {
+	value, counted := s.Parts[part]
+	if !counted {
+		return "-"
+	}
+	return Score(value)
 }
 
 // Nodes writes how many nodes.

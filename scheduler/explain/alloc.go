@@ -35,7 +35,7 @@ func (in *Input) then(a *structs.Allocation) *structs.PlacementThen {
 		return cmp.Or(b.Nodes-a.Nodes, cmp.Compare(a.Reason, b.Reason))
 	})
 	for _, s := range m.ScoreMetaData {
-		t.Scores = append(t.Scores, in.stored(s))
+		t.Scores = append(t.Scores, in.stored(a, s))
 	}
 	slices.SortStableFunc(t.Scores, func(x, y *structs.NodeScore) int { return cmp.Compare(y.Score, x.Score) })
 	t.Rank = 1 + slices.IndexFunc(t.Scores, func(s *structs.NodeScore) bool { return s.NodeID == a.NodeID })
@@ -46,7 +46,7 @@ func (in *Input) now(a *structs.Allocation, group *structs.TaskGroup) *structs.P
 	s := in.look(a.Job, in.study(a.Job, group, a.ID))
 	n := &structs.PlacementNow{Rank: s.rank(a.NodeID), Survey: s.NodeSurvey}
 	if n.Fits = n.Rank > 0; n.Fits {
-		n.Score = score(&s.fitting[n.Rank-1])
+		n.Score = s.score(&s.fitting[n.Rank-1])
 		return n
 	}
 	if node := in.View.Node(a.NodeID); node != nil {

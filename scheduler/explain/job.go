@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/steppe-run/steppe/scheduler"
+	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -92,7 +93,7 @@ func (in *Input) placement(a *structs.Allocation) *structs.PlacementWhy {
 	if a.Metrics != nil {
 		for _, m := range a.Metrics.ScoreMetaData {
 			if m.NodeID == a.NodeID {
-				w.Score = in.stored(m)
+				w.Score = in.stored(a, m)
 			}
 		}
 	}
@@ -100,8 +101,8 @@ func (in *Input) placement(a *structs.Allocation) *structs.PlacementWhy {
 }
 
 // stored is a score that was kept with an allocation.
-func (in *Input) stored(m *structs.NodeScoreMeta) *structs.NodeScore {
-	return &structs.NodeScore{NodeID: m.NodeID, NodeName: in.nodeName(m.NodeID), Score: m.NormScore, Parts: m.Scores.Map()}
+func (in *Input) stored(a *structs.Allocation, m *structs.NodeScoreMeta) *structs.NodeScore {
+	return &structs.NodeScore{NodeID: m.NodeID, NodeName: in.nodeName(m.NodeID), Score: m.NormScore, Parts: rank.Counted(m.Scores, rank.Affinities(a.Job, a.Job.LookupTaskGroup(a.TaskGroup)))}
 }
 
 // groupSummary is the sentence for one group: what is there, and why the rest

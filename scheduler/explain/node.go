@@ -42,7 +42,7 @@ func (in *Input) groupOn(node *structs.Node, job *structs.Job, g *structs.TaskGr
 		})
 	}
 	if on.Fits {
-		on.Score = score(&s.fitting[on.Rank-1])
+		on.Score = s.score(&s.fitting[on.Rank-1])
 	}
 	if s.Fitting > 0 {
 		on.Best = s.Best[0]

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -13,10 +14,10 @@ type Allocs interface {
 	Node(id string) *structs.Node
 }
 
-// Outcome says what a plan would do, by node and by allocation, and which
+// Outcome says what a job's plan would do, by node and by allocation, and which
 // allocations of other jobs would make room.
-func Outcome(view Allocs, plan *structs.Plan) (*structs.PlanOutcome, []*structs.AllocationListStub) {
-	o := &outcome{view: view, jobID: plan.JobID, PlanOutcome: &structs.PlanOutcome{}, replaced: map[string]bool{}}
+func Outcome(view Allocs, job *structs.Job, plan *structs.Plan) (*structs.PlanOutcome, []*structs.AllocationListStub) {
+	o := &outcome{view: view, job: job, PlanOutcome: &structs.PlanOutcome{}, replaced: map[string]bool{}}
 	for i := range plan.Groups {
 		o.group(&plan.Groups[i])
 	}
@@ -47,7 +48,7 @@ func compareNames(a, b string) int {
 type outcome struct {
 	*structs.PlanOutcome
 	view      Allocs
-	jobID     string
+	job       *structs.Job
 	replaced  map[string]bool
 	preempted []*structs.AllocationListStub
 }
@@ -58,20 +59,26 @@ func (o *outcome) group(g *structs.PlacementGroup) {
 	first := len(o.Placements)
 	for i := range g.Rows {
 		row := &g.Rows[i]
-		p := at[row.NodeID]
+		p, scored := at[row.NodeID], meta(g, row)
 		if p == nil {
-			p = &structs.PlannedPlacement{Group: g.TaskGroup, NodeID: row.NodeID, Score: o.score(g, row)}
+			p = &structs.PlannedPlacement{Group: g.TaskGroup, NodeID: row.NodeID}
 			if n := o.view.Node(row.NodeID); n != nil {
 				p.NodeName = n.Name
+			}
+			if scored != nil {
+				p.Score, p.LowestScore, p.HighestScore = o.score(g, scored), scored.NormScore, scored.NormScore
 			}
 			at[row.NodeID] = p
 			o.Placements = append(o.Placements, p)
 		}
 		p.Count++
+		if scored != nil {
+			p.LowestScore, p.HighestScore = min(p.LowestScore, scored.NormScore), max(p.HighestScore, scored.NormScore)
+		}
 		if row.Canary {
 			p.Canaries++
 		}
-		p.Names = append(p.Names, structs.AllocName(o.jobID, g.TaskGroup, row.NameIndex))
+		p.Names = append(p.Names, structs.AllocName(o.job.GetID(), g.TaskGroup, row.NameIndex))
 		p.Preempts = append(p.Preempts, row.Preempts...)
 		if row.PreviousAllocation != "" {
 			o.replaced[row.PreviousAllocation] = true
@@ -85,24 +92,27 @@ func (o *outcome) group(g *structs.PlacementGroup) {
 	})
 }
 
-// score is what a row's node scored, if its explanation says so.
-func (o *outcome) score(g *structs.PlacementGroup, row *structs.Placement) *structs.NodeScore {
+// meta is what a row's node scored, if its explanation says so.
+func meta(g *structs.PlacementGroup, row *structs.Placement) *structs.NodeScoreMeta {
 	for _, m := range []*structs.AllocationMetric{row.Metrics, g.Metrics} {
 		if m == nil {
 			continue
 		}
 		for _, s := range m.ScoreMetaData {
-			if s.NodeID != row.NodeID {
-				continue
+			if s.NodeID == row.NodeID {
+				return s
 			}
-			score := &structs.NodeScore{NodeID: s.NodeID, Score: s.NormScore, Parts: s.Scores.Map()}
-			if n := o.view.Node(s.NodeID); n != nil {
-				score.NodeName = n.Name
-			}
-			return score
 		}
 	}
 	return nil
+}
+
+func (o *outcome) score(g *structs.PlacementGroup, s *structs.NodeScoreMeta) *structs.NodeScore {
+	score := &structs.NodeScore{NodeID: s.NodeID, Score: s.NormScore, Parts: rank.Counted(s.Scores, rank.Affinities(o.job, o.job.LookupTaskGroup(g.TaskGroup)))}
+	if n := o.view.Node(s.NodeID); n != nil {
+		score.NodeName = n.Name
+	}
+	return score
 }
 
 func (o *outcome) stop(s *structs.AllocStop) {

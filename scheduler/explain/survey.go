@@ -6,6 +6,7 @@ import (
 
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/scheduler/place"
+	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -18,11 +19,13 @@ type survey struct {
 	*structs.NodeSurvey
 	study   *place.Study
 	fitting []place.Verdict // best first
+	// affinities is set if they are a part of the scores.
+	affinities bool
 }
 
 // look surveys all nodes.
 func (in *Input) look(job *structs.Job, study *place.Study) *survey {
-	s := &survey{NodeSurvey: &structs.NodeSurvey{}, study: study}
+	s := &survey{NodeSurvey: &structs.NodeSurvey{}, study: study, affinities: rank.Affinities(job, study.Group())}
 	s.apart(in, job)
 	filtered, exhausted := map[string]int{}, map[string]*structs.ExhaustCount{}
 	study.Each(func(v place.Verdict) {
@@ -57,7 +60,7 @@ func (in *Input) look(job *structs.Job, study *place.Study) *survey {
 	slices.SortFunc(s.fitting, inOrder)
 	s.Fitting = len(s.fitting)
 	for i := range s.fitting[:min(shownNodes, len(s.fitting))] {
-		s.Best = append(s.Best, score(&s.fitting[i]))
+		s.Best = append(s.Best, s.score(&s.fitting[i]))
 	}
 	return s
 }
@@ -115,6 +118,6 @@ func (s *survey) rank(nodeID string) int {
 	return 1 + slices.IndexFunc(s.fitting, func(v place.Verdict) bool { return v.Node.ID == nodeID })
 }
 
-func score(v *place.Verdict) *structs.NodeScore {
-	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: v.Score.Scores.Map(), Busy: v.Busy}
+func (s *survey) score(v *place.Verdict) *structs.NodeScore {
+	return &structs.NodeScore{NodeID: v.Node.ID, NodeName: v.Node.Name, Score: v.Score.NormScore, Parts: rank.Counted(v.Score.Scores, s.affinities), Busy: v.Busy}
 }

@@ -52,6 +52,9 @@ func (p *Planner) Study(job *structs.Job, group *structs.TaskGroup) *Study {
 // Checks returns the conditions that filter nodes, in their order.
 func (s *Study) Checks() []feasible.Check { return s.checks }
 
+// Group returns the group of which a row is studied.
+func (s *Study) Group() *structs.TaskGroup { return s.r.ask.Group }
+
 // Conflict returns conditions that no node which is asked satisfies together,
 // and of which none can be left out; nil if a node satisfies all conditions.
 func (s *Study) Conflict() []string {
