@@ -1,8 +1,10 @@
 package state
 
 import (
+	"errors"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -10,6 +12,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // Commands that are applied together end as they do one after the other,
@@ -67,6 +70,46 @@ func TestTogetherIsAsOneAfterTheOther(t *testing.T) {
 	}
 	if mixed < rounds/10 {
 		t.Errorf("only %d of %d rounds had a command refused after one that was not", mixed, rounds)
+	}
+}
+
+// Whoever waits for a table that any of the commands changes is woken. A feed
+// that is smaller than what comes at once tells its readers that they lag.
+func TestTogetherIsToldToAll(t *testing.T) {
+	s := New(Options{FeedSize: 2})
+	pool := func(index uint64, name string) Entry {
+		return Entry{index, &command.UpsertNodePools{Pools: []*structs.NodePool{{Name: name}}}}
+	}
+	node := Entry{11, &command.RegisterNode{Node: testNode(ids.New()), Now: 1}}
+	refused := Entry{13, &command.DeregisterJob{Namespace: "default", JobID: "nope"}}
+	nodes, pools, jobs := s.Changed(feed.TableNodes), s.Changed(feed.TableNodePools), s.Changed(feed.TableJobs)
+	sub := follow(t, s)
+	for i, result := range s.ApplyAll([]Entry{node, pool(12, "cpu"), refused, pool(14, "gpu")}) {
+		if _, failed := result.(error); failed != (i == 2) {
+			t.Errorf("result %d: %v", i, result)
+		}
+	}
+	if !closed(nodes) || !closed(pools) || closed(jobs) {
+		t.Errorf("woken: nodes %v, pools %v, jobs %v", closed(nodes), closed(pools), closed(jobs))
+	}
+	var lagged *feed.LaggedError
+	if _, err := sub.Next(t.Context()); !errors.As(err, &lagged) || lagged.ResumeFrom != 14 {
+		t.Errorf("a reader for whom a change is gone got %v", err)
+	}
+	sub, err := s.Subscribe(11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read []uint64
+	for sub.Waiting() {
+		c, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		read = append(read, c.Index)
+	}
+	if !slices.Equal(read, []uint64{12, 14}) {
+		t.Errorf("the changes at %v are left, want those at 12 and 14", read)
 	}
 }
 

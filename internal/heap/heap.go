@@ -39,14 +39,16 @@ const (
 
 // Room is how many bytes of garbage a process should be let gather on this
 // machine, and in its control group if that has a limit.
-func Room() uint64 {
-	var memory uint64
-	for _, ask := range []memlimit.Provider{memlimit.FromSystem, memlimit.FromCgroup} {
-		if limit, err := ask(); err == nil && (memory == 0 || limit < memory) {
+func Room() uint64 { return roomOf(least(memlimit.FromSystem, memlimit.FromCgroup)) }
+
+// least is the smallest amount that is known, 0 if none is.
+func least(known ...memlimit.Provider) (memory uint64) {
+	for _, ask := range known {
+		if limit, err := ask(); err == nil && limit > 0 && (memory == 0 || limit < memory) {
 			memory = limit
 		}
 	}
-	return roomOf(memory)
+	return memory
 }
 
 func roomOf(memory uint64) uint64 { return min(max(memory/portion, leastRoom), mostRoom) }
@@ -90,7 +92,7 @@ const steps = 25
 // Percent is the rule under which a heap with so much in use may grow by room
 // bytes: never less than the usual one.
 func Percent(room, inUse uint64) int {
-	const least = 4 << 20 // the runtime never collects a smaller heap
-	percent := room * 100 / max(inUse, least)
+	const smallest = 4 << 20 // the runtime never collects a smaller heap
+	percent := room * 100 / max(inUse, smallest)
 	return max(Usual, int(percent/steps*steps))
 }

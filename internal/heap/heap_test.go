@@ -3,10 +3,11 @@ package heap
 import (
 	"context"
 	"runtime"
-	"runtime/debug"
 	"runtime/metrics"
 	"testing"
 	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -45,11 +46,32 @@ func TestRoomFollowsTheMachine(t *testing.T) {
 	}
 }
 
-// rule is the one in force.
+func TestTheLeastThatIsKnownCounts(t *testing.T) {
+	unknown := func() (uint64, error) { return 0, memlimit.ErrNoLimit }
+	for _, c := range []struct {
+		what            string
+		machine, cgroup memlimit.Provider
+		want            uint64
+	}{
+		{"no limit", memlimit.Limit(8), unknown, 8},
+		{"a limit", memlimit.Limit(8), memlimit.Limit(2), 2},
+		{"a limit beyond the machine", memlimit.Limit(8), memlimit.Limit(1 << 60), 8},
+		{"an unknown machine", unknown, memlimit.Limit(2), 2},
+		{"a machine that says nothing", memlimit.Limit(0), memlimit.Limit(2), 2},
+		{"nothing known", unknown, unknown, 0},
+	} {
+		if got := least(c.machine, c.cgroup); got != c.want {
+			t.Errorf("%s: %d, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+// rule is the one in force. Only Keep sets it: setting it here, even for a
+// moment, could undo what Keep sets meanwhile.
 func rule() int {
-	now := debug.SetGCPercent(Usual)
-	debug.SetGCPercent(now)
-	return now
+	sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64())
 }
 
 func TestTheRuleFollowsWhatIsInUse(t *testing.T) {
