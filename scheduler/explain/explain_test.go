@@ -330,6 +330,28 @@ func TestWhyJobSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWhyJobSaysWhyAFittingGroupIsNotPlaced(t *testing.T) {
+	w := &world{job: newJob(3, 400, 600)}
+	w.node("one", "a", 1000, 1000)
+	for _, c := range []struct {
+		atOnce bool
+		want   string
+	}{
+		{false, "0 of 3 placed; 1 would be placed by an evaluation now: none is under way, steppe job eval makes one; the other 2 can't be placed then."},
+		{true, "0 of 3 placed; 3 can't be placed: all_at_once places all of the job or nothing, and one more would fit, but not all."},
+	} {
+		w.job.AllAtOnce = &c.atOnce
+		why, err := WhyJob(w.input(), w.job)
+		if err != nil || why.Groups[0].Summary != c.want {
+			t.Errorf("all at once %v: %s (%v)", c.atOnce, why.Groups[0].Summary, err)
+		}
+	}
+	w.job.TaskGroups[0].Tasks[0].Resources.MemoryMB = ptr(2000)
+	if why, err := WhyJob(w.input(), w.job); err != nil || !strings.Contains(why.Summary, "the only node has no room: memory") {
+		t.Errorf("%+v %v", why, err)
+	}
+}
+
 func TestWhyAllocComparesThenAndNow(t *testing.T) {
 	w := &world{job: newJob(1, 400, 600)}
 	w.node("large", "a", 4000, 4000)

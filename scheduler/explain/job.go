@@ -116,6 +116,11 @@ func (in *Input) groupSummary(w *structs.GroupWhy, job *structs.Job, d *schedule
 	switch {
 	case idle != "":
 		return have + ": " + idle + "."
+	case w.Unplaceable > 0 && w.WouldPlace > 0:
+		return fmt.Sprintf("%s; %d would be placed by an evaluation now: %s; the other %d can't be placed then.",
+			have, w.WouldPlace, in.awaited(job), w.Unplaceable)
+	case w.Unplaceable > 0 && w.Next.Fitting > 0 && structs.Value(job.AllAtOnce):
+		return fmt.Sprintf("%s; %d can't be placed: all_at_once places all of the job or nothing, and one more would fit, but not all.", have, w.Unplaceable)
 	case w.Unplaceable > 0:
 		return fmt.Sprintf("%s; %d can't be placed: %s.", have, w.Unplaceable, refusals(w.Next))
 	case missing > 0 && w.WouldPlace > 0:
