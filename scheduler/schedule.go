@@ -81,7 +81,8 @@ type decider struct {
 // collect reads the job's allocations, whole only those of which something may
 // have to be done.
 func (d *decider) collect(ask *reconcile.Input) {
-	d.tally = reconcile.NewTally(*ask)
+	d.tally = &d.Scratch.tally
+	d.tally.Begin(ask)
 	d.read(d.tally.Take)
 	if !d.tally.Suffices(d.allocs) {
 		d.tally = nil

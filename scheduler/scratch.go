@@ -15,6 +15,7 @@ type Scratch struct {
 	list    []*reconcile.Place
 	rows    []place.Row
 	allocs  []*structs.Allocation
+	tally   reconcile.Tally
 }
 
 // maxScratch is the number of placements, or of a job's allocations, up to which
@@ -33,6 +34,7 @@ func (d *decider) newPlanner(opts place.Options) *place.Planner {
 
 // tidy lets go what the decision's lists point to, and lists that are large.
 func (s *Scratch) tidy() {
+	s.tally = reconcile.Tally{}
 	s.places, s.list, s.rows, s.allocs = tidied(s.places), tidied(s.list), tidied(s.rows), tidied(s.allocs)
 }
 

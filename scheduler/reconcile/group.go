@@ -14,7 +14,7 @@ type group struct {
 	name       string
 	desired    *structs.DesiredUpdates
 	hasCurrent bool // an allocation of this version exists, ended or not
-	tallied    *tallied
+	tallied    tallied
 
 	heirs       map[string]*structs.Allocation // by what they stand in for
 	keep        []*structs.Allocation          // goes on, unless it is to be updated
@@ -39,8 +39,10 @@ type group struct {
 
 // group computes one group that the job wants.
 func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
-	g := &group{run: r, tg: tg, name: tg.GetName(), desired: r.desired(tg.GetName()), tallied: r.Tally.of(tg.GetName())}
-	g.hasCurrent = g.tallied.seen
+	g := &group{run: r, tg: tg, name: tg.GetName(), desired: r.desired(tg.GetName())}
+	if counted := r.Tally.of(g.name); counted != nil {
+		g.tallied, g.hasCurrent = *counted, counted.seen
+	}
 	g.classify(allocs)
 	g.reconnect()
 	g.trim()

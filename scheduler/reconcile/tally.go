@@ -42,10 +42,11 @@ type Count struct {
 	N      int
 }
 
-// NewTally returns a tally for what Compute will be asked, which gives it as
-// Input.Tally. Of the input it reads all but Allocs and Fits.
-func NewTally(in Input) *Tally {
-	return &Tally{run: run{Input: in, batch: in.Eval.Type == structs.JobTypeBatch}, at: map[string]bool{}}
+// Begin begins to count for what Compute will be asked, which gives the tally as
+// Input.Tally. Of the input it reads all but Allocs and Fits. A tally may be used
+// again once the result of Compute isn't needed any more.
+func (t *Tally) Begin(in *Input) {
+	*t = Tally{run: run{Input: *in, batch: in.Eval.Type == structs.JobTypeBatch}}
 }
 
 // Take counts an allocation; it is false for one that Compute must see.
@@ -147,6 +148,9 @@ func (t *Tally) staysOn(node string) bool {
 	}
 	stays, known := t.at[node]
 	if !known {
+		if t.at == nil {
+			t.at = map[string]bool{}
+		}
 		stays = !t.run.gone(node) && t.run.node(node).Status != structs.NodeStatusDisconnected
 		t.at[node] = stays
 	}
@@ -199,7 +203,8 @@ func (t *Tally) names() (names []string) {
 	return names
 }
 
-// of returns what was counted of a group; it may be called on nil.
+// of returns what was counted of a group, nil if nothing was; it may be called on
+// nil.
 func (t *Tally) of(group string) *tallied {
 	if t != nil {
 		for _, g := range t.groups {
@@ -208,5 +213,5 @@ func (t *Tally) of(group string) *tallied {
 			}
 		}
 	}
-	return &tallied{}
+	return nil
 }
