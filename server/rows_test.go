@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,31 @@ func BenchmarkTwoMillion(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(f.ResidentBytes)/(1<<30), "GiB")
+}
+
+// BenchmarkLargestJob: one job of 1,000,000 on 6,100 nodes, and how long jobs of
+// one that are registered meanwhile wait for their place.
+func BenchmarkLargestJob(b *testing.B) {
+	once(b)
+	scale := rowScale()
+	y := newYard(b)
+	y.addNodes(6_100/scale, 16_000, 16_000)
+	const count = 1_000_000
+	y.addJobs("largest", 1, count/scale)
+	began := time.Now()
+	var waits []time.Duration
+	placed := func() int { return y.store.Snapshot().AllocCount() - len(waits) }
+	for placed() < count/scale {
+		name := fmt.Sprint("small", len(waits), "-")
+		asked := time.Now()
+		y.addJobs(name, 1, 1)
+		y.await("a small job to be placed", func() bool { return len(slices.Collect(y.store.Snapshot().AllocsByJob("default", name+"0"))) == 1 })
+		waits = append(waits, time.Since(asked))
+	}
+	b.ReportMetric(time.Since(began).Seconds(), "s")
+	slices.Sort(waits)
+	b.ReportMetric(float64(waits[len(waits)/2])/1e6, "ms-small-p50")
+	b.ReportMetric(float64(waits[len(waits)-1])/1e6, "ms-small-max")
 }
 
 // BenchmarkRestart: a server with 1,000,000 allocations in a snapshot starts,

@@ -14,6 +14,7 @@ load() {
 }
 pipeline BenchmarkBulk
 pipeline BenchmarkTwoMillion
+pipeline BenchmarkLargestJob
 pipeline BenchmarkRestart
 pipeline BenchmarkNodesLost
 pipeline BenchmarkJobPlan 10x
