@@ -53,7 +53,7 @@ func nearest(e *structs.ExhaustCount, verbose bool) string {
 	if e.Missing == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s lacks %d %s", node(e.Nearest, e.NearestName, verbose), e.Missing, e.Unit)
+	return node(e.Nearest, e.NearestName, verbose) + " lacks " + amount(e.Missing, e.Unit)
 }
 
 // node names a node as people know it.
@@ -146,6 +146,9 @@ func Obstacles(conditions []*structs.FailedCondition, shortages []*structs.Short
 func amount(n int64, unit string) string {
 	if unit == "" {
 		return ""
+	}
+	if n == 1 && unit != "MHz" && unit != "MiB" {
+		unit = strings.TrimSuffix(unit, "s")
 	}
 	return fmt.Sprintf("%d %s", n, unit)
 }

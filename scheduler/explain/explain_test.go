@@ -215,7 +215,7 @@ func TestWhyNotNamesEveryObstacle(t *testing.T) {
 	}
 	w.nodes[1].SchedulingEligibility = structs.NodeIneligible
 	closed := WhyNot(w.input(), w.nodes[1], w.job)
-	if closed.Groups[0].Fits || !strings.Contains(closed.Summary, "(it is: ineligible)") {
+	if closed.Groups[0].Fits || !strings.Contains(closed.Summary, ": it is ineligible.") {
 		t.Errorf("%s", closed.Summary)
 	}
 }

@@ -62,7 +62,7 @@ func (in *Input) obstacles(study *place.Study, node *structs.Node, job *structs.
 	o := obstacles{shortages: study.Shortages(node.ID)}
 	if state := feasible.State(node); state != "" {
 		o.conditions = append(o.conditions, &structs.FailedCondition{
-			Condition: "node takes placements", Wanted: "ready and eligible", Actual: state,
+			Condition: takesPlacements, Wanted: "ready and eligible", Actual: state,
 		})
 	}
 	pool, datacenters := feasible.Place(job)
@@ -79,6 +79,10 @@ func (in *Input) obstacles(study *place.Study, node *structs.Node, job *structs.
 	}
 	return o
 }
+
+// takesPlacements is the condition that a node is ready, eligible and not
+// draining.
+const takesPlacements = "node takes placements"
 
 func limitFailed(l *place.Reached) *structs.FailedCondition {
 	f := &structs.FailedCondition{Condition: l.Reason, Wanted: "at most " + count(l.Limit, "allocation") + " of the "}

@@ -40,9 +40,9 @@ func scoreName(s *structs.NodeScore) string { return name(s.NodeID, s.NodeName) 
 // lack says what a node lacks of a dimension: memory (needs 512 MiB, has 100 MiB).
 func lack(s *structs.Shortage) string {
 	if s.Unit == "" {
-		return s.Dimension
+		return dimension(s.Dimension)
 	}
-	return fmt.Sprintf("%s (needs %d %s, has %d)", s.Dimension, s.Needed, s.Unit, s.Free)
+	return fmt.Sprintf("%s (needs %s, has %d)", dimension(s.Dimension), amount(s.Needed, s.Unit), s.Free)
 }
 
 func collide(p *structs.PortCollision) string {
@@ -58,25 +58,89 @@ func collide(p *structs.PortCollision) string {
 	return port + " is taken"
 }
 
-func unmet(f *structs.FailedCondition) string {
-	if f.Actual == "" {
-		return f.Condition
+// dimension names a dimension within a sentence.
+func dimension(text string) string {
+	if kind, is := strings.CutPrefix(text, "devices: "); is {
+		return "free devices " + kind
 	}
-	return fmt.Sprintf("%s (it is: %s)", f.Condition, f.Actual)
+	return strings.TrimPrefix(text, "network: ")
+}
+
+// amount writes a number with its unit: 1 core, 2 cores, 5 MiB.
+func amount(n int64, unit string) string {
+	if n == 1 && unit != "MiB" && unit != "MHz" {
+		unit = strings.TrimSuffix(unit, "s")
+	}
+	return fmt.Sprintf("%d %s", n, unit)
+}
+
+// lacking names what a condition misses on a node: "missing drivers (x)" is a
+// healthy driver x. It is empty for other conditions.
+func lacking(reason string) string {
+	kind, rest, ok := strings.Cut(strings.TrimPrefix(reason, "missing "), " (")
+	if !ok || !strings.HasPrefix(reason, "missing ") {
+		return ""
+	}
+	of := strings.TrimSuffix(rest, ")")
+	switch kind {
+	case "drivers":
+		return "healthy driver " + of
+	case "compatible host volumes":
+		return "suitable host volume " + of
+	case "network":
+		return "network of mode " + of
+	case "devices":
+		return "suitable devices " + of
+	}
+	return kind + " " + of
+}
+
+// unmet says that a node doesn't satisfy a condition. Those that are said with
+// what there is instead have a clause of their own.
+func unmet(f *structs.FailedCondition) (clause, condition string) {
+	pool, ofPool := strings.CutPrefix(f.Condition, "node pool ")
+	dc, ofDatacenter := strings.CutPrefix(f.Condition, "datacenter ")
+	what := lacking(f.Condition)
+	switch {
+	case f.Condition == takesPlacements:
+		return "it is " + f.Actual, ""
+	case ofPool:
+		return fmt.Sprintf("it is in node pool %s, not %s", f.Actual, pool), ""
+	case ofDatacenter:
+		return fmt.Sprintf("it is in datacenter %s, not %s", f.Actual, dc), ""
+	case what != "" && f.Actual != "":
+		return fmt.Sprintf("it has no %s (%s)", what, f.Actual), ""
+	case what != "":
+		return "it has no " + what, ""
+	case strings.HasSuffix(f.Condition, "not built yet"):
+		return f.Condition, ""
+	case f.Actual == "":
+		return "", f.Condition
+	}
+	return "", fmt.Sprintf("%s (it is: %s)", f.Condition, f.Actual)
 }
 
 // blame says everything that keeps a group off a node.
 func blame(conditions []*structs.FailedCondition, shortages []*structs.Shortage, ports []*structs.PortCollision) string {
 	var out []string
-	for _, c := range conditions {
-		out = append(out, unmet(c))
-	}
 	var text string
+	for _, c := range conditions {
+		clause, condition := unmet(c)
+		if condition != "" {
+			out = append(out, condition)
+			continue
+		}
+		text = and(text, clause)
+	}
 	if len(out) > 0 {
-		text = "it doesn't satisfy " + list(out)
+		text = and(text, "it doesn't satisfy "+list(out))
 	}
 	out = nil
 	for _, s := range shortages {
+		if strings.HasPrefix(s.Dimension, "network: port ") {
+			text = and(text, dimension(s.Dimension))
+			continue
+		}
 		out = append(out, lack(s))
 	}
 	if len(out) > 0 {
@@ -93,8 +157,8 @@ func blame(conditions []*structs.FailedCondition, shortages []*structs.Shortage,
 }
 
 func and(a, b string) string {
-	if a == "" {
-		return b
+	if a == "" || b == "" {
+		return a + b
 	}
 	return a + "; " + b
 }
@@ -187,12 +251,16 @@ func refusals(s *structs.NodeSurvey) string {
 	same(s.OtherPool, "is", "are", "in another node pool")
 	same(s.OtherDatacenter, "is", "are", "in another datacenter")
 	for _, f := range s.FilteredBy {
+		if what := lacking(f.Reason); what != "" {
+			same(f.Nodes, "has", "have", "no "+what)
+			continue
+		}
 		same(f.Nodes, "fails", "fail", f.Reason)
 	}
 	for _, e := range s.ExhaustedBy {
-		text := "no room: " + e.Dimension
+		text := "no room: " + dimension(e.Dimension)
 		if e.Missing > 0 {
-			text += fmt.Sprintf(" (%s comes nearest, it lacks %d %s)", name(e.Nearest, e.NearestName), e.Missing, e.Unit)
+			text += fmt.Sprintf(" (%s comes nearest, it lacks %s)", name(e.Nearest, e.NearestName), amount(e.Missing, e.Unit))
 		}
 		same(e.Nodes, "has", "have", text)
 	}

@@ -18,6 +18,8 @@ type match struct {
 	found     bool
 	satisfied float64  // weights of the affinities
 	lacks     string   // the first block that found nothing
+	need      int      // instances that it asks for, of one kind
+	left, all int      // of the kind that has most left: instances that are free, and that there are
 	kinds     []string // for preemption: kinds that would suit a block that found nothing
 	chosen    []grant
 }
@@ -110,13 +112,38 @@ func (m *matcher) try(at int) {
 // fail notes a block that found nothing.
 func (m *matcher) fail(ask *feasible.Devices) {
 	if m.best.lacks == "" {
-		m.best.lacks = ask.Name
+		m.best.lacks, m.best.need = ask.Name, ask.Count
+		m.best.left, m.best.all = m.left(ask)
 	}
 	for k, kind := range m.kinds {
 		if ask.Fits(kind) {
 			m.best.kinds = append(m.best.kinds, m.names[k])
 		}
 	}
+}
+
+// left counts the free and all instances of the kind that has most left for a
+// block.
+func (m *matcher) left(ask *feasible.Devices) (left, all int) {
+	for k, kind := range m.kinds {
+		if !ask.Fits(kind) {
+			continue
+		}
+		free, there := 0, 0
+		for _, i := range kind.Instances {
+			if !ask.Takes(i) {
+				continue
+			}
+			there++
+			if !m.taken[k][i.ID] && slices.Contains(m.free[k], i.ID) {
+				free++
+			}
+		}
+		if free > left || free == left && there > all {
+			left, all = free, there
+		}
+	}
+	return left, all
 }
 
 // pick returns the first free instances of a kind for a block, nil if there are

@@ -254,9 +254,16 @@ func (s *Study) Shortages(nodeID string) []*structs.Shortage {
 		}
 		add("max allocations", "allocations", 1, int64(limit-n), int64(limit))
 	}
-	if !s.r.things.none() {
-		if lack := s.r.thingsFit(i); lack != "" {
-			out = append(out, &structs.Shortage{Dimension: lack})
+	if n := s.r.things.cores; n > 0 {
+		var all []uint16
+		if res := s.r.x.Node(i).NodeResources; res != nil {
+			all = res.Cpu.ReservableCpuCores
+		}
+		add("cores", "cores", int64(n), int64(len(s.r.freeCores(i, len(all)))), int64(len(all)))
+	}
+	if len(s.r.things.devices) > 0 {
+		if m := s.r.match(i); !m.found {
+			add("devices: "+m.lacks, "devices", int64(m.need), int64(m.left), int64(m.all))
 		}
 	}
 	for _, want := range s.r.ports.byNetwork {
