@@ -4,7 +4,10 @@ import (
 	_ "embed" // the examples are files, so that they can be read as such
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -48,11 +51,15 @@ func ParseNodePool(filename string, src []byte) (*structs.NodePool, diagnose.Dia
 func ParseNodePoolJSON(filename string, src []byte) (*structs.NodePool, diagnose.Diagnostics) {
 	pool := &structs.NodePool{}
 	d := diagnose.Diagnostic{Severity: diagnose.SeverityError, File: filename}
-	switch err := json.Unmarshal(src, pool); {
+	err := json.Unmarshal(src, pool)
+	if unknown := unknownPoolKeys(filename, src); len(unknown) > 0 {
+		return nil, unknown
+	}
+	switch {
 	case len(src) > diagnose.MaxInputBytes:
 		d.Summary = fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), diagnose.MaxInputBytes)
 	case err != nil:
-		d.Summary = jsonFault(err)
+		d.Summary = strings.TrimPrefix(jsonFault(err), "plain.") // the pool's own decoder wraps it
 		locate(&d, src, offsetOf(err))
 	case pool.Name == "":
 		d.Summary, d.Suggestion = "the file holds no node pool", "Write the pool's fields, Name first; files in HCL need no -json."
@@ -60,6 +67,40 @@ func ParseNodePoolJSON(filename string, src []byte) (*structs.NodePool, diagnose
 		return pool, nil
 	}
 	return nil, diagnose.Diagnostics{d}
+}
+
+// unknownPoolKeys tells of all keys that a pool in JSON doesn't have. Case
+// doesn't count, as it doesn't when they are read.
+func unknownPoolKeys(filename string, src []byte) diagnose.Diagnostics {
+	var out diagnose.Diagnostics
+	check := func(text []byte, t reflect.Type, where string) map[string]json.RawMessage {
+		var keys map[string]json.RawMessage
+		if json.Unmarshal(text, &keys) != nil {
+			return nil // told elsewhere
+		}
+		known := map[string]string{}
+		for i := range t.NumField() {
+			known[strings.ToLower(t.Field(i).Name)] = t.Field(i).Name
+		}
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if known[strings.ToLower(key)] != "" {
+				continue
+			}
+			d := diagnose.Diagnostic{Severity: diagnose.SeverityError, File: filename, Summary: fmt.Sprintf("%s has no key %q", where, key)}
+			if near := diagnose.Closest(strings.ToLower(key), slices.Collect(maps.Keys(known))); near != "" {
+				d.Suggestion = fmt.Sprintf("Did you mean %q?", known[near])
+			}
+			out = append(out, d)
+		}
+		return keys
+	}
+	keys := check(src, reflect.TypeFor[structs.NodePool](), "a node pool")
+	for key, text := range keys {
+		if strings.EqualFold(key, "SchedulerConfiguration") {
+			check(text, reflect.TypeFor[structs.NodePoolSchedulerConfiguration](), "SchedulerConfiguration")
+		}
+	}
+	return out
 }
 
 // pool decodes the node_pool block of a file.

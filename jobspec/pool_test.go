@@ -69,6 +69,21 @@ func TestFaultsOfPoolFiles(t *testing.T) {
 	}
 }
 
+func TestUnknownKeysOfAPoolInJSON(t *testing.T) {
+	pool, diags := ParseNodePoolJSON("pool.json", []byte(`{"Name":"a","Descripton":"x","Colour":1,"modifyindex":3,"SchedulerConfiguration":{"Algo":"x"}}`))
+	text := diags.Error()
+	for _, want := range []string{`a node pool has no key "Colour"`, `no key "Descripton"`, `"Description"`, `SchedulerConfiguration has no key "Algo"`} {
+		if pool != nil || len(diags) != 3 || !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	for _, wrong := range []string{`{"Name":3}`, `{"Name":"a","Meta":{"a":1}}`, `{"Name":"a","Description":[]}`} {
+		if _, diags := ParseNodePoolJSON("pool.json", []byte(wrong)); len(diags) != 1 || strings.Contains(diags.Error(), "plain") {
+			t.Errorf("%s: %s", wrong, diags.Error())
+		}
+	}
+}
+
 func TestExamplePools(t *testing.T) {
 	hcl, diags := ParseNodePool("pool.hcl", []byte(ExampleNodePool(false)))
 	if len(diags) > 0 {
