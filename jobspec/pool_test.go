@@ -70,9 +70,9 @@ func TestFaultsOfPoolFiles(t *testing.T) {
 }
 
 func TestUnknownKeysOfAPoolInJSON(t *testing.T) {
-	pool, diags := ParseNodePoolJSON("pool.json", []byte(`{"Name":"a","Descripton":"x","Colour":1,"modifyindex":3,"SchedulerConfiguration":{"Algo":"x"}}`))
+	pool, diags := ParseNodePoolJSON("pool.json", []byte(`{"Name":"a","Descr":"x","Colour":1,"modifyindex":3,"SchedulerConfiguration":{"Algo":"x"}}`))
 	text := diags.Error()
-	for _, want := range []string{`a node pool has no key "Colour"`, `no key "Descripton"`, `"Description"`, `SchedulerConfiguration has no key "Algo"`} {
+	for _, want := range []string{`a node pool has no key "Colour"`, `no key "Descr"`, `SchedulerConfiguration has no key "Algo"`} {
 		if pool != nil || len(diags) != 3 || !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
