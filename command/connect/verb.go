@@ -110,11 +110,12 @@ func (v Verb) wrongUse(cmd *cli.Command, text string) error {
 	return v.fail(fmt.Sprintf("%s\nFor additional help try '%s -help'", text, cmd.FullName()))
 }
 
-// WrongFlag shows how a command is used and returns the fault with an exit
-// code.
+// WrongFlag tells the fault, then shows how the command is used, and returns
+// the exit code.
 func WrongFlag(s term.Streams, cmd *cli.Command, err error, code int) error {
+	s.Errorf("%v\n\n", err)
 	cli.HelpPrinter(s.Err, cli.CommandHelpTemplate, cmd)
-	return &term.Exit{Code: code, Text: fmt.Sprintf("%v\nFor additional help try '%s -help'", err, cmd.FullName())}
+	return &term.Exit{Code: code, Text: fmt.Sprintf("For additional help try '%s -help'", cmd.FullName())}
 }
 
 func (v Verb) fail(text string) error {
