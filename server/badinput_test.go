@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -12,15 +13,21 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// TestFiftyThousandAskedOfAClusterThatHoldsTen has a job ask for far more than there
+// TestAMillionAskedOfAClusterThatHoldsTen has a job ask for far more than there
 // is: it gets what fits, is told why no more, and holds up nobody.
-func TestFiftyThousandAskedOfAClusterThatHoldsTen(t *testing.T) {
+func TestAMillionAskedOfAClusterThatHoldsTen(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
+		huge := testJob("huge", "service", 1_000_000)
+		var tooMuch *structs.ValidationError
+		if _, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: huge}); !errors.As(err, &tooMuch) || !strings.Contains(err.Error(), "job_max_count") {
+			t.Fatalf("a million were accepted: %v", err)
+		}
+		w.s.cfg.JobMaxCount = -1
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		spent := timed(func() {
-			w.register(testJob("huge", "service", 50_000))
+			w.register(huge)
 			w.until(time.Minute, "what fits runs", w.running("huge", 10))
 		})
 		runtime.ReadMemStats(&after)
@@ -33,11 +40,11 @@ func TestFiftyThousandAskedOfAClusterThatHoldsTen(t *testing.T) {
 		for e := range snap.EvalsByStatus(structs.EvalStatusBlocked) {
 			blocked = e
 		}
-		if blocked == nil || blocked.QueuedAllocations["web"] != 49_990 {
+		if blocked == nil || blocked.QueuedAllocations["web"] != 999_990 {
 			t.Fatalf("blocked %+v", blocked)
 		}
 		failed := snap.Eval(blocked.PreviousEval).FailedTGAllocs["web"]
-		if failed == nil || failed.NodesExhausted != 1 || failed.DimensionExhausted["cpu"] != 1 || failed.CoalescedFailures != 49_989 {
+		if failed == nil || failed.NodesExhausted != 1 || failed.DimensionExhausted["cpu"] != 1 || failed.CoalescedFailures != 999_989 {
 			t.Errorf("explained by %+v", failed)
 		}
 		// Others are served in the meantime.

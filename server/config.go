@@ -51,6 +51,9 @@ type Config struct {
 	// Version is the program's version, told to the other members.
 	Version string
 
+	// JobMaxCount is how many allocations a job may ask for, less than 0 for no
+	// limit. Default 50,000.
+	JobMaxCount int
 	// HeartbeatGrace is what a node gets beyond its TTL. Default 10 s.
 	HeartbeatGrace time.Duration
 	// MinHeartbeatTTL is the shortest TTL. Default 10 s.
@@ -95,6 +98,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.BootstrapExpect, 1)
 	setDefault(&c.LinkAddr, net.JoinHostPort("127.0.0.1", "4647"))
 	setDefault(&c.SerfAddr, net.JoinHostPort("127.0.0.1", "4648"))
+	setDefault(&c.JobMaxCount, structs.JobMaxCount)
 	setDefault(&c.HeartbeatGrace, 10*time.Second)
 	setDefault(&c.MinHeartbeatTTL, 10*time.Second)
 	setDefault(&c.MaxHeartbeatsPerSecond, 50)

@@ -14,7 +14,7 @@ import (
 
 // RegisterJob stores a job and has it evaluated.
 func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
-	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +49,11 @@ func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterReques
 	return resp, nil
 }
 
+// rules are what this server asks of all jobs.
+func (s *Server) rules() admission.Rules {
+	return admission.Rules{Region: s.cfg.Region, MaxCount: max(0, s.cfg.JobMaxCount)}
+}
+
 // register commits a registration and answers for it.
 func (s *Server) register(ctx context.Context, c *command.RegisterJob) (*structs.JobRegisterResponse, error) {
 	result, err := commit[*state.JobResult](ctx, s, c)
@@ -68,7 +73,7 @@ func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest)
 	if req.Job == nil {
 		return nil, structs.NewError(structs.KindInvalid, "Job must be specified")
 	}
-	job, warnings, err := admission.Check(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
+	job, warnings, err := admission.Check(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	resp := &structs.JobValidateResponse{DriverConfigValidated: true}
 	if unbuilt := admission.NotBuilt(job); unbuilt != nil {
 		warnings = append(warnings, unbuilt.Error())
@@ -83,7 +88,7 @@ func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest)
 
 // PlanJob tells what registering a job would do; nothing is stored.
 func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
-	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +164,7 @@ func (s *Server) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (w
 
 // Capacity counts how many more of a job's allocations fit; nothing is stored.
 func (s *Server) Capacity(ctx context.Context, req *structs.CapacityRequest) (report *structs.CapacityReport, index uint64, err error) {
-	job, warnings, err := admission.Admit(s.store.Snapshot(), s.cfg.Region, req.Job, req.Namespace)
+	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"math"
 
 	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state/command"
@@ -51,7 +52,7 @@ func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.Scalin
 			return nil, structs.NewError(structs.KindInvalid,
 				"job scaling blocked due to active deployment %s: wait for it, promote it or fail it", d.ID)
 		}
-		job, err := scaled(current, group, *req.Count)
+		job, err := scaled(current, group, *req.Count, s.rules().MaxCount)
 		if err != nil {
 			return nil, err
 		}
@@ -65,9 +66,13 @@ func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.Scalin
 	return s.register(ctx, c)
 }
 
-// scaled returns a copy of the job with another count of one group.
-func scaled(current *structs.Job, group *structs.TaskGroup, count int64) (*structs.Job, error) {
-	lowest, highest := int64(0), int64(structs.JobMaxCount)
+// scaled returns a copy of the job with another count of one group; limit is what
+// a job may ask for, 0 for no limit.
+func scaled(current *structs.Job, group *structs.TaskGroup, count int64, limit int) (*structs.Job, error) {
+	lowest, highest := int64(0), int64(limit)
+	if limit == 0 {
+		highest = math.MaxInt64
+	}
 	if p := group.Scaling; p != nil {
 		lowest = structs.ValueOr(p.Min, lowest)
 		highest = structs.ValueOr(p.Max, highest)
@@ -84,5 +89,5 @@ func scaled(current *structs.Job, group *structs.TaskGroup, count int64) (*struc
 	if err := job.Validate(); err != nil {
 		return nil, err
 	}
-	return job, nil
+	return job, job.ValidateCount(limit)
 }

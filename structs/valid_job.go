@@ -1,6 +1,7 @@
 package structs
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -19,17 +20,26 @@ func (j *Job) Validate() error {
 	j.validateAffinities(f, j.Affinities)
 	j.validateSpreads(f, j.Spreads)
 	f.check(len(j.TaskGroups) > 0, "a job needs at least one group")
-	total, seen := 0, map[string]bool{}
+	seen := map[string]bool{}
 	for _, g := range j.TaskGroups {
 		name := g.GetName()
-		total += g.GetCount()
 		f.check(!seen[name], "there are two groups named %q: rename one", name)
 		seen[name] = true
 		g.validate(f.in("group %q", name), j)
 	}
 	n := j.Patterns()
 	f.check(n <= MaxPatterns, "the constraints and affinities have %d regular expressions, more than the limit of %d", n, MaxPatterns)
-	f.check(total <= JobMaxCount, "the groups' counts add up to %d, more than the limit of %d", total, JobMaxCount)
+	return f.err()
+}
+
+// ValidateCount says whether the groups of a job ask for more allocations than a
+// server takes in one job; 0 is no limit.
+func (j *Job) ValidateCount(limit int) error {
+	f, total := newFaults(), uint64(0) // no count is negative: the sum of two fits
+	for _, g := range j.TaskGroups {
+		total = min(total, math.MaxInt64) + uint64(max(0, g.GetCount()))
+	}
+	f.check(limit == 0 || total <= uint64(limit), "the groups' counts add up to %d, more than the limit of %d (job_max_count of the servers)", total, limit)
 	return f.err()
 }
 

@@ -47,7 +47,6 @@ func TestValidateJob(t *testing.T) {
 		"priority":     {func(j *Job) { j.Priority = new(101) }, "priority: must be from 1 to 100, is 101"},
 		"datacenters":  {func(j *Job) { j.Datacenters = []string{"a", ""} }, "datacenters: must not contain an empty name"},
 		"no groups":    {func(j *Job) { j.TaskGroups = nil }, "a job needs at least one group"},
-		"too many":     {func(j *Job) { group(j).Count = new(50001) }, "the groups' counts add up to 50001, more than the limit of 50000"},
 		"multiregion":  {func(j *Job) { j.Multiregion = &Multiregion{Regions: []*MultiregionRegion{{Name: "x"}}} }, "multiregion jobs can't be run by this version: register the job in each region"},
 		"long text":    {func(j *Job) { j.UI = &JobUIConfig{Description: strings.Repeat("ä", 1001)} }, "ui > description: has 1001 characters, more than the limit of 1000"},
 		"two groups":   {func(j *Job) { j.TaskGroups = append(j.TaskGroups, group(j).Clone()) }, `there are two groups named "front": rename one`},
@@ -240,5 +239,27 @@ func TestValidateSurvivesAnything(t *testing.T) {
 			t.Error("nonsense is valid")
 		}
 		j.Warnings()
+	}
+}
+
+func TestAJobAsksForNoMoreThanItsServersAllow(t *testing.T) {
+	job := edited(t, func(*Job) {})
+	job.TaskGroups = append(job.TaskGroups, group(job).Clone(), group(job).Clone())
+	for _, c := range []struct {
+		counts [3]int
+		limit  int
+		ok     bool
+	}{
+		{[3]int{20, 20, 10}, 50, true},
+		{[3]int{20, 20, 11}, 50, false},
+		{[3]int{1 << 62, 1 << 62, 1 << 62}, 50, false},
+		{[3]int{1 << 62, 1 << 62, 1 << 62}, 0, true},
+	} {
+		for i := range c.counts {
+			job.TaskGroups[i].Count = &c.counts[i]
+		}
+		if err := job.ValidateCount(c.limit); (err == nil) != c.ok {
+			t.Errorf("%v of %d: %v", c.counts, c.limit, err)
+		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 	JobDefaultPriority = 50
 	JobMaxPriority     = 100
 	JobTrackedVersions = 6     // versions kept, stable and tagged ones aside
-	JobMaxCount        = 50000 // sum of a job's group counts
+	JobMaxCount        = 50000 // sum of a job's group counts, unless the servers are told otherwise
 	// JobVersionTagMaxDescription is in characters.
 	JobVersionTagMaxDescription = 1000
 )

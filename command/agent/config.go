@@ -96,6 +96,7 @@ type ServerBlock struct {
 	DeploymentGCThreshold string `hcl:"deployment_gc_threshold,optional"`
 	JobDefaultPriority    int    `hcl:"job_default_priority,optional"`
 	JobMaxPriority        int    `hcl:"job_max_priority,optional"`
+	JobMaxCount           int    `hcl:"job_max_count,optional"`
 	JobTrackedVersions    int    `hcl:"job_tracked_versions,optional"`
 	EventBufferSize       int    `hcl:"event_buffer_size,optional"`
 	RaftSnapshotThreshold int    `hcl:"raft_snapshot_threshold,optional"`

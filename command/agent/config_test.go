@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -105,6 +106,18 @@ func TestDevNeedsNoFile(t *testing.T) {
 	}
 	if s.HTTPAddr != "127.0.0.1:4646" || !c.Server.Enabled || !c.Client.Enabled {
 		t.Errorf("settings %+v", s)
+	}
+}
+
+func TestTheMostInstancesOfAJob(t *testing.T) {
+	for line, want := range map[string]int{"": 50_000, "job_max_count = 7": 7, "job_max_count = 0": -1} {
+		c := Default()
+		if err := c.LoadSource("a.hcl", []byte("server {\n  enabled = true\n  "+line+"\n}\n")); err != nil {
+			t.Fatal(err)
+		}
+		if got := (&assembly{config: c, settings: &Settings{}, logger: logx.Discard()}).serverConfig().JobMaxCount; got != want {
+			t.Errorf("%q: %d, want %d", line, got, want)
+		}
 	}
 }
 

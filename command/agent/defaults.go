@@ -1,5 +1,7 @@
 package agent
 
+import "github.com/steppe-run/steppe/structs"
+
 // The ports of the contract.
 const (
 	defaultHTTPPort = 4646
@@ -40,7 +42,7 @@ func defaultServer() *ServerBlock {
 		ServerJoin:      &Join{RetryInterval: "30s"},
 		NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h",
 		EvalGCThreshold: "1h", BatchEvalGCThreshold: "24h", DeploymentGCThreshold: "1h",
-		JobDefaultPriority: 50, JobMaxPriority: 100, JobTrackedVersions: 6, EventBufferSize: 100,
+		JobDefaultPriority: 50, JobMaxPriority: 100, JobMaxCount: structs.JobMaxCount, JobTrackedVersions: 6, EventBufferSize: 100,
 		RaftSnapshotThreshold: 8192, RaftSnapshotInterval: "120s", RaftTrailingLogs: 10240,
 	}
 }

@@ -35,8 +35,17 @@ func (a *assembly) serverConfig() server.Config {
 			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
 		},
 		DefaultSchedulerConfig: c.Server.Scheduler.configuration(),
+		JobMaxCount:            limitOf(c.Server.JobMaxCount),
 		Logger:                 a.logger.With(logx.KeyRoom, "server"),
 	}
+}
+
+// limitOf is a limit as a server is told it, where a configuration says 0 for none.
+func limitOf(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
 }
 
 func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {

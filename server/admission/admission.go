@@ -13,13 +13,20 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
+// Rules are what a server asks of all jobs.
+type Rules struct {
+	Region string
+	// MaxCount is how many allocations a job may ask for; 0 is no limit.
+	MaxCount int
+}
+
 // Admit makes a job ready to be stored: defaults, implied constraints, and
 // everything checked. It returns a copy.
-func Admit(snap *state.Snapshot, region string, job *structs.Job, namespace string) (*structs.Job, []string, error) {
+func Admit(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string) (*structs.Job, []string, error) {
 	if job == nil {
 		return nil, nil, structs.NewError(structs.KindInvalid, "Job must be specified")
 	}
-	job, warnings, err := Check(snap, region, job, namespace)
+	job, warnings, err := Check(snap, rules, job, namespace)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -31,26 +38,26 @@ func Admit(snap *state.Snapshot, region string, job *structs.Job, namespace stri
 
 // Check is Admit without asking whether the job's kind is built yet. The job
 // that it returns is canonical even if there is an error.
-func Check(snap *state.Snapshot, region string, job *structs.Job, namespace string) (*structs.Job, []string, error) {
+func Check(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string) (*structs.Job, []string, error) {
 	job = job.Clone()
 	if structs.Value(job.Namespace) == "" && namespace != "" {
 		job.Namespace = &namespace
 	}
 	if of := structs.Value(job.Region); of == "" || of == structs.DefaultRegion {
-		job.Region = &region
+		job.Region = &rules.Region
 	}
 	job.Canonicalize()
 	job.ImplyConstraints()
 	warnings := append(job.Warnings(), unheeded(job)...)
-	faults := Faults(job.Validate())
+	faults := append(Faults(job.Validate()), Faults(job.ValidateCount(rules.MaxCount))...)
 	if snap.Namespace(job.GetNamespace()) == nil {
 		faults = append(faults, "namespace "+quote(job.GetNamespace())+" doesn't exist: create it, or name another")
 	}
 	if snap.NodePool(job.GetNodePool()) == nil {
 		faults = append(faults, "node pool "+quote(job.GetNodePool())+" doesn't exist: create it, or name another")
 	}
-	if job.GetRegion() != region {
-		faults = append(faults, "the job is for region "+quote(job.GetRegion())+", this is "+quote(region))
+	if job.GetRegion() != rules.Region {
+		faults = append(faults, "the job is for region "+quote(job.GetRegion())+", this is "+quote(rules.Region))
 	}
 	if len(faults) > 0 {
 		return job, warnings, structs.NewValidationError(faults...)
