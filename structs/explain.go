@@ -99,9 +99,12 @@ type ExhaustCount struct {
 	// for a dimension that has no amount, such as a port.
 	Missing int64
 	Unit    string
-	// Nearest is that node's id, NearestName its name.
+	// Nearest is that node's id, NearestName its name; for a port, those of one of
+	// the nodes.
 	Nearest     string
 	NearestName string
+	// Held says, for a port, who has it there.
+	Held *PortCollision
 }
 
 // NodeScore is a node's score with its parts.

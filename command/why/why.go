@@ -50,7 +50,10 @@ func Counts(s *structs.NodeSurvey, verbose bool) string {
 }
 
 func nearest(e *structs.ExhaustCount, verbose bool) string {
-	if e.Missing == 0 {
+	switch {
+	case e.Held != nil:
+		return fmt.Sprintf("%s: port %d, %s", node(e.Nearest, e.NearestName, verbose), e.Held.Port, holder(e.Held))
+	case e.Missing == 0:
 		return ""
 	}
 	return node(e.Nearest, e.NearestName, verbose) + " lacks " + amount(e.Missing, e.Unit)

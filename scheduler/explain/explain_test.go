@@ -369,3 +369,23 @@ func TestWhyAllocComparesThenAndNow(t *testing.T) {
 		t.Error(why.Summary)
 	}
 }
+
+func TestWhyNamesWhoHasAPort(t *testing.T) {
+	w := &world{job: newJob(2, 100, 100)}
+	w.job.TaskGroups[0].Networks = []*structs.NetworkResource{{ReservedPorts: []structs.Port{{Label: "http", Value: 80}}}}
+	w.node("n2", "a", 1000, 1000)
+	w.node("n1", "a", 1000, 1000)
+	w.run("other.g[1]", "n2", 80)
+	w.run("other.g[0]", "n1", 80)
+	why, err := WhyJob(w.input(), w.job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := why.Groups[0].Next.ExhaustedBy[0]
+	if e.Held == nil || e.Held.AllocName != "other.g[1]" || e.Held.Port != 80 || e.Nearest != "n2" || e.Nodes != 2 {
+		t.Errorf("%+v, held %+v", e, e.Held)
+	}
+	if want := "port 80 (http) is taken (on n2 it is held by other.g[1])"; !strings.Contains(why.Groups[0].Summary, want) {
+		t.Errorf("%q is missing in %s", want, why.Groups[0].Summary)
+	}
+}

@@ -51,6 +51,7 @@ func (in *Input) look(job *structs.Job, study *place.Study) *survey {
 		return cmp.Or(b.Nodes-a.Nodes, cmp.Compare(a.Reason, b.Reason))
 	})
 	for _, e := range exhausted {
+		s.held(in, e)
 		s.ExhaustedBy = append(s.ExhaustedBy, e)
 	}
 	slices.SortFunc(s.ExhaustedBy, func(a, b *structs.ExhaustCount) int {
@@ -93,12 +94,25 @@ func (s *survey) apart(in *Input, job *structs.Job) {
 	}
 }
 
+// held names who has a port on one of the nodes where it is taken.
+func (s *survey) held(in *Input, e *structs.ExhaustCount) {
+	if e.Missing > 0 {
+		return
+	}
+	collisions, node := s.study.Collisions(e.Nearest), in.View.Node(e.Nearest)
+	if len(collisions) == 0 || node == nil {
+		e.Nearest, e.NearestName = "", ""
+		return
+	}
+	e.Held = in.collision(node, &collisions[0])
+}
+
 // nearest counts a node under the dimension that it lacks, and keeps the one
 // that comes nearest. A node that lacks several is counted once.
 func (s *survey) nearest(by map[string]*structs.ExhaustCount, v *place.Verdict) {
 	e := by[v.Exhausted]
 	if e == nil {
-		e = &structs.ExhaustCount{Dimension: v.Exhausted}
+		e = &structs.ExhaustCount{Dimension: v.Exhausted, Nearest: v.Node.ID, NearestName: v.Node.Name}
 		by[v.Exhausted] = e
 	}
 	e.Nodes++

@@ -262,6 +262,13 @@ func refusals(s *structs.NodeSurvey) string {
 		if e.Missing > 0 {
 			text += fmt.Sprintf(" (%s comes nearest, it lacks %s)", name(e.Nearest, e.NearestName), amount(e.Missing, e.Unit))
 		}
+		switch on := " (on " + name(e.Nearest, e.NearestName); {
+		case e.Held == nil:
+		case e.Held.Reserved:
+			text += on + " it is reserved)"
+		case e.Held.AllocID != "":
+			text += on + " it is held by " + e.Held.AllocName + ")"
+		}
 		same(e.Nodes, "has", "have", text)
 	}
 	add(s.Preempting, "of those has room by preempting", "of those have room by preempting")
