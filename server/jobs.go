@@ -12,7 +12,8 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// RegisterJob stores a job and has it evaluated.
+// RegisterJob stores a job and has it evaluated. Like the other requests that
+// bring a job it takes that over: the caller must not use it any more.
 func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {

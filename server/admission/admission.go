@@ -21,7 +21,8 @@ type Rules struct {
 }
 
 // Admit makes a job ready to be stored: defaults, implied constraints, and
-// everything checked. It returns a copy.
+// everything checked. It takes the job over: copying it costs as much as checking
+// it.
 func Admit(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string) (*structs.Job, []string, error) {
 	if job == nil {
 		return nil, nil, structs.NewError(structs.KindInvalid, "Job must be specified")
@@ -39,7 +40,6 @@ func Admit(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string
 // Check is Admit without asking whether the job's kind is built yet. The job
 // that it returns is canonical even if there is an error.
 func Check(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string) (*structs.Job, []string, error) {
-	job = job.Clone()
 	if structs.Value(job.Namespace) == "" && namespace != "" {
 		job.Namespace = &namespace
 	}
