@@ -292,7 +292,7 @@ func belongsElsewhere(word, kind string) string {
 		}
 		return word + " belongs in " + strings.Join(in, " or ") + "."
 	}
-	near := diagnose.Closest(word, slices.Collect(maps.Keys(homes)))
+	near := structs.Closest(word, slices.Collect(maps.Keys(homes)))
 	if near == "" || len(homes[near]) > 3 {
 		return ""
 	}

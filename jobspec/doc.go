@@ -23,7 +23,3 @@ type (
 	// Diagnostics are all there is to tell about a job file, in its order.
 	Diagnostics = diagnose.Diagnostics
 )
-
-// Closest returns the known word that a misspelt one most likely means, or
-// nothing.
-func Closest(word string, known []string) string { return diagnose.Closest(word, known) }

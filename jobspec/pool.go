@@ -51,13 +51,14 @@ func ParseNodePool(filename string, src []byte) (*structs.NodePool, diagnose.Dia
 func ParseNodePoolJSON(filename string, src []byte) (*structs.NodePool, diagnose.Diagnostics) {
 	pool := &structs.NodePool{}
 	d := diagnose.Diagnostic{Severity: diagnose.SeverityError, File: filename}
-	err := json.Unmarshal(src, pool)
+	if len(src) > diagnose.MaxInputBytes {
+		d.Summary = fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), diagnose.MaxInputBytes)
+		return nil, diagnose.Diagnostics{d}
+	}
 	if unknown := unknownPoolKeys(filename, src); len(unknown) > 0 {
 		return nil, unknown
 	}
-	switch {
-	case len(src) > diagnose.MaxInputBytes:
-		d.Summary = fmt.Sprintf("the file has %d bytes, more than the limit of %d", len(src), diagnose.MaxInputBytes)
+	switch err := json.Unmarshal(src, pool); {
 	case err != nil:
 		d.Summary = strings.TrimPrefix(jsonFault(err), "plain.") // the pool's own decoder wraps it
 		locate(&d, src, offsetOf(err))
@@ -87,7 +88,7 @@ func unknownPoolKeys(filename string, src []byte) diagnose.Diagnostics {
 				continue
 			}
 			d := diagnose.Diagnostic{Severity: diagnose.SeverityError, File: filename, Summary: fmt.Sprintf("%s has no key %q", where, key)}
-			if near := diagnose.Closest(strings.ToLower(key), slices.Collect(maps.Keys(known))); near != "" {
+			if near := structs.Closest(strings.ToLower(key), slices.Collect(maps.Keys(known))); near != "" {
 				d.Suggestion = fmt.Sprintf("Did you mean %q?", known[near])
 			}
 			out = append(out, d)

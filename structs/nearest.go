@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Closest returns the known word that is nearest to one, or nothing.
+// Closest returns the known word that a misspelt one most likely means, or
+// nothing.
 func Closest(word string, known []string) string {
 	best, distance := "", min(len(word)/3, 3)+1 // how far off still counts
 	known = slices.Sorted(slices.Values(known))

@@ -67,6 +67,9 @@ func (c *Config) checkBasics(faults *diag.List) {
 			faults.Add(`client.host_volume "`+v.Name+`".path`, "%q is not absolute", v.Path)
 		}
 	}
+	if n := c.Server.JobMaxCount; n < 0 {
+		faults.Add("server.job_max_count", "%d is negative: 0 is no limit", n)
+	}
 	if strings.ContainsAny(c.Region, " \x00") || c.Region == "" {
 		faults.Add("region", "%q is not a name: use one word", c.Region)
 	}

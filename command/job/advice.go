@@ -9,7 +9,6 @@ import (
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/jobfile"
 	"github.com/steppe-run/steppe/command/view"
-	"github.com/steppe-run/steppe/jobspec"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -65,7 +64,7 @@ func driverAdvice(job *structs.Job, known []string) []string {
 // nearDriver is the known driver of almost this name, or of a name that says
 // more.
 func nearDriver(name string, known []string) string {
-	if near := jobspec.Closest(name, known); near != "" {
+	if near := structs.Closest(name, known); near != "" {
 		return near
 	}
 	for _, k := range known {
