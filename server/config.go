@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/link/certs"
+	"github.com/steppe-run/steppe/server/control"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -61,7 +63,7 @@ type Config struct {
 	// MaxHeartbeatsPerSecond stretches the TTL of large regions. Default 50.
 	MaxHeartbeatsPerSecond int
 
-	GC GCConfig
+	GC control.GCConfig
 
 	// DefaultSchedulerConfig is how a new region schedules, until it is changed
 	// through the API. Nil means structs.DefaultSchedulerConfiguration.
@@ -81,28 +83,12 @@ type Config struct {
 	Clock  clock.Clock
 }
 
-// GCConfig says how long finished things stay. Zero means the default.
-type GCConfig struct {
-	// Interval is how often the collector looks. Default 5 m.
-	Interval            time.Duration
-	EvalThreshold       time.Duration // 1 h
-	BatchEvalThreshold  time.Duration // 24 h
-	JobThreshold        time.Duration // 4 h
-	NodeThreshold       time.Duration // 24 h
-	DeploymentThreshold time.Duration // 1 h
-}
-
 func (c Config) withDefaults() Config {
-	setDefault(&c.Region, "global")
-	setDefault(&c.Datacenter, "dc1")
-	setDefault(&c.BootstrapExpect, 1)
-	setDefault(&c.LinkAddr, net.JoinHostPort("127.0.0.1", "4647"))
-	setDefault(&c.SerfAddr, net.JoinHostPort("127.0.0.1", "4648"))
-	setDefault(&c.JobMaxCount, structs.JobMaxCount)
-	setDefault(&c.HeartbeatGrace, 10*time.Second)
-	setDefault(&c.MinHeartbeatTTL, 10*time.Second)
-	setDefault(&c.MaxHeartbeatsPerSecond, 50)
-	c.GC = c.GC.withDefaults()
+	c.Region = cmp.Or(c.Region, "global")
+	c.Datacenter = cmp.Or(c.Datacenter, "dc1")
+	c.BootstrapExpect = cmp.Or(c.BootstrapExpect, 1)
+	c.LinkAddr = cmp.Or(c.LinkAddr, net.JoinHostPort("127.0.0.1", "4647"))
+	c.SerfAddr = cmp.Or(c.SerfAddr, net.JoinHostPort("127.0.0.1", "4648"))
 	if c.Logger == nil {
 		c.Logger = logx.Discard()
 	}
@@ -110,21 +96,4 @@ func (c Config) withDefaults() Config {
 		c.Clock = clock.Real{}
 	}
 	return c
-}
-
-func (g GCConfig) withDefaults() GCConfig {
-	setDefault(&g.Interval, 5*time.Minute)
-	setDefault(&g.EvalThreshold, time.Hour)
-	setDefault(&g.BatchEvalThreshold, 24*time.Hour)
-	setDefault(&g.JobThreshold, 4*time.Hour)
-	setDefault(&g.NodeThreshold, 24*time.Hour)
-	setDefault(&g.DeploymentThreshold, time.Hour)
-	return g
-}
-
-func setDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }

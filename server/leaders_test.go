@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/steppe-run/steppe/internal/clock"
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -149,7 +151,7 @@ func TestLeadersComeAndGoWhileJobsArePlaced(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), councilLimit)
 	defer cancel()
 	for i := range nodes {
-		n := (&fakeNode{id: ids.New()}).describe(fmt.Sprint("n", i))
+		n := servertest.Node(fmt.Sprint("n", i))
 		n.NodeResources.Cpu.CpuShares, n.NodeResources.Memory.MemoryMB = int64(100*per), int64(100*per)
 		if err := c.insist(ctx, func(r *real) error { _, _, err := r.RegisterNode(ctx, n); return err }); err != nil {
 			t.Fatal(err)
@@ -160,7 +162,7 @@ func TestLeadersComeAndGoWhileJobsArePlaced(t *testing.T) {
 	for w := range councilWriters {
 		writers.Go(fmt.Sprint("writer ", w), func(ctx context.Context) error {
 			for i := range councilJobs {
-				job := testJob(fmt.Sprintf("job-%d-%d", w, i), "batch", countOf(i))
+				job := servertest.Job(fmt.Sprintf("job-%d-%d", w, i), "batch", countOf(i))
 				if err := c.insist(ctx, func(r *real) error {
 					_, err := r.RegisterJob(ctx, &structs.JobRegisterRequest{Job: job.Clone()})
 					return err
@@ -245,4 +247,10 @@ func (c *council) judge(per int) {
 		}
 		return len(hashes) == 1 && len(c.servers) == 3
 	})
+}
+
+// Closing gossip doesn't wait for a probe of another member that is under way; a
+// probe ends by itself within its timeout.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 }

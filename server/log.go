@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/steppe-run/steppe/server/account"
+	"github.com/steppe-run/steppe/server/control"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/placer"
 	"github.com/steppe-run/steppe/server/replica"
@@ -15,9 +15,6 @@ import (
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
-
-// proposeLimit bounds how long one command may take to be committed.
-const proposeLimit = 30 * time.Second
 
 // fsm is the store as the log drives it.
 type fsm struct {
@@ -86,37 +83,6 @@ func (f *fsm) watch(ctx context.Context) error {
 	}
 }
 
-// journal commits commands in order; each is applied before it is answered.
-type journal interface {
-	// Commit returns what the store made of a command.
-	Commit(ctx context.Context, c command.Command) (any, error)
-	// Propose begins to commit a command.
-	Propose(c command.Command) (placer.Future, error)
-	// Barrier waits until everything proposed before is applied, or never will be.
-	Barrier(ctx context.Context) error
-}
-
-// propose commits a command and returns what the store made of it.
-func (s *Server) propose(ctx context.Context, c command.Command) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
-	defer cancel()
-	return s.journal.Commit(ctx, c)
-}
-
-// commit is propose for commands whose result is an R.
-func commit[R any](ctx context.Context, s *Server, c command.Command) (R, error) {
-	var none R
-	result, err := s.propose(ctx, c)
-	if err != nil {
-		return none, err
-	}
-	r, ok := result.(R)
-	if !ok {
-		return none, fmt.Errorf("apply command: the store returned %T where %T was due", result, none)
-	}
-	return r, nil
-}
-
 // outcome turns the log's errors into those that callers know, and a refusal
 // of the store into an error.
 func outcome(result any, err error) (any, error) {
@@ -163,7 +129,7 @@ func (e *OutdatedMemberError) Unwrap() error {
 
 // guarded is a journal that takes only what every member can read.
 type guarded struct {
-	journal
+	control.Journal
 	oldest func() members.Member
 }
 
@@ -175,26 +141,26 @@ func (g guarded) check(c command.Command) error {
 	return nil
 }
 
-// Commit implements journal.
+// Commit implements control.Journal.
 func (g guarded) Commit(ctx context.Context, c command.Command) (any, error) {
 	if err := g.check(c); err != nil {
 		return nil, err
 	}
-	return g.journal.Commit(ctx, c)
+	return g.Journal.Commit(ctx, c)
 }
 
-// Propose implements journal.
+// Propose implements control.Journal.
 func (g guarded) Propose(c command.Command) (placer.Future, error) {
 	if err := g.check(c); err != nil {
 		return nil, err
 	}
-	return g.journal.Propose(c)
+	return g.Journal.Propose(c)
 }
 
 // raftJournal is the journal of a real server.
 type raftJournal struct{ replica *replica.Replica }
 
-// Commit implements journal.
+// Commit implements control.Journal.
 func (j raftJournal) Commit(ctx context.Context, c command.Command) (any, error) {
 	data, err := command.Encode(c)
 	if err != nil {
@@ -204,7 +170,7 @@ func (j raftJournal) Commit(ctx context.Context, c command.Command) (any, error)
 	return outcome(result, err)
 }
 
-// Propose implements journal.
+// Propose implements control.Journal.
 func (j raftJournal) Propose(c command.Command) (placer.Future, error) {
 	data, err := command.Encode(c)
 	if err != nil {
@@ -213,7 +179,7 @@ func (j raftJournal) Propose(c command.Command) (placer.Future, error) {
 	return raftFuture{j.replica.ProposeAsync(data)}, nil
 }
 
-// Barrier implements journal.
+// Barrier implements control.Journal.
 func (j raftJournal) Barrier(ctx context.Context) error { return j.replica.Barrier(ctx) }
 
 type raftFuture struct{ f *replica.Future }
@@ -222,23 +188,4 @@ type raftFuture struct{ f *replica.Future }
 func (p raftFuture) Wait(ctx context.Context) (any, error) {
 	_, result, err := p.f.Wait(ctx)
 	return outcome(result, err)
-}
-
-// indexOf returns the index of any of the store's results.
-func indexOf(result any) uint64 {
-	switch r := result.(type) {
-	case *state.Applied:
-		return r.Index
-	case *state.NodeResult:
-		return r.Index
-	case *state.JobResult:
-		return r.Index
-	case *state.DeploymentResult:
-		return r.Index
-	case *state.PlanResult:
-		return r.Index
-	case *state.SweepResult:
-		return r.Index
-	}
-	panic(fmt.Sprintf("result %T has no index", result)) // a new kind of result must be added above
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link/certs"
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -56,18 +56,18 @@ func realConfig(t *testing.T, name, ca string, expect int) Config {
 	}
 }
 
-func (r *real) leads() bool { return r.term.Load() != nil }
+func (r *real) leads() bool { return r.Leading() }
 
 func TestARealServerPlacesAndRemembers(t *testing.T) {
 	cfg := realConfig(t, "one", t.TempDir(), 1)
 	r := startReal(t, cfg)
 	testx.Eventually(t, 10*time.Second, "the server leads", r.leads)
 	ctx := t.Context()
-	node := (&fakeNode{id: ids.New()}).describe("a")
+	node := servertest.Node("a")
 	if _, _, err := r.RegisterNode(ctx, node); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.RegisterJob(ctx, &structs.JobRegisterRequest{Job: testJob("web", "service", 3)}); err != nil {
+	if _, err := r.RegisterJob(ctx, &structs.JobRegisterRequest{Job: servertest.Job("web", "service", 3)}); err != nil {
 		t.Fatal(err)
 	}
 	placed := func(s *state.Store) func() bool {
@@ -116,11 +116,11 @@ func TestLeadershipMovesAndTheWorkGoesOn(t *testing.T) {
 	}
 	testx.Eventually(t, 20*time.Second, "one of the three leads", func() bool { return leader() != nil })
 	first := leader()
-	node := (&fakeNode{id: ids.New()}).describe("a")
+	node := servertest.Node("a")
 	if _, _, err := first.RegisterNode(t.Context(), node); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := first.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 2)}); err != nil {
+	if _, err := first.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: servertest.Job("web", "service", 2)}); err != nil {
 		t.Fatal(err)
 	}
 	first.stop()
@@ -134,14 +134,14 @@ func TestLeadershipMovesAndTheWorkGoesOn(t *testing.T) {
 		}
 		return n == 2
 	})
-	if _, err := second.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("more", "service", 1)}); err != nil {
+	if _, err := second.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: servertest.Job("more", "service", 1)}); err != nil {
 		t.Fatal(err)
 	}
 	other := removed(servers, second)[0]
 	testx.Eventually(t, 10*time.Second, "the follower has it too", func() bool {
 		return other.Store().Snapshot().Job("default", "more") != nil
 	})
-	if _, err := other.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 1)}); err == nil {
+	if _, err := other.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: servertest.Job("web", "service", 1)}); err == nil {
 		t.Error("a follower took a write")
 	}
 }
@@ -196,7 +196,7 @@ func TestStrangersWhoGossipGetNoVote(t *testing.T) {
 	if servers, _, err := one.replica.Configuration(); err != nil || len(servers) != 1 {
 		t.Errorf("%d servers vote, %v", len(servers), err)
 	}
-	if _, err := one.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("web", "service", 1)}); err != nil {
+	if _, err := one.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: servertest.Job("web", "service", 1)}); err != nil {
 		t.Errorf("the cluster does not work any more: %v", err)
 	}
 }

@@ -13,9 +13,12 @@ import (
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link/certs"
 	"github.com/steppe-run/steppe/server/account"
+	"github.com/steppe-run/steppe/server/control"
 	"github.com/steppe-run/steppe/server/evals"
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -54,7 +57,7 @@ func (y *yard) start() {
 	}
 	y.Server, y.g = s, loop.New(context.Background())
 	y.g.Go("server", s.Run)
-	y.await("a leader", func() bool { return y.term.Load() != nil })
+	y.await("a leader", func() bool { return y.Leading() })
 }
 
 func (y *yard) stop() {
@@ -66,13 +69,7 @@ func (y *yard) stop() {
 
 func (y *yard) await(what string, done func() bool) {
 	y.b.Helper()
-	ctx, cancel := context.WithTimeout(y.b.Context(), 5*time.Minute)
-	defer cancel()
-	for !done() {
-		if err := y.sleep(ctx, time.Millisecond); err != nil {
-			y.b.Fatalf("wait for %s: %v", what, err)
-		}
-	}
+	testx.Eventually(y.b, 5*time.Minute, what, done)
 }
 
 func (y *yard) commit(commands ...command.Command) {
@@ -91,7 +88,7 @@ func (y *yard) addNodes(n int, cpu, memory int64) []string {
 	group := loop.New(y.b.Context())
 	var all []*structs.Node
 	for i := range n {
-		node := (&fakeNode{id: ids.New()}).describe(fmt.Sprint("n", i))
+		node := servertest.Node(fmt.Sprint("n", i))
 		scale := int64(1 + i%4)
 		node.NodeResources.Cpu.CpuShares, node.NodeResources.Memory.MemoryMB = cpu*scale, memory*scale
 		node.NodeResources.Disk.DiskMB = 100_000_000
@@ -114,19 +111,25 @@ func (y *yard) addNodes(n int, cpu, memory int64) []string {
 }
 
 func (y *yard) pause(paused bool) {
-	y.commit(&command.SetSchedulerConfig{Config: &structs.SchedulerConfiguration{PauseEvalBroker: paused}})
-	y.term.Load().broker.SetPaused(paused)
+	y.configure(&structs.SchedulerConfiguration{PauseEvalBroker: paused})
+}
+
+func (y *yard) configure(cfg *structs.SchedulerConfiguration) {
+	y.b.Helper()
+	if _, err := y.SetSchedulerConfig(y.b.Context(), &SchedulerConfigRequest{Config: cfg}); err != nil {
+		y.b.Fatal(err)
+	}
 }
 
 // addJobs registers jobs whose evaluations wait.
 func (y *yard) addJobs(prefix string, jobs, count int) {
 	y.b.Helper()
 	for i := range jobs {
-		job := testJob(fmt.Sprint(prefix, i), "batch", count)
+		job := servertest.Job(fmt.Sprint(prefix, i), "batch", count)
 		r := job.TaskGroups[0].Tasks[0].Resources
 		*r.CPU, *r.MemoryMB = 100, 10
 		job.Canonicalize()
-		y.commit(&command.RegisterJob{Job: job, Eval: evals.New(job, structs.TriggerJobRegister, time.Now()), Now: time.Now().UnixNano()})
+		y.commit(&command.RegisterJob{Job: job, Eval: evals.Maker{NewID: ids.New}.New(job, structs.TriggerJobRegister, time.Now()), Now: time.Now().UnixNano()})
 	}
 }
 
@@ -154,8 +157,8 @@ func (y *yard) heap() int64 {
 // that of the state.
 func (y *yard) fillFeed() {
 	eval := &structs.Evaluation{ID: ids.New(), Namespace: "default", JobID: "none", Status: structs.EvalStatusComplete}
-	for range feedSize {
-		if _, err := y.journal.Propose(&command.UpsertEvals{Evals: []*structs.Evaluation{eval}}); err != nil {
+	for range control.FeedSize {
+		if _, err := (raftJournal{y.replica}).Propose(&command.UpsertEvals{Evals: []*structs.Evaluation{eval}}); err != nil {
 			y.b.Fatal(err)
 		}
 	}
@@ -309,12 +312,10 @@ func fullYard(b *testing.B) (*yard, []string) {
 	scale := rowScale()
 	y := newYard(b)
 	nodes := y.addNodes(5_000/scale, 4_000, 4_000)
-	y.commit(&command.SetSchedulerConfig{Config: &structs.SchedulerConfiguration{PauseEvalBroker: true, SchedulerAlgorithm: structs.SchedulerSpread}})
-	y.term.Load().broker.SetPaused(true)
+	y.configure(&structs.SchedulerConfiguration{PauseEvalBroker: true, SchedulerAlgorithm: structs.SchedulerSpread})
 	y.addJobs("work", 100, 1_000/scale)
 	began := time.Now()
-	y.commit(&command.SetSchedulerConfig{Config: &structs.SchedulerConfiguration{SchedulerAlgorithm: structs.SchedulerSpread}})
-	y.term.Load().broker.SetPaused(false)
+	y.configure(&structs.SchedulerConfiguration{SchedulerAlgorithm: structs.SchedulerSpread})
 	y.await("all to be placed", func() bool { return y.store.Snapshot().AllocCount() >= 100_000/scale })
 	b.Logf("filled in %s", time.Since(began))
 	return y, nodes
@@ -339,7 +340,7 @@ func BenchmarkNodesLost(b *testing.B) {
 	}
 	total := snap.AllocCount()
 	began := time.Now()
-	if err := y.term.Load().giveUp(b.Context(), gone); err != nil {
+	if err := y.GiveUp(b.Context(), gone); err != nil {
 		b.Fatal(err)
 	}
 	declared := time.Since(began)
@@ -354,7 +355,7 @@ func BenchmarkNodesLost(b *testing.B) {
 func BenchmarkJobPlan(b *testing.B) {
 	y, _ := fullYard(b)
 	plan := func() time.Duration {
-		job := testJob("proposed", "service", 1_000)
+		job := servertest.Job("proposed", "service", 1_000)
 		*job.TaskGroups[0].Tasks[0].Resources.CPU = 50
 		began := time.Now()
 		if _, err := y.PlanJob(b.Context(), &structs.JobPlanRequest{Job: job, Diff: true}); err != nil {
@@ -369,4 +370,9 @@ func BenchmarkJobPlan(b *testing.B) {
 	}
 	b.ReportMetric(float64(first.Milliseconds()), "ms-first")
 	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/plan")
+}
+
+// propose commits a command that no user could send.
+func (y *yard) propose(ctx context.Context, c command.Command) (any, error) {
+	return raftJournal{y.replica}.Commit(ctx, c)
 }

@@ -1,11 +1,10 @@
-// Package server is the control plane of a region: it keeps the replicated
-// state, decides what runs where, and answers those who ask. Each of its rooms
-// (broker, placer, deployer, …) knows its own task only; this package wires
-// them together and turns what users ask into one command each.
+// Package server is one member of a region's control plane: it keeps a copy of
+// the replicated state on disk, meets the other servers, holds the sessions of
+// nodes, and has package control do the deciding.
 //
 // It must not know HTTP's routes, the command line, or what a node does with
-// an allocation. Begin reading at Server, then lead (term.go) for what the
-// leader does, and RegisterJob (jobs.go) for a typical action.
+// an allocation. Begin reading at Server; what is decided and how is told by
+// control.Control.
 package server
 
 import (
@@ -15,26 +14,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
+	"github.com/steppe-run/steppe/server/control"
 	"github.com/steppe-run/steppe/server/identity"
 	"github.com/steppe-run/steppe/server/members"
-	"github.com/steppe-run/steppe/server/placer"
-	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/server/replica"
 	"github.com/steppe-run/steppe/server/session"
 	"github.com/steppe-run/steppe/state"
-	"github.com/steppe-run/steppe/structs"
 )
-
-// feedSize is how many changes the feed keeps for those who follow it.
-const feedSize = 4096
 
 // Server is one member of a region's control plane.
 type Server struct {
+	*control.Control
+
 	cfg     Config
 	id      string
 	log     *slog.Logger
@@ -42,20 +37,10 @@ type Server struct {
 	fsm     *fsm
 	mux     *link.Mux
 	replica *replica.Replica
-	journal journal
 	members *members.Members
 	session *session.Server
 	forward net.Listener
 	leader  *leaderTransport
-	desk    *rehearse.Desk
-
-	// reconcile keeps Raft's configuration in line with gossip; the leader runs
-	// it.
-	reconcile func(context.Context) error
-
-	// term is what only the leader has; nil on everyone else, and on a leader
-	// that isn't ready yet.
-	term atomic.Pointer[term]
 }
 
 // New opens a server: its log is read, its addresses are bound. It serves once
@@ -66,9 +51,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{FeedSize: feedSize})}
+	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{FeedSize: control.FeedSize})}
 	s.fsm = newFSM(s.store)
-	s.desk = rehearse.NewDesk(placer.NewFollower(s.store), cfg.Clock)
 	s.leader = &leaderTransport{server: s}
 	if err := s.open(); err != nil {
 		s.abandon()
@@ -92,7 +76,6 @@ func (s *Server) open() error {
 	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
 		return fmt.Errorf("open the log: %w", err)
 	}
-	s.journal = guarded{raftJournal{s.replica}, func() members.Member { return s.members.Oldest() }}
 	gossip, err := s.membersConfig()
 	if err != nil {
 		return err
@@ -100,7 +83,7 @@ func (s *Server) open() error {
 	if s.members, err = members.Open(gossip); err != nil {
 		return fmt.Errorf("open gossip on %s: %w", s.cfg.SerfAddr, err)
 	}
-	s.reconcile = func(ctx context.Context) error { return s.members.Reconcile(ctx, voters{s}) }
+	s.Control = control.New(s.controlConfig())
 	s.session, err = session.New(session.Config{
 		Backend:  s,
 		Cluster:  cluster{s},
@@ -147,7 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 	top.Go("gossip", s.members.Run)
 	top.Go("bootstrap", s.bootstrap)
 	top.Go("sessions", s.session.Run)
-	top.Go("rehearsals", s.desk.Run)
+	top.Go("rehearsals", s.Desk().Run)
 	top.Go("leadership", s.followLeadership)
 	defer context.AfterFunc(ctx, top.Stop)()
 	err := top.Wait()
@@ -180,6 +163,29 @@ func (s *Server) replicaConfig() replica.Config {
 	}
 }
 
+func (s *Server) controlConfig() control.Config {
+	return control.Config{
+		Store:   s.store,
+		Journal: guarded{raftJournal{s.replica}, func() members.Member { return s.members.Oldest() }},
+		Standing: func() (leads, known bool) {
+			_, known = s.Leader()
+			return s.IsLeader(), known
+		},
+		Beside: func(ctx context.Context) error { return s.members.Reconcile(ctx, voters{s}) },
+
+		Region:                 s.cfg.Region,
+		JobMaxCount:            s.cfg.JobMaxCount,
+		HeartbeatGrace:         s.cfg.HeartbeatGrace,
+		MinHeartbeatTTL:        s.cfg.MinHeartbeatTTL,
+		MaxHeartbeatsPerSecond: s.cfg.MaxHeartbeatsPerSecond,
+		GC:                     s.cfg.GC,
+		DefaultSchedulerConfig: s.cfg.DefaultSchedulerConfig,
+
+		Clock:  s.cfg.Clock,
+		Logger: s.log,
+	}
+}
+
 // bootstrap makes the first Raft configuration, if there is none yet and
 // enough servers have met.
 func (s *Server) bootstrap(ctx context.Context) error {
@@ -198,9 +204,6 @@ func (s *Server) bootstrap(ctx context.Context) error {
 
 // ID is the server's identity for life.
 func (s *Server) ID() string { return s.id }
-
-// Store is the replicated state, for reads.
-func (s *Server) Store() *state.Store { return s.store }
 
 // LinkAddr is the address of the node protocol, as told to others.
 func (s *Server) LinkAddr() string { return s.cfg.LinkAdvertiseAddr }
@@ -221,10 +224,6 @@ func (s *Server) NodeTransport(nodeID string) (http.RoundTripper, error) {
 // IsLeader reports whether this server leads its region right now.
 func (s *Server) IsLeader() bool { return s.replica.IsLeader() }
 
-// Leading reports whether this server leads and is ready to act: a server that
-// was just elected first catches up.
-func (s *Server) Leading() bool { return s.term.Load() != nil && s.IsLeader() }
-
 // Leader returns the leader's link address, if one is known.
 func (s *Server) Leader() (addr string, known bool) {
 	_, addr, known = s.replica.Leader()
@@ -238,20 +237,37 @@ func (s *Server) LeaderContact() time.Duration { return s.replica.LastContact() 
 // ConsistentIndex waits until a read on this server, which must be the leader,
 // sees everything acknowledged before the call.
 func (s *Server) ConsistentIndex(ctx context.Context) error {
-	if _, err := s.leading(); err != nil {
+	if err := s.Ready(); err != nil {
 		return err
 	}
 	_, err := outcome(nil, s.replica.Verify(ctx))
 	return err
 }
 
-// leading returns the current term, or why there is none.
-func (s *Server) leading() (*term, error) {
-	if t := s.term.Load(); t != nil {
-		return t, nil
+// followLeadership leads while this server is the leader.
+func (s *Server) followLeadership(ctx context.Context) error {
+	var leading *loop.Group
+	stop := func() {
+		if leading != nil {
+			leading.Stop()
+			_ = leading.Wait() // Lead reports for itself
+			leading = nil
+		}
 	}
-	if _, known := s.Leader(); known && !s.IsLeader() {
-		return nil, structs.ErrNotLeader
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case gained, open := <-s.replica.Leadership():
+			if !open {
+				return nil
+			}
+			stop()
+			if gained {
+				leading = loop.New(ctx)
+				leading.Go("lead", s.Lead)
+			}
+		}
 	}
-	return nil, structs.ErrNoLeader
 }

@@ -2,28 +2,32 @@
 // it concerns, in an order that doesn't depend on chance.
 //
 // It must not know how evaluations are stored or scheduled. Begin reading at
-// New, then OfNode.
+// Maker.
 package evals
 
 import (
 	"slices"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
+// Maker makes evaluations; NewID names them.
+type Maker struct {
+	NewID func() string
+}
+
 // OfNode makes an evaluation for each job with allocations on a node.
-func OfNode(snap *state.Snapshot, nodeID, trigger string, now time.Time) []*structs.Evaluation {
+func (m Maker) OfNode(snap *state.Snapshot, nodeID, trigger string, now time.Time) []*structs.Evaluation {
 	wanted := map[structs.NamespacedID]*structs.Evaluation{}
-	Collect(snap, wanted, nodeID, trigger, now)
+	m.Collect(snap, wanted, nodeID, trigger, now)
 	return Sorted(wanted)
 }
 
 // Collect adds to wanted an evaluation for each job with allocations on a node
 // that has none there yet.
-func Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Evaluation, nodeID, trigger string, now time.Time) {
+func (m Maker) Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Evaluation, nodeID, trigger string, now time.Time) {
 	for a := range snap.AllocsByNode(nodeID) {
 		key := a.JobNamespacedID()
 		if wanted[key] != nil || a.ClientTerminal() {
@@ -33,7 +37,7 @@ func Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Eval
 		if job == nil {
 			job = a.Job // purged: what is left of it must be cleared away
 		}
-		e := New(job, trigger, now)
+		e := m.New(job, trigger, now)
 		e.NodeID = nodeID
 		if n := snap.Node(nodeID); n != nil {
 			e.NodeModifyIndex = n.ModifyIndex
@@ -43,9 +47,9 @@ func Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Eval
 }
 
 // New makes a pending evaluation of a job.
-func New(job *structs.Job, trigger string, now time.Time) *structs.Evaluation {
+func (m Maker) New(job *structs.Job, trigger string, now time.Time) *structs.Evaluation {
 	return &structs.Evaluation{
-		ID:             ids.New(),
+		ID:             m.NewID(),
 		Namespace:      job.GetNamespace(),
 		Priority:       job.GetPriority(),
 		Type:           job.GetType(),

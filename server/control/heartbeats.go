@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // Heartbeat notes that a node is alive and tells it its next TTL. A node that
 // was given up is taken back.
-func (s *Server) Heartbeat(ctx context.Context, nodeID string) (time.Duration, error) {
+func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, error) {
 	t, err := s.leading()
 	if err != nil {
 		return 0, err
@@ -31,7 +31,7 @@ func (s *Server) Heartbeat(ctx context.Context, nodeID string) (time.Duration, e
 				Status: structs.NodeStatusReady,
 				Event:  nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
 			}},
-			Evals: evals.OfNode(snap, nodeID, returnTrigger(node), now),
+			Evals: s.evals.OfNode(snap, nodeID, returnTrigger(node), now),
 			Now:   now.UnixNano(),
 		})
 		if err != nil {
@@ -70,6 +70,15 @@ func (t *term) expireNodes(ctx context.Context) error {
 	}
 }
 
+// GiveUp does what follows when nodes fall silent: all of them in one entry.
+func (s *Control) GiveUp(ctx context.Context, nodeIDs []string) error {
+	t, err := s.leading()
+	if err != nil {
+		return err
+	}
+	return t.giveUp(ctx, nodeIDs)
+}
+
 func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 	now := t.s.cfg.Clock.Now()
 	snap := t.s.store.Snapshot()
@@ -93,7 +102,7 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 			Status: status,
 			Event:  nodeEvent(structs.NodeEventCluster, "Node missed its heartbeat", now),
 		})
-		evals.Collect(snap, wanted, id, structs.TriggerNodeUpdate, now)
+		t.s.evals.Collect(snap, wanted, id, structs.TriggerNodeUpdate, now)
 	}
 	if len(c.Nodes) == 0 {
 		return nil

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -26,7 +27,7 @@ func TestAPausedBrokerSchedulesNothing(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
 		w.settings(func(c *structs.SchedulerConfiguration) { c.PauseEvalBroker = true })
-		w.register(testJob("job", "service", 2))
+		w.register(servertest.Job("job", "service", 2))
 		w.pass(5 * time.Minute)
 		snap := w.s.store.Snapshot()
 		if len(w.live(snap, "job")) > 0 {
@@ -59,10 +60,10 @@ func (w *world) lead() {
 func TestRejectedRegistrations(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
-		w.register(testJob("old", "service", 1))
+		w.register(servertest.Job("old", "service", 1))
 		w.until(time.Minute, "the job runs", w.running("old", 1))
 		w.settings(func(c *structs.SchedulerConfiguration) { c.RejectJobRegistration = true })
-		_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: testJob("new", "service", 1)})
+		_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: servertest.Job("new", "service", 1)})
 		if !errors.Is(err, structs.ErrRegistrationDisabled) {
 			t.Fatalf("registered: %v", err)
 		}
@@ -70,7 +71,7 @@ func TestRejectedRegistrations(t *testing.T) {
 			t.Fatalf("scaled: %v", err)
 		}
 		w.settings(func(c *structs.SchedulerConfiguration) { c.RejectJobRegistration = false })
-		w.register(testJob("new", "service", 1))
+		w.register(servertest.Job("new", "service", 1))
 	})
 }
 
@@ -79,7 +80,7 @@ func TestRejectedRegistrations(t *testing.T) {
 func (w *world) oneByOne(prefix, pool string, n int) int {
 	on := map[string]bool{}
 	for i := range n {
-		job := testJob(fmt.Sprint(prefix, i), "service", 1)
+		job := servertest.Job(fmt.Sprint(prefix, i), "service", 1)
 		job.NodePool = &pool
 		w.register(job)
 		w.until(time.Minute, "the job runs", w.running(*job.ID, 1))
@@ -136,7 +137,7 @@ func TestARegionBeginsAsConfigured(t *testing.T) {
 		first := &structs.SchedulerConfiguration{SchedulerAlgorithm: structs.SchedulerSpread, PauseEvalBroker: true}
 		w := newWorld(t, Config{DefaultSchedulerConfig: first})
 		w.addNode("n1")
-		w.register(testJob("job", "service", 1))
+		w.register(servertest.Job("job", "service", 1))
 		w.pass(time.Minute)
 		snap := w.s.store.Snapshot()
 		if cfg := snap.SchedulerConfig(); cfg.SchedulerAlgorithm != structs.SchedulerSpread || len(w.live(snap, "job")) > 0 {

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
@@ -249,7 +248,7 @@ func (t *term) sweepLitter(ctx context.Context) error {
 		evals = append(evals, c)
 	}
 	for _, e := range dead {
-		evals = append(evals, buried(e, now)...)
+		evals = append(evals, t.buried(e, now)...)
 	}
 	for len(evals) > 0 {
 		n := min(len(evals), litterBatch)
@@ -266,10 +265,10 @@ func (t *term) sweepLitter(ctx context.Context) error {
 
 // buried is an evaluation that failed at every delivery, and the one that
 // tries again later.
-func buried(e *structs.Evaluation, now time.Time) []*structs.Evaluation {
+func (t *term) buried(e *structs.Evaluation, now time.Time) []*structs.Evaluation {
 	jitter := time.Duration(rand.New(rand.NewPCG(uint64(now.UnixNano()), e.CreateIndex)).IntN(followUpJitterMS)) * time.Millisecond
 	next := &structs.Evaluation{
-		ID:             ids.New(),
+		ID:             t.s.cfg.NewID(),
 		Namespace:      e.Namespace,
 		Priority:       e.Priority,
 		Type:           e.Type,

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/blocked"
@@ -27,7 +26,7 @@ const (
 // term is what a server has while it leads: memory that is rebuilt from the
 // state whenever leadership changes.
 type term struct {
-	s          *Server
+	s          *Control
 	broker     *broker.Broker
 	blocked    *blocked.Tracker
 	heartbeats *heartbeat.Tracker
@@ -40,36 +39,8 @@ type term struct {
 	beats bell
 }
 
-// followLeadership leads while this server is the leader.
-func (s *Server) followLeadership(ctx context.Context) error {
-	var leading *loop.Group
-	stop := func() {
-		if leading != nil {
-			leading.Stop()
-			_ = leading.Wait() // keepLeading reports for itself
-			leading = nil
-		}
-	}
-	defer stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case gained, open := <-s.replica.Leadership():
-			if !open {
-				return nil
-			}
-			stop()
-			if gained {
-				leading = loop.New(ctx)
-				leading.Go("lead", s.keepLeading)
-			}
-		}
-	}
-}
-
-// keepLeading leads until ctx ends, anew if something fails meanwhile.
-func (s *Server) keepLeading(ctx context.Context) error {
+// Lead leads until ctx ends, anew if something fails meanwhile.
+func (s *Control) Lead(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := s.lead(ctx)
 		if ctx.Err() != nil {
@@ -84,9 +55,9 @@ func (s *Server) keepLeading(ctx context.Context) error {
 }
 
 // lead takes over once everything committed before is applied.
-func (s *Server) lead(ctx context.Context) error {
+func (s *Control) lead(ctx context.Context) error {
 	barrier, cancel := context.WithTimeout(ctx, barrierLimit)
-	err := s.replica.Barrier(barrier)
+	err := s.journal.Barrier(barrier)
 	cancel()
 	if err != nil {
 		return fmt.Errorf("wait until all earlier entries are applied: %w", err)
@@ -96,7 +67,7 @@ func (s *Server) lead(ctx context.Context) error {
 
 // serveTerm restores the leader's memory from the state and runs the
 // controllers.
-func (s *Server) serveTerm(ctx context.Context) error {
+func (s *Control) serveTerm(ctx context.Context) error {
 	snap := s.store.Snapshot()
 	sub, err := s.store.Subscribe(snap.Index())
 	if err != nil {
@@ -116,7 +87,9 @@ func (s *Server) serveTerm(ctx context.Context) error {
 	g.Go("deployer", t.deploys.run)
 	g.Go("drainer", t.drains.run)
 	g.Go("sweeper", t.sweeps.run)
-	g.Go("members", s.reconcile)
+	if s.cfg.Beside != nil {
+		g.Go("beside", s.cfg.Beside)
+	}
 	s.term.Store(t)
 	s.log.Info("this server leads", logx.KeyIndex, snap.Index())
 	err = g.Wait()
@@ -125,7 +98,7 @@ func (s *Server) serveTerm(ctx context.Context) error {
 	return err
 }
 
-func (s *Server) newTerm() *term {
+func (s *Control) newTerm() *term {
 	t := &term{
 		s:       s,
 		broker:  broker.New(s.cfg.Clock, broker.Options{}),
@@ -142,7 +115,7 @@ func (s *Server) newTerm() *term {
 		Queue:  evalQueue{t.broker},
 		Log:    s.journal,
 		Store:  s.store,
-		NewID:  ids.New,
+		NewID:  s.cfg.NewID,
 		Clock:  s.cfg.Clock,
 		Logger: s.log.With(logx.KeyRoom, "placer"),
 		Freed:  t.roomLeft,
@@ -207,7 +180,7 @@ func evalsOf(ds []broker.Delivery) []*structs.Evaluation {
 }
 
 // sleep waits for d, or until ctx ends.
-func (s *Server) sleep(ctx context.Context, d time.Duration) error {
+func (s *Control) sleep(ctx context.Context, d time.Duration) error {
 	timer := s.cfg.Clock.NewTimer(d)
 	defer timer.Stop()
 	select {

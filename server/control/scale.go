@@ -1,17 +1,16 @@
-package server
+package control
 
 import (
 	"context"
 	"math"
 
-	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // ScaleJob sets the count of the group that req.Target names under "Group",
 // or, without a count, records a scaling event.
-func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.ScalingRequest) (*structs.JobRegisterResponse, error) {
+func (s *Control) ScaleJob(ctx context.Context, jobID string, req *structs.ScalingRequest) (*structs.JobRegisterResponse, error) {
 	snap := s.store.Snapshot()
 	current := snap.Job(req.Namespace, jobID)
 	if current == nil {
@@ -60,7 +59,7 @@ func (s *Server) ScaleJob(ctx context.Context, jobID string, req *structs.Scalin
 		job.SubmitTime = &submitted
 		c.Job = job
 		c.Submission = snap.JobSubmission(req.Namespace, jobID, current.GetVersion())
-		c.Eval = evals.New(job, structs.TriggerJobScaling, now)
+		c.Eval = s.evals.New(job, structs.TriggerJobScaling, now)
 		event.EvalID = &c.Eval.ID
 	}
 	return s.register(ctx, c)

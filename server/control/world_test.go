@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -10,10 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/placer"
-	"github.com/steppe-run/steppe/server/rehearse"
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
@@ -24,7 +23,7 @@ import (
 // their part; time passes as fast as nothing happens.
 type world struct {
 	t     *testing.T
-	s     *Server
+	s     *Control
 	g     *loop.Group
 	nodes map[string]*fakeNode
 }
@@ -43,15 +42,10 @@ func play(t *testing.T, story func(t *testing.T, w *world)) {
 }
 
 func newWorld(t *testing.T, cfg Config) *world {
-	cfg.Name = "test"
-	s := &Server{cfg: cfg.withDefaults(), store: state.New(state.Options{FeedSize: feedSize})}
-	s.desk = rehearse.NewDesk(placer.NewFollower(s.store), s.cfg.Clock)
-	s.log = s.cfg.Logger
-	s.journal = &memoryJournal{store: s.store}
-	s.reconcile = func(ctx context.Context) error {
-		<-ctx.Done()
-		return nil
-	}
+	journal := &memoryJournal{store: state.New(state.Options{FeedSize: FeedSize})}
+	cfg.Store, cfg.Journal = journal.store, journal
+	cfg.Standing = func() (leads, known bool) { return true, true }
+	s := New(cfg)
 	w := &world{t: t, s: s, g: loop.New(t.Context()), nodes: map[string]*fakeNode{}}
 	w.g.Go("leader", s.serveTerm)
 	synctest.Wait()
@@ -81,7 +75,11 @@ func (j *memoryJournal) Commit(ctx context.Context, c command.Command) (any, err
 		return nil, j.refuse
 	}
 	j.index++
-	return outcome(j.store.Apply(j.index, c), nil)
+	result := j.store.Apply(j.index, c)
+	if refusal, ok := result.(error); ok {
+		return nil, refusal
+	}
+	return result, nil
 }
 
 // set makes commits fail, or succeed again.
@@ -123,28 +121,14 @@ type fakeNode struct {
 // addNode registers a node with room for ten allocations of the test jobs.
 func (w *world) addNode(name string) *fakeNode {
 	w.t.Helper()
-	n := &fakeNode{w: w, id: ids.New(), since: map[string]time.Time{}}
-	if _, _, err := w.s.RegisterNode(w.t.Context(), n.describe(name)); err != nil {
+	described := servertest.Node(name)
+	n := &fakeNode{w: w, id: described.ID, since: map[string]time.Time{}}
+	if _, _, err := w.s.RegisterNode(w.t.Context(), described); err != nil {
 		w.t.Fatalf("register node: %v", err)
 	}
 	w.nodes[name] = n
 	w.g.Go("node "+name, n.run)
 	return n
-}
-
-func (n *fakeNode) describe(name string) *structs.Node {
-	return &structs.Node{
-		ID: n.id, SecretID: ids.New(), Name: name, Datacenter: "dc1", NodePool: structs.NodePoolDefault,
-		ComputedClass: "class", Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
-		Attributes: map[string]string{"kernel.name": "linux", "driver.mock": "1", "nomad.service_discovery": "true"},
-		Drivers:    map[string]*structs.DriverInfo{"mock": {Detected: true, Healthy: true}},
-		NodeResources: &structs.NodeResources{
-			Cpu:            structs.NodeCpuResources{CpuShares: 1000, TotalCpuCores: 4},
-			Memory:         structs.NodeMemoryResources{MemoryMB: 1000},
-			Disk:           structs.NodeDiskResources{DiskMB: 100_000},
-			MinDynamicPort: 20000, MaxDynamicPort: 32000,
-		},
-	}
 }
 
 // set changes how the node behaves.
@@ -234,23 +218,6 @@ func (n *fakeNode) step(a *structs.Allocation) *structs.AllocUpdate {
 		return u
 	}
 	return nil
-}
-
-// testJob is a job of one group, 100 MHz and 100 MB an allocation.
-func testJob(id, kind string, count int) *structs.Job {
-	cpu, memory, disk := 100, 100, 300
-	group := "web"
-	return &structs.Job{
-		ID: &id, Name: &id, Type: &kind,
-		TaskGroups: []*structs.TaskGroup{{
-			Name: &group, Count: &count,
-			EphemeralDisk: &structs.EphemeralDisk{SizeMB: &disk},
-			Tasks: []*structs.Task{{
-				Name: "main", Driver: "mock", Config: map[string]any{"run_for": "1h"},
-				Resources: &structs.Resources{CPU: &cpu, MemoryMB: &memory},
-			}},
-		}},
-	}
 }
 
 func (w *world) register(job *structs.Job) *structs.JobRegisterResponse {

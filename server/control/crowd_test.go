@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -55,7 +56,7 @@ func (w *world) registerIfAdmitted(job *structs.Job) {
 
 // odd is a job of a random shape.
 func (w *world) odd(random *rand.Rand, id string) *structs.Job {
-	job := testJob(id, []string{"service", "batch"}[random.IntN(2)], 1+random.IntN(4))
+	job := servertest.Job(id, []string{"service", "batch"}[random.IntN(2)], 1+random.IntN(4))
 	job.Priority = ptr(10 + 20*random.IntN(5))
 	g := job.TaskGroups[0]
 	g.Tasks[0].Resources.CPU = ptr(50 + 50*random.IntN(12))

@@ -1,18 +1,16 @@
-package server
+package control
 
 import (
 	"context"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/server/deployer"
-	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
 // PromoteDeployment promotes canaries.
-func (s *Server) PromoteDeployment(ctx context.Context, req *structs.DeploymentPromoteRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) PromoteDeployment(ctx context.Context, req *structs.DeploymentPromoteRequest) (*structs.DeploymentUpdateResponse, error) {
 	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalPromote)
 	if err != nil {
 		return nil, err
@@ -35,7 +33,7 @@ func (s *Server) PromoteDeployment(ctx context.Context, req *structs.DeploymentP
 
 // FailDeployment marks a deployment failed, and reverts its job where the
 // groups ask for it.
-func (s *Server) FailDeployment(ctx context.Context, req *structs.DeploymentFailRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) FailDeployment(ctx context.Context, req *structs.DeploymentFailRequest) (*structs.DeploymentUpdateResponse, error) {
 	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalFail)
 	if err != nil {
 		return nil, err
@@ -43,7 +41,7 @@ func (s *Server) FailDeployment(ctx context.Context, req *structs.DeploymentFail
 	return s.changeDeployment(ctx, deployer.Fail(snap, d, deployer.Verdict{
 		Description: structs.DescDeploymentFailedByUser,
 		Revert:      anyAutoRevert(d),
-		EvalID:      ids.New(),
+		EvalID:      s.cfg.NewID(),
 		Now:         s.cfg.Clock.Now(),
 	}))
 }
@@ -58,7 +56,7 @@ func anyAutoRevert(d *structs.Deployment) bool {
 }
 
 // PauseDeployment pauses or resumes a deployment.
-func (s *Server) PauseDeployment(ctx context.Context, req *structs.DeploymentPauseRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) PauseDeployment(ctx context.Context, req *structs.DeploymentPauseRequest) (*structs.DeploymentUpdateResponse, error) {
 	terminal := structs.ErrDeploymentTerminalResume
 	if req.Pause {
 		terminal = structs.ErrDeploymentTerminalPause
@@ -82,7 +80,7 @@ func (s *Server) PauseDeployment(ctx context.Context, req *structs.DeploymentPau
 }
 
 // SetAllocHealth records the health of a deployment's allocations by hand.
-func (s *Server) SetAllocHealth(ctx context.Context, req *structs.DeploymentAllocHealthRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) SetAllocHealth(ctx context.Context, req *structs.DeploymentAllocHealthRequest) (*structs.DeploymentUpdateResponse, error) {
 	snap, d, err := s.activeDeployment(req.DeploymentID, structs.ErrDeploymentTerminalHealth)
 	if err != nil {
 		return nil, err
@@ -105,11 +103,11 @@ func (s *Server) SetAllocHealth(ctx context.Context, req *structs.DeploymentAllo
 }
 
 // UnblockDeployment lets a multiregion deployment go on.
-func (s *Server) UnblockDeployment(_ context.Context, _ *structs.DeploymentUnblockRequest) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) UnblockDeployment(_ context.Context, _ *structs.DeploymentUnblockRequest) (*structs.DeploymentUpdateResponse, error) {
 	return nil, structs.NotBuilt("multiregion deployments")
 }
 
-func (s *Server) activeDeployment(id string, terminal error) (*state.Snapshot, *structs.Deployment, error) {
+func (s *Control) activeDeployment(id string, terminal error) (*state.Snapshot, *structs.Deployment, error) {
 	snap := s.store.Snapshot()
 	d := snap.Deployment(id)
 	switch {
@@ -121,17 +119,17 @@ func (s *Server) activeDeployment(id string, terminal error) (*state.Snapshot, *
 	return snap, d, nil
 }
 
-func (s *Server) deploymentEval(snap *state.Snapshot, d *structs.Deployment) *structs.Evaluation {
+func (s *Control) deploymentEval(snap *state.Snapshot, d *structs.Deployment) *structs.Evaluation {
 	job := snap.Job(d.Namespace, d.JobID)
 	if job == nil {
 		return nil
 	}
-	e := evals.New(job, structs.TriggerDeploymentWatcher, s.cfg.Clock.Now())
+	e := s.evals.New(job, structs.TriggerDeploymentWatcher, s.cfg.Clock.Now())
 	e.DeploymentID = d.ID
 	return e
 }
 
-func (s *Server) changeDeployment(ctx context.Context, c command.Command) (*structs.DeploymentUpdateResponse, error) {
+func (s *Control) changeDeployment(ctx context.Context, c command.Command) (*structs.DeploymentUpdateResponse, error) {
 	result, err := commit[*state.DeploymentResult](ctx, s, c)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // RegisterNode stores a node's description and tells it its heartbeat TTL.
-func (s *Server) RegisterNode(ctx context.Context, node *structs.Node) (uint64, time.Duration, error) {
+func (s *Control) RegisterNode(ctx context.Context, node *structs.Node) (uint64, time.Duration, error) {
 	t, err := s.leading()
 	if err != nil {
 		return 0, 0, err
@@ -28,7 +28,7 @@ func (s *Server) RegisterNode(ctx context.Context, node *structs.Node) (uint64, 
 	n.ComputedClass = admission.ComputedClass(n)
 	c := &command.RegisterNode{Node: n, CreatePool: true, Now: now.UnixNano()}
 	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
-		c.Evals = evals.OfNode(snap, n.ID, returnTrigger(old), now)
+		c.Evals = s.evals.OfNode(snap, n.ID, returnTrigger(old), now)
 	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
@@ -69,7 +69,7 @@ func returnTrigger(old *structs.Node) string {
 }
 
 // EvaluateNode has every job with allocations on the node evaluated.
-func (s *Server) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateResponse, error) {
+func (s *Control) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateResponse, error) {
 	snap := s.store.Snapshot()
 	node := snap.Node(nodeID)
 	if node == nil {
@@ -77,7 +77,7 @@ func (s *Server) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateRe
 	}
 	now := s.cfg.Clock.Now()
 	resp := &NodeUpdateResponse{NodeModifyIndex: node.ModifyIndex}
-	due := evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now)
+	due := s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now)
 	if len(due) == 0 {
 		return resp, nil
 	}
@@ -90,7 +90,7 @@ func (s *Server) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateRe
 }
 
 // SetNodeEligibility marks a node eligible or ineligible for placements.
-func (s *Server) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdateEligibilityRequest) (*structs.NodeEligibilityUpdateResponse, error) {
+func (s *Control) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdateEligibilityRequest) (*structs.NodeEligibilityUpdateResponse, error) {
 	if req.Eligibility != structs.NodeEligible && req.Eligibility != structs.NodeIneligible {
 		return nil, structs.NewError(structs.KindInvalid, "eligibility %q is unknown: use %s or %s",
 			req.Eligibility, structs.NodeEligible, structs.NodeIneligible)
@@ -111,7 +111,7 @@ func (s *Server) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdate
 		Now:         now.UnixNano(),
 	}
 	if req.Eligibility == structs.NodeEligible && node.SchedulingEligibility != structs.NodeEligible {
-		c.Evals = evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
+		c.Evals = s.evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
 	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Server) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdate
 }
 
 // DrainNode starts, changes or ends the drain of a node.
-func (s *Server) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainRequest) (*structs.NodeDrainUpdateResponse, error) {
+func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainRequest) (*structs.NodeDrainUpdateResponse, error) {
 	snap := s.store.Snapshot()
 	node := snap.Node(req.NodeID)
 	if node == nil {
@@ -151,7 +151,7 @@ func (s *Server) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainRequ
 	default:
 		c.Event = nodeEvent(structs.NodeEventDrain, "Node drain strategy set", now)
 	}
-	c.Evals = evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
+	c.Evals = s.evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func strategyOf(spec *structs.DrainSpec, node *structs.Node, now time.Time) *str
 }
 
 // PurgeNode removes a node; its work is replaced.
-func (s *Server) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePurgeResponse, error) {
+func (s *Control) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePurgeResponse, error) {
 	snap := s.store.Snapshot()
 	if snap.Node(nodeID) == nil {
 		return nil, structs.ErrNodeNotFound
@@ -188,7 +188,7 @@ func (s *Server) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePur
 	now := s.cfg.Clock.Now()
 	c := &command.DeleteNodes{
 		NodeIDs: []string{nodeID},
-		Evals:   evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
+		Evals:   s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
 		Now:     now.UnixNano(),
 	}
 	result, err := s.propose(ctx, c)

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 )
 
 // StopAlloc stops an allocation; the scheduler replaces it.
-func (s *Server) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs.AllocStopResponse, error) {
+func (s *Control) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs.AllocStopResponse, error) {
 	snap := s.store.Snapshot()
 	a := snap.Alloc(req.AllocID)
 	if a == nil {
@@ -24,7 +24,7 @@ func (s *Server) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs
 	if job == nil {
 		job = a.Job
 	}
-	eval := evals.New(job, structs.TriggerAllocStop, now)
+	eval := s.evals.New(job, structs.TriggerAllocStop, now)
 	yes := true
 	transition := structs.DesiredTransition{Migrate: &yes}
 	if req.Reschedule {
@@ -46,7 +46,7 @@ func (s *Server) StopAlloc(ctx context.Context, req *AllocStopRequest) (*structs
 
 // UpdateAllocs takes what a node reports about its allocations. It returns the
 // index once the report is stored.
-func (s *Server) UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (uint64, error) {
+func (s *Control) UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (uint64, error) {
 	t, err := s.leading()
 	if err != nil {
 		return 0, err
@@ -72,7 +72,7 @@ func (s *Server) UpdateAllocs(ctx context.Context, nodeID string, updates []*str
 }
 
 // commitUpdates stores a batch of reports with the evaluations they call for.
-func (s *Server) commitUpdates(ctx context.Context, updates []*structs.AllocUpdate) (uint64, error) {
+func (s *Control) commitUpdates(ctx context.Context, updates []*structs.AllocUpdate) (uint64, error) {
 	now := s.cfg.Clock.Now()
 	snap := s.store.Snapshot()
 	c := &command.UpdateAllocs{Now: now.UnixNano()}
@@ -89,7 +89,7 @@ func (s *Server) commitUpdates(ctx context.Context, updates []*structs.AllocUpda
 		a := v.Allocation()
 		c.Updates = append(c.Updates, judged(snap, a, u, now))
 		if trigger := consequence(snap, a, u); trigger != "" && wanted[a.JobNamespacedID()] == nil {
-			e := evals.New(snap.Job(a.Namespace, a.JobID), trigger, now)
+			e := s.evals.New(snap.Job(a.Namespace, a.JobID), trigger, now)
 			e.NodeID = a.NodeID
 			wanted[a.JobNamespacedID()] = e
 		}
@@ -142,7 +142,7 @@ func consequence(snap *state.Snapshot, a *structs.Allocation, u *structs.AllocUp
 }
 
 // UpsertServices stores service registrations of a node's allocations.
-func (s *Server) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) (uint64, error) {
+func (s *Control) UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) (uint64, error) {
 	result, err := s.propose(ctx, &command.UpsertServices{Services: services})
 	if err != nil {
 		return 0, err
@@ -151,7 +151,7 @@ func (s *Server) UpsertServices(ctx context.Context, services []*structs.Service
 }
 
 // DeleteServices removes service registrations.
-func (s *Server) DeleteServices(ctx context.Context, namespace string, ids []string) (uint64, error) {
+func (s *Control) DeleteServices(ctx context.Context, namespace string, ids []string) (uint64, error) {
 	result, err := s.propose(ctx, &command.DeleteServices{Namespace: namespace, IDs: ids})
 	if err != nil {
 		return 0, err
@@ -160,7 +160,7 @@ func (s *Server) DeleteServices(ctx context.Context, namespace string, ids []str
 }
 
 // DeleteServiceRegistration removes one registration by hand.
-func (s *Server) DeleteServiceRegistration(ctx context.Context, namespace, name, id string) (uint64, error) {
+func (s *Control) DeleteServiceRegistration(ctx context.Context, namespace, name, id string) (uint64, error) {
 	reg := s.store.Snapshot().Service(namespace, id)
 	if reg == nil || reg.ServiceName != name {
 		return 0, structs.ErrServiceNotFound

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/server/deployer"
 	"github.com/steppe-run/steppe/server/drainer"
@@ -35,7 +34,7 @@ func (b bell) ring() {
 }
 
 // wait returns when the bell rings, at a time (zero: never), or when ctx ends.
-func (s *Server) wait(ctx context.Context, b bell, at time.Time) error {
+func (s *Control) wait(ctx context.Context, b bell, at time.Time) error {
 	var fire <-chan time.Time
 	if !at.IsZero() {
 		timer := s.cfg.Clock.NewTimer(at.Sub(s.cfg.Clock.Now()))
@@ -53,7 +52,7 @@ func (s *Server) wait(ctx context.Context, b bell, at time.Time) error {
 
 // deployLoop runs the deployer.
 type deployLoop struct {
-	s    *Server
+	s    *Control
 	core *deployer.Deployer
 	bell bell
 
@@ -61,8 +60,8 @@ type deployLoop struct {
 	notes map[string]bool // deployment id: look at its allocations too
 }
 
-func newDeployLoop(s *Server) *deployLoop {
-	return &deployLoop{s: s, core: deployer.New(ids.New), bell: newBell(), notes: map[string]bool{}}
+func newDeployLoop(s *Control) *deployLoop {
+	return &deployLoop{s: s, core: deployer.New(s.cfg.NewID), bell: newBell(), notes: map[string]bool{}}
 }
 
 // reset looks at every active deployment of a snapshot. It is called before
@@ -117,7 +116,7 @@ func (l *deployLoop) step(ctx context.Context) time.Time {
 
 // drainLoop runs the drainer.
 type drainLoop struct {
-	s    *Server
+	s    *Control
 	core *drainer.Drainer
 	bell bell
 	// draining is set while there may be draining nodes: only then do changes
@@ -125,8 +124,8 @@ type drainLoop struct {
 	draining atomic.Bool
 }
 
-func newDrainLoop(s *Server) *drainLoop {
-	return &drainLoop{s: s, core: drainer.New(ids.New), bell: newBell()}
+func newDrainLoop(s *Control) *drainLoop {
+	return &drainLoop{s: s, core: drainer.New(s.cfg.NewID), bell: newBell()}
 }
 
 func (l *drainLoop) note() { l.bell.ring() }
@@ -185,12 +184,12 @@ func anyDraining(snap *state.Snapshot) bool {
 
 // sweepLoop runs the sweeper.
 type sweepLoop struct {
-	s    *Server
+	s    *Control
 	core *sweeper.Sweeper
 	mu   sync.Mutex // one sweep at a time
 }
 
-func newSweepLoop(s *Server) *sweepLoop {
+func newSweepLoop(s *Control) *sweepLoop {
 	g := s.cfg.GC
 	return &sweepLoop{s: s, core: sweeper.New(sweeper.Thresholds{
 		Eval: g.EvalThreshold, BatchEval: g.BatchEvalThreshold, Job: g.JobThreshold,

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"testing"
@@ -6,21 +6,18 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// memberlist doesn't wait for a probe that is under way when it shuts down; the
-// probe ends by itself within its timeout.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAServiceIsDeployed(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		resp := w.register(testJob("web", "service", 3))
+		resp := w.register(servertest.Job("web", "service", 3))
 		w.until(2*time.Second, "3 allocations run", w.running("web", 3))
 		w.until(15*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
 		snap := w.s.store.Snapshot()
@@ -36,7 +33,7 @@ func TestAServiceIsDeployed(t *testing.T) {
 func TestABatchJobRunsToCompletionOnce(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.register(testJob("sum", "batch", 4))
+		w.register(servertest.Job("sum", "batch", 4))
 		w.until(20*time.Second, "the job is dead", func(snap *state.Snapshot) bool {
 			return snap.Job("default", "sum").GetStatus() == structs.JobStatusDead
 		})
@@ -58,7 +55,7 @@ func TestAFailedAllocationIsRescheduled(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		w.register(testJob("web", "service", 2))
+		w.register(servertest.Job("web", "service", 2))
 		w.until(20*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
 		victim := w.live(w.s.store.Snapshot(), "web")[0].ID
 		for _, n := range w.nodes {
@@ -83,7 +80,7 @@ func TestTheWorkOfASilentNodeIsReplaced(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		w.register(testJob("web", "service", 4))
+		w.register(servertest.Job("web", "service", 4))
 		w.until(20*time.Second, "the deployment succeeds", deployed("web", structs.DeploymentStatusSuccessful))
 		home := w.live(w.s.store.Snapshot(), "web")[0].NodeID
 		for _, n := range w.nodes {
@@ -115,7 +112,7 @@ func TestTheWorkOfASilentNodeIsReplaced(t *testing.T) {
 func TestWhatDoesntFitWaitsForCapacity(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.register(testJob("big", "service", 15)) // a node has room for 10
+		w.register(servertest.Job("big", "service", 15)) // a node has room for 10
 		w.until(5*time.Second, "what fits runs", w.running("big", 10))
 		blocked := 0
 		for e := range w.s.store.Snapshot().EvalsByStatus(structs.EvalStatusBlocked) {
@@ -135,9 +132,9 @@ func TestWhatDoesntFitWaitsForCapacity(t *testing.T) {
 func TestRoomThatIsFreedIsUsed(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.register(testJob("first", "service", 10))
+		w.register(servertest.Job("first", "service", 10))
 		w.until(5*time.Second, "the first runs", w.running("first", 10))
-		w.register(testJob("second", "service", 4))
+		w.register(servertest.Job("second", "service", 4))
 		w.pass(3 * time.Second)
 		if live := w.live(w.s.store.Snapshot(), "second"); len(live) != 0 {
 			t.Fatalf("%d allocations found room on a full node", len(live))
@@ -161,7 +158,7 @@ func TestADisconnectedNodeKeepsItsWorkWhenItReturnsInTime(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		w.settled(with(testJob("web", "service", 1), tolerant))
+		w.settled(with(servertest.Job("web", "service", 1), tolerant))
 		home := w.live(w.s.store.Snapshot(), "web")[0]
 		for _, n := range w.nodes {
 			n.set(func(n *fakeNode) { n.silent = n.id == home.NodeID })
@@ -192,7 +189,7 @@ func TestADisconnectedNodeKeepsItsWorkWhenItReturnsInTime(t *testing.T) {
 func TestADisconnectedNodeIsDownAfterItsTime(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(with(testJob("web", "service", 1), tolerant))
+		w.settled(with(servertest.Job("web", "service", 1), tolerant))
 		w.nodes["a"].set(func(n *fakeNode) { n.silent = true })
 		id := w.nodes["a"].id
 		took := w.until(2*time.Hour, "the node is down", func(snap *state.Snapshot) bool {
@@ -211,7 +208,7 @@ func TestAStopWithRescheduleRecordsIt(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		w.settled(testJob("web", "service", 1))
+		w.settled(servertest.Job("web", "service", 1))
 		victim := w.live(w.s.store.Snapshot(), "web")[0]
 		if _, err := w.s.StopAlloc(t.Context(), &AllocStopRequest{AllocID: victim.ID, Reschedule: true}); err != nil {
 			t.Fatal(err)

@@ -1,10 +1,8 @@
-package server
+package control
 
 import (
 	"time"
 
-	"github.com/steppe-run/steppe/state"
-	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -61,35 +59,3 @@ type SchedulerConfigRequest struct {
 	CAS      bool
 	CASIndex uint64
 }
-
-// What a server lets its callers read, under names of its own, so that those
-// who may know the server but not the store can hold such values.
-type (
-	// Store is the replicated state.
-	Store = state.Store
-	// Snapshot is the state at one index.
-	Snapshot = state.Snapshot
-	// Table names a part of the state, for those who wait for changes.
-	Table = feed.Table
-	// Change is what one applied entry changed.
-	Change = feed.Change
-	// LaggedError says from which index a slow reader of changes may resume.
-	LaggedError = feed.LaggedError
-)
-
-// The tables that a caller may wait for.
-const (
-	TableJobs            = feed.TableJobs
-	TableJobVersions     = feed.TableJobVersions
-	TableJobSubmissions  = feed.TableJobSubmissions
-	TableJobSummaries    = feed.TableJobSummaries
-	TableScalingEvents   = feed.TableScalingEvents
-	TableNodes           = feed.TableNodes
-	TableEvals           = feed.TableEvals
-	TableDeployments     = feed.TableDeployments
-	TableAllocs          = feed.TableAllocs
-	TableServices        = feed.TableServices
-	TableSchedulerConfig = feed.TableSchedulerConfig
-	TableNodePools       = feed.TableNodePools
-	TableNamespaces      = feed.TableNamespaces
-)

@@ -1,10 +1,11 @@
-package server
+package control
 
 import (
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -20,7 +21,7 @@ func TestARollingUpdateNeverStopsMoreThanItMay(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		job := with(testJob("web", "service", 4), func(g *structs.TaskGroup) {
+		job := with(servertest.Job("web", "service", 4), func(g *structs.TaskGroup) {
 			g.Update = &structs.UpdateStrategy{MaxParallel: ptr(2)}
 		})
 		w.settled(job)
@@ -51,7 +52,7 @@ func TestCanariesWaitForAPersonThenTheRestFollows(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.addNode("b")
-		job := with(testJob("web", "service", 3), func(g *structs.TaskGroup) {
+		job := with(servertest.Job("web", "service", 3), func(g *structs.TaskGroup) {
 			g.Update = &structs.UpdateStrategy{MaxParallel: ptr(3), Canary: ptr(1)}
 		})
 		w.settled(job)
@@ -74,7 +75,7 @@ func TestCanariesWaitForAPersonThenTheRestFollows(t *testing.T) {
 func TestCanariesPromoteThemselves(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := with(testJob("web", "service", 3), func(g *structs.TaskGroup) {
+		job := with(servertest.Job("web", "service", 3), func(g *structs.TaskGroup) {
 			g.Update = &structs.UpdateStrategy{MaxParallel: ptr(1), Canary: ptr(2), AutoPromote: ptr(true)}
 		})
 		w.settled(job)
@@ -87,7 +88,7 @@ func TestCanariesPromoteThemselves(t *testing.T) {
 func TestABadVersionIsRevertedToTheStableOne(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		n := w.addNode("a")
-		job := with(testJob("web", "service", 2), func(g *structs.TaskGroup) {
+		job := with(servertest.Job("web", "service", 2), func(g *structs.TaskGroup) {
 			g.Update = &structs.UpdateStrategy{MaxParallel: ptr(1), AutoRevert: ptr(true), ProgressDeadline: ptr(2 * time.Minute), HealthyDeadline: ptr(time.Minute)}
 			g.ReschedulePolicy = &structs.ReschedulePolicy{Unlimited: ptr(true), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"), Interval: ptr(time.Duration(0)), Attempts: ptr(0), MaxDelay: ptr(time.Duration(0))}
 		})
@@ -127,7 +128,7 @@ func TestABadVersionIsRevertedToTheStableOne(t *testing.T) {
 func TestADeploymentThatCannotProgressFails(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := with(testJob("web", "service", 12), func(g *structs.TaskGroup) { // a node has room for 10
+		job := with(servertest.Job("web", "service", 12), func(g *structs.TaskGroup) { // a node has room for 10
 			g.Update = &structs.UpdateStrategy{ProgressDeadline: ptr(6 * time.Minute)}
 		})
 		w.register(job)
@@ -144,7 +145,7 @@ func TestADeploymentThatCannotProgressFails(t *testing.T) {
 func TestAPausedDeploymentStandsStillAndGoesOn(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := with(testJob("web", "service", 3), func(g *structs.TaskGroup) {
+		job := with(servertest.Job("web", "service", 3), func(g *structs.TaskGroup) {
 			g.Update = &structs.UpdateStrategy{MaxParallel: ptr(1)}
 		})
 		w.settled(job)

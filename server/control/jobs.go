@@ -1,11 +1,10 @@
-package server
+package control
 
 import (
 	"context"
 
 	"github.com/steppe-run/steppe/scheduler/explain"
 	"github.com/steppe-run/steppe/server/admission"
-	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
@@ -14,7 +13,7 @@ import (
 
 // RegisterJob stores a job and has it evaluated. Like the other requests that
 // bring a job it takes that over: the caller must not use it any more.
-func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
+func (s *Control) RegisterJob(ctx context.Context, req *structs.JobRegisterRequest) (*structs.JobRegisterResponse, error) {
 	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
@@ -29,7 +28,7 @@ func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterReques
 	now := s.cfg.Clock.Now()
 	submitted := now.UnixNano()
 	job.SubmitTime = &submitted
-	eval := evals.New(job, structs.TriggerJobRegister, now)
+	eval := s.evals.New(job, structs.TriggerJobRegister, now)
 	if req.EvalPriority > 0 {
 		eval.Priority = req.EvalPriority
 	}
@@ -51,12 +50,12 @@ func (s *Server) RegisterJob(ctx context.Context, req *structs.JobRegisterReques
 }
 
 // rules are what this server asks of all jobs.
-func (s *Server) rules() admission.Rules {
+func (s *Control) rules() admission.Rules {
 	return admission.Rules{Region: s.cfg.Region, MaxCount: max(0, s.cfg.JobMaxCount)}
 }
 
 // register commits a registration and answers for it.
-func (s *Server) register(ctx context.Context, c *command.RegisterJob) (*structs.JobRegisterResponse, error) {
+func (s *Control) register(ctx context.Context, c *command.RegisterJob) (*structs.JobRegisterResponse, error) {
 	result, err := commit[*state.JobResult](ctx, s, c)
 	if err != nil {
 		return nil, err
@@ -70,7 +69,7 @@ func (s *Server) register(ctx context.Context, c *command.RegisterJob) (*structs
 }
 
 // ValidateJob tells what is wrong with a job; nothing is stored.
-func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest) (*structs.JobValidateResponse, error) {
+func (s *Control) ValidateJob(_ context.Context, req *structs.JobValidateRequest) (*structs.JobValidateResponse, error) {
 	if req.Job == nil {
 		return nil, structs.NewError(structs.KindInvalid, "Job must be specified")
 	}
@@ -88,7 +87,7 @@ func (s *Server) ValidateJob(_ context.Context, req *structs.JobValidateRequest)
 }
 
 // PlanJob tells what registering a job would do; nothing is stored.
-func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
+func (s *Control) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*structs.JobPlanResponse, error) {
 	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, err
@@ -97,7 +96,7 @@ func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*str
 	return resp, s.desk.UseFor(ctx, job, func(on rehearse.Seat) error {
 		old := on.Snap.Job(job.GetNamespace(), job.GetID())
 		proposed := rehearse.Succeed(old, job, on.Snap.Index()+1)
-		decision, err := rehearse.Job(on, proposed, evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
+		decision, err := rehearse.Job(on, proposed, s.evals.New(proposed, structs.TriggerJobRegister, s.cfg.Clock.Now()))
 		if err != nil {
 			return err
 		}
@@ -116,7 +115,7 @@ func (s *Server) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*str
 }
 
 // WhyJob says why a job is placed as it is, and as of which index.
-func (s *Server) WhyJob(ctx context.Context, namespace, id string) (why *structs.JobWhy, index uint64, err error) {
+func (s *Control) WhyJob(ctx context.Context, namespace, id string) (why *structs.JobWhy, index uint64, err error) {
 	err = s.desk.UseFor(ctx, s.store.Snapshot().Job(namespace, id), func(on rehearse.Seat) (err error) {
 		job := on.Snap.Job(namespace, id)
 		if job == nil {
@@ -130,7 +129,7 @@ func (s *Server) WhyJob(ctx context.Context, namespace, id string) (why *structs
 }
 
 // WhyAlloc says why an allocation is on its node.
-func (s *Server) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy, index uint64, err error) {
+func (s *Control) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy, index uint64, err error) {
 	var job *structs.Job
 	if a := s.store.Snapshot().Alloc(id); a != nil {
 		job = a.Job
@@ -147,7 +146,7 @@ func (s *Server) WhyAlloc(ctx context.Context, id string) (why *structs.AllocWhy
 }
 
 // WhyNot says what keeps a job off a node.
-func (s *Server) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (why *structs.NodeWhyNot, index uint64, err error) {
+func (s *Control) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (why *structs.NodeWhyNot, index uint64, err error) {
 	err = s.desk.UseFor(ctx, s.store.Snapshot().Job(namespace, jobID), func(on rehearse.Seat) error {
 		node := on.Snap.Node(nodeID)
 		if node == nil {
@@ -164,7 +163,7 @@ func (s *Server) WhyNot(ctx context.Context, nodeID, namespace, jobID string) (w
 }
 
 // Capacity counts how many more of a job's allocations fit; nothing is stored.
-func (s *Server) Capacity(ctx context.Context, req *structs.CapacityRequest) (report *structs.CapacityReport, index uint64, err error) {
+func (s *Control) Capacity(ctx context.Context, req *structs.CapacityRequest) (report *structs.CapacityReport, index uint64, err error) {
 	job, warnings, err := admission.Admit(s.store.Snapshot(), s.rules(), req.Job, req.Namespace)
 	if err != nil {
 		return nil, 0, err
@@ -179,7 +178,7 @@ func (s *Server) Capacity(ctx context.Context, req *structs.CapacityRequest) (re
 
 // DeregisterJob stops a job, and removes it if asked to. A job that isn't there
 // is stopped already.
-func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (*structs.JobDeregisterResponse, error) {
+func (s *Control) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (*structs.JobDeregisterResponse, error) {
 	if err := checkPriority(req.EvalPriority); err != nil {
 		return nil, err
 	}
@@ -196,7 +195,7 @@ func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (
 		Now:             now.UnixNano(),
 	}
 	if !job.IsPeriodic() && !job.IsParameterized() {
-		c.Eval = evals.New(job, structs.TriggerJobDeregister, now)
+		c.Eval = s.evals.New(job, structs.TriggerJobDeregister, now)
 		if req.EvalPriority > 0 {
 			c.Eval.Priority = req.EvalPriority
 		}
@@ -215,7 +214,7 @@ func (s *Server) DeregisterJob(ctx context.Context, req *JobDeregisterRequest) (
 
 // EvaluateJob has a job evaluated again; with ForceReschedule its failed
 // allocations are replaced now, whatever their reschedule block says.
-func (s *Server) EvaluateJob(ctx context.Context, req *structs.JobEvaluateRequest) (*structs.JobRegisterResponse, error) {
+func (s *Control) EvaluateJob(ctx context.Context, req *structs.JobEvaluateRequest) (*structs.JobRegisterResponse, error) {
 	snap := s.store.Snapshot()
 	job := snap.Job(req.Namespace, req.JobID)
 	switch {
@@ -227,7 +226,7 @@ func (s *Server) EvaluateJob(ctx context.Context, req *structs.JobEvaluateReques
 		return nil, structs.NewError(structs.KindRefused, "can't evaluate parameterized job: its dispatches are evaluated")
 	}
 	now := s.cfg.Clock.Now()
-	eval := evals.New(job, structs.TriggerJobRegister, now)
+	eval := s.evals.New(job, structs.TriggerJobRegister, now)
 	c := &command.TransitionAllocs{Evals: []*structs.Evaluation{eval}, Now: now.UnixNano()}
 	if req.EvalOptions.ForceReschedule {
 		yes := true
@@ -251,7 +250,7 @@ func (s *Server) EvaluateJob(ctx context.Context, req *structs.JobEvaluateReques
 }
 
 // RevertJob registers an older version of a job as its newest.
-func (s *Server) RevertJob(ctx context.Context, req *structs.JobRevertRequest) (*structs.JobRegisterResponse, error) {
+func (s *Control) RevertJob(ctx context.Context, req *structs.JobRevertRequest) (*structs.JobRegisterResponse, error) {
 	snap := s.store.Snapshot()
 	current := snap.Job(req.Namespace, req.JobID)
 	if current == nil {
@@ -278,7 +277,7 @@ func (s *Server) RevertJob(ctx context.Context, req *structs.JobRevertRequest) (
 		Submission:     snap.JobSubmission(req.Namespace, req.JobID, req.JobVersion),
 		EnforceIndex:   true,
 		JobModifyIndex: current.GetJobModifyIndex(),
-		Eval:           evals.New(job, structs.TriggerJobRegister, now),
+		Eval:           s.evals.New(job, structs.TriggerJobRegister, now),
 		Now:            submitted,
 	})
 }
@@ -291,7 +290,7 @@ func revive(job *structs.Job) {
 }
 
 // SetJobStability marks a job version stable or not.
-func (s *Server) SetJobStability(ctx context.Context, req *structs.JobStabilityRequest) (*structs.JobStabilityResponse, error) {
+func (s *Control) SetJobStability(ctx context.Context, req *structs.JobStabilityRequest) (*structs.JobStabilityResponse, error) {
 	if s.store.Snapshot().JobVersion(req.Namespace, req.JobID, req.JobVersion) == nil {
 		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", req.JobID, req.JobVersion)
 	}
@@ -311,7 +310,7 @@ func (s *Server) SetJobStability(ctx context.Context, req *structs.JobStabilityR
 }
 
 // TagJobVersion names a version of a job.
-func (s *Server) TagJobVersion(ctx context.Context, req *JobTagRequest) (*JobTagResponse, error) {
+func (s *Control) TagJobVersion(ctx context.Context, req *JobTagRequest) (*JobTagResponse, error) {
 	snap := s.store.Snapshot()
 	job := snap.Job(req.Namespace, req.JobID)
 	switch {

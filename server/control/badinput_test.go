@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -18,7 +19,7 @@ import (
 func TestAMillionAskedOfAClusterThatHoldsTen(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
-		huge := testJob("huge", "service", 1_000_000)
+		huge := servertest.Job("huge", "service", 1_000_000)
 		var tooMuch *structs.ValidationError
 		if _, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: huge}); !errors.As(err, &tooMuch) || !strings.Contains(err.Error(), "job_max_count") {
 			t.Fatalf("a million were accepted: %v", err)
@@ -49,7 +50,7 @@ func TestAMillionAskedOfAClusterThatHoldsTen(t *testing.T) {
 		}
 		// Others are served in the meantime.
 		w.addNode("n2")
-		small := testJob("small", "service", 1)
+		small := servertest.Job("small", "service", 1)
 		small.Priority = ptr(90)
 		spent = timed(func() {
 			w.register(small)
@@ -80,7 +81,7 @@ func timed(f func()) time.Duration {
 func TestContradictionsAreExplained(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
-		job := testJob("never", "service", 1)
+		job := servertest.Job("never", "service", 1)
 		job.Constraints = []*structs.Constraint{
 			{LTarget: "${attr.kernel.name}", Operand: "=", RTarget: "plan9"},
 			{LTarget: "${attr.kernel.name}", Operand: "regexp", RTarget: "^linux$"}, // what can be known is refused at once
@@ -100,7 +101,7 @@ func TestTenThousandConstraints(t *testing.T) {
 		for i := range 20 {
 			w.addNode(fmt.Sprint("n", i))
 		}
-		job := testJob("many", "service", 3)
+		job := servertest.Job("many", "service", 3)
 		for i := range 10_000 {
 			job.Constraints = append(job.Constraints, &structs.Constraint{
 				LTarget: "${attr.kernel.name}", Operand: "regexp", RTarget: fmt.Sprintf("^(linux|%s%d)$", strings.Repeat("x", 10), i),

@@ -1,4 +1,4 @@
-package server
+package control
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -13,8 +14,8 @@ import (
 func TestRegisteringTheSameAgainEvaluatesWithoutANewVersion(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		first := w.register(testJob("web", "service", 1))
-		again := w.register(testJob("web", "service", 1))
+		first := w.register(servertest.Job("web", "service", 1))
+		again := w.register(servertest.Job("web", "service", 1))
 		if again.EvalID == "" || again.EvalID == first.EvalID {
 			t.Errorf("evaluations %q and %q", first.EvalID, again.EvalID)
 		}
@@ -29,7 +30,7 @@ func TestRegisteringTheSameAgainEvaluatesWithoutANewVersion(t *testing.T) {
 
 func TestTheExpectedIndexIsEnforced(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		req := &structs.JobRegisterRequest{Job: testJob("web", "service", 1), EnforceIndex: true, JobModifyIndex: 99}
+		req := &structs.JobRegisterRequest{Job: servertest.Job("web", "service", 1), EnforceIndex: true, JobModifyIndex: 99}
 		_, err := w.s.RegisterJob(t.Context(), req)
 		var conflict *structs.EnforceIndexError
 		if !errors.As(err, &conflict) {
@@ -53,7 +54,7 @@ func TestTheExpectedIndexIsEnforced(t *testing.T) {
 
 func TestBadJobsAreRefusedWithAllTheirFaults(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		job := testJob("web", "service", -1)
+		job := servertest.Job("web", "service", -1)
 		job.NodePool, job.Namespace = ptr("nowhere"), ptr("nobody")
 		_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
 		var invalid *structs.ValidationError
@@ -68,12 +69,12 @@ func TestBadJobsAreRefusedWithAllTheirFaults(t *testing.T) {
 
 func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		periodic := testJob("p", "batch", 1)
+		periodic := servertest.Job("p", "batch", 1)
 		periodic.Periodic = &structs.PeriodicConfig{Specs: []string{"* * * * *"}, SpecType: ptr("cron")}
-		parameterized := testJob("d", "batch", 1)
+		parameterized := servertest.Job("d", "batch", 1)
 		parameterized.ParameterizedJob = &structs.ParameterizedJobConfig{}
 		block := func(id string, change func(g *structs.TaskGroup)) *structs.Job {
-			job := testJob(id, "service", 1)
+			job := servertest.Job(id, "service", 1)
 			change(job.TaskGroups[0])
 			return job
 		}
@@ -105,7 +106,7 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 				t.Errorf("job %s was stored all the same", job.GetID())
 			}
 		}
-		for _, job := range []*structs.Job{testJob("s", "system", 1), testJob("b", "sysbatch", 1), periodic, parameterized} {
+		for _, job := range []*structs.Job{servertest.Job("s", "system", 1), servertest.Job("b", "sysbatch", 1), periodic, parameterized} {
 			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
 			var e *structs.Error
 			if !errors.As(err, &e) || e.Kind != structs.KindNotBuilt {
@@ -118,7 +119,7 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 func TestWishesThatAreNotHeededYetAreTold(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := testJob("web", "service", 1)
+		job := servertest.Job("web", "service", 1)
 		job.TaskGroups[0].EphemeralDisk.Migrate = ptr(true)
 		resp := w.register(job)
 		for _, want := range []string{"1 warning", "ephemeral_disk > migrate: moves of ephemeral disks are not built yet"} {
@@ -132,7 +133,7 @@ func TestWishesThatAreNotHeededYetAreTold(t *testing.T) {
 func TestAPlanTellsWhatWouldHappenAndStoresNothing(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := testJob("web", "service", 3)
+		job := servertest.Job("web", "service", 3)
 		w.settled(job)
 		w.pass(5 * time.Second) // what follows a deployment is over
 		before := w.s.store.Snapshot().Index()
@@ -169,7 +170,7 @@ func TestAPlanTellsWhatWouldHappenAndStoresNothing(t *testing.T) {
 func TestAStoppedAllocationIsReplaced(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(testJob("web", "service", 2))
+		w.settled(servertest.Job("web", "service", 2))
 		victim := w.live(w.s.store.Snapshot(), "web")[0].ID
 		resp, err := w.s.StopAlloc(t.Context(), &AllocStopRequest{AllocID: victim})
 		if err != nil || resp.EvalID == "" {
@@ -185,7 +186,7 @@ func TestRevertScaleAndTag(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		ctx := t.Context()
 		w.addNode("a")
-		job := testJob("web", "service", 2)
+		job := servertest.Job("web", "service", 2)
 		w.settled(job)
 		w.register(with(job, version("2")))
 		w.until(5*time.Second, "the second deployment runs", deployed("web", structs.DeploymentStatusRunning))
@@ -224,7 +225,7 @@ func TestRevertScaleAndTag(t *testing.T) {
 func TestADrainMovesEverythingAwayBitByBit(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(testJob("web", "service", 4))
+		w.settled(servertest.Job("web", "service", 4))
 		w.addNode("b")
 		from := w.nodes["a"].id
 		_, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: from, DrainSpec: &structs.DrainSpec{Deadline: time.Hour}})
@@ -263,8 +264,8 @@ func TestADrainMovesEverythingAwayBitByBit(t *testing.T) {
 func TestGarbageIsCollectedAndWhatLivesStays(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(testJob("web", "service", 2))
-		w.register(testJob("sum", "batch", 2))
+		w.settled(servertest.Job("web", "service", 2))
+		w.register(servertest.Job("sum", "batch", 2))
 		w.until(30*time.Second, "the batch job is dead", func(snap *state.Snapshot) bool {
 			return snap.Job("default", "sum").GetStatus() == structs.JobStatusDead
 		})
@@ -296,7 +297,7 @@ func TestGarbageIsCollectedAndWhatLivesStays(t *testing.T) {
 func TestAPurgedNodesWorkIsReplaced(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(testJob("web", "service", 2))
+		w.settled(servertest.Job("web", "service", 2))
 		gone := w.nodes["a"]
 		gone.set(func(n *fakeNode) { n.silent = true })
 		w.addNode("b")
@@ -318,7 +319,7 @@ func TestAnEvaluationThatCannotBeCommittedIsGivenUpAndFollowedUp(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
 		w.s.term.Load().broker.SetPaused(true)
-		resp := w.register(testJob("web", "service", 1))
+		resp := w.register(servertest.Job("web", "service", 1))
 		w.pass(time.Second)
 		journal := w.s.journal.(*memoryJournal)
 		journal.set(errors.New("the disk is full"))
@@ -339,7 +340,7 @@ func TestAnEvaluationThatCannotBeCommittedIsGivenUpAndFollowedUp(t *testing.T) {
 func TestNodesReportOnlyAboutTheirOwnAllocations(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		w.settled(testJob("web", "service", 1))
+		w.settled(servertest.Job("web", "service", 1))
 		other := w.addNode("b")
 		victim := w.live(w.s.store.Snapshot(), "web")[0]
 		owner := victim.NodeID
@@ -368,7 +369,7 @@ func TestAPausedBrokerHoldsBackAndGoesOn(t *testing.T) {
 			}
 		}
 		pause(true)
-		w.register(testJob("web", "service", 1))
+		w.register(servertest.Job("web", "service", 1))
 		w.pass(time.Minute)
 		if n := len(w.live(w.s.store.Snapshot(), "web")); n != 0 {
 			t.Errorf("%d allocations were placed", n)
@@ -380,11 +381,11 @@ func TestAPausedBrokerHoldsBackAndGoesOn(t *testing.T) {
 
 func TestValidationSaysWhatIsWrongWithoutStoring(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		resp, err := w.s.ValidateJob(t.Context(), &structs.JobValidateRequest{Job: testJob("web", "service", -1)})
+		resp, err := w.s.ValidateJob(t.Context(), &structs.JobValidateRequest{Job: servertest.Job("web", "service", -1)})
 		if err != nil || len(resp.ValidationErrors) == 0 || !strings.Contains(resp.Error, resp.ValidationErrors[0]) {
 			t.Fatalf("%+v, %v", resp, err)
 		}
-		resp, err = w.s.ValidateJob(t.Context(), &structs.JobValidateRequest{Job: testJob("web", "service", 1)})
+		resp, err = w.s.ValidateJob(t.Context(), &structs.JobValidateRequest{Job: servertest.Job("web", "service", 1)})
 		if err != nil || resp.Error != "" {
 			t.Fatalf("%+v, %v", resp, err)
 		}
