@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -45,7 +46,7 @@ func (c *Client) clearStrays(ctx context.Context, known map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, strayPatience)
+	ctx, cancel := loop.WithTimeout(ctx, strayPatience)
 	defer cancel()
 	for _, id := range ids {
 		if known[id] {
@@ -184,12 +185,11 @@ func (c *Client) remove(id string) {
 		return
 	}
 	work.Go("remove allocation "+id, func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-		case <-r.Done():
+		_, err := loop.Await(ctx, r.Done())
+		if err == nil {
 			c.destroy(r)
 		}
-		return nil
+		return err
 	})
 }
 

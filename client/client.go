@@ -256,7 +256,7 @@ func (c *Client) Run(ctx context.Context) error {
 		err = c.serve(ctx)
 	}
 	if c.cfg.Dev {
-		c.stopAll()
+		c.stopAll(context.WithoutCancel(ctx))
 	}
 	c.mu.Lock()
 	c.work = nil
@@ -279,8 +279,8 @@ func (c *Client) serve(ctx context.Context) error {
 }
 
 // stopAll ends every task and removes what it left, by force if need be.
-func (c *Client) stopAll() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+func (c *Client) stopAll(ctx context.Context) {
+	patience, cancel := loop.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	runners := c.runners()
 	for _, r := range runners {
@@ -288,13 +288,11 @@ func (c *Client) stopAll() {
 	}
 	var late []*alloc.Runner
 	for _, r := range runners {
-		select {
-		case <-r.Done():
-		case <-ctx.Done():
+		if _, err := loop.Await(patience, r.Done()); err != nil {
 			late = append(late, r)
 		}
 	}
-	c.discard(late)
+	c.discard(ctx, late)
 	for _, r := range runners {
 		if err := r.Destroy(); err != nil {
 			c.logger.Warn("allocation could not be removed", logx.KeyAlloc, r.ID(), logx.KeyError, err)
@@ -303,8 +301,8 @@ func (c *Client) stopAll() {
 }
 
 // discard ends by force what has not ended in time.
-func (c *Client) discard(late []*alloc.Runner) {
-	ctx, cancel := context.WithTimeout(context.Background(), discardPatience)
+func (c *Client) discard(ctx context.Context, late []*alloc.Runner) {
+	ctx, cancel := loop.WithTimeout(ctx, discardPatience)
 	defer cancel()
 	for _, r := range late {
 		c.logger.Warn("tasks have not ended in time and are ended by force", logx.KeyAlloc, r.ID())
@@ -377,15 +375,5 @@ func poke(wake chan struct{}) {
 
 // sleep waits for d (zero: without limit), for wake, or for the end of ctx.
 func (c *Client) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	var due <-chan time.Time
-	if d > 0 {
-		timer := c.clock.NewTimer(d)
-		defer timer.Stop()
-		due = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-	case <-due:
-	case <-wake:
-	}
+	_, _ = loop.Wait(ctx, c.clock, max(d, 0), wake) // callers look at ctx themselves
 }

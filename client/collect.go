@@ -41,7 +41,7 @@ func (c *Client) sweep(ctx context.Context) {
 			return
 		}
 		batch := finished[:min(n, len(finished))]
-		c.destroyAll(batch)
+		c.destroyAll(ctx, batch)
 		for _, r := range batch {
 			tried[r] = true
 		}
@@ -67,23 +67,23 @@ func (c *Client) finished() []*alloc.Runner {
 
 // GC removes every finished allocation at once.
 func (c *Client) GC() {
-	c.destroyAll(c.finished())
+	c.destroyAll(context.Background(), c.finished())
 }
 
 // destroyAll removes everything of allocations, a few of them at a time.
-func (c *Client) destroyAll(runners []*alloc.Runner) {
-	parallel(c.cfg.GC.ParallelDestroys, runners, c.destroy)
+func (c *Client) destroyAll(ctx context.Context, runners []*alloc.Runner) {
+	parallel(ctx, c.cfg.GC.ParallelDestroys, runners, c.destroy)
 }
 
 // parallel calls f for each item, at most limit (but at least one) of them at
 // once, and returns when all are done.
-func parallel[T any](limit int, items []T, f func(T)) {
+func parallel[T any](ctx context.Context, limit int, items []T, f func(T)) {
 	next := make(chan T, len(items))
 	for _, item := range items {
 		next <- item
 	}
 	close(next)
-	group := loop.New(context.Background()) // what was begun is ended
+	group := loop.New(context.WithoutCancel(ctx)) // what was begun is ended
 	for range min(max(limit, 1), len(items)) {
 		group.Go("worker", func(context.Context) error {
 			for item := range next {

@@ -209,7 +209,7 @@ func TestParallelDestroys(t *testing.T) {
 		var mu sync.Mutex
 		inside, most, done := 0, 0, 0
 		full := make(chan struct{})
-		parallel(limit, []int{1, 2, 3, 4, 5, 6, 7}, func(int) {
+		parallel(t.Context(), limit, []int{1, 2, 3, 4, 5, 6, 7}, func(int) {
 			mu.Lock()
 			inside++
 			most = max(most, inside)
@@ -238,11 +238,11 @@ func TestParallelDestroys(t *testing.T) {
 		}
 	}
 	called := false
-	parallel(-1, []int{1}, func(int) { called = true })
+	parallel(t.Context(), -1, []int{1}, func(int) { called = true })
 	if !called {
 		t.Error("a senseless limit lets nothing be done")
 	}
-	parallel(2, nil, func(int) { t.Error("called for nothing") })
+	parallel(t.Context(), 2, nil, func(int) { t.Error("called for nothing") })
 }
 
 // What can't be removed must neither keep the sweep busy nor the others from

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -153,12 +154,8 @@ func (c *Client) keepRegistered(ctx context.Context) error {
 // awaitKnown waits until the servers know the node: before that they take
 // nothing of it.
 func (c *Client) awaitKnown(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-c.known:
-		return nil
-	}
+	_, err := loop.Await(ctx, c.known)
+	return err
 }
 
 // onceKnown holds f back until the servers know the node.
@@ -193,7 +190,7 @@ func (c *Client) register(ctx context.Context) time.Duration {
 		case <-c.nodeWake: // what has changed so far is told now
 		default:
 		}
-		callCtx, cancel := context.WithTimeout(ctx, callPatience)
+		callCtx, cancel := loop.WithTimeout(ctx, callPatience)
 		ttl, err := c.session.Register(callCtx, c.Node().Clone())
 		cancel()
 		if err == nil {
@@ -211,7 +208,7 @@ func (c *Client) register(ctx context.Context) time.Duration {
 
 // heartbeat renews the time to live and returns when to do so next.
 func (c *Client) heartbeat(ctx context.Context) time.Duration {
-	callCtx, cancel := context.WithTimeout(ctx, callPatience)
+	callCtx, cancel := loop.WithTimeout(ctx, callPatience)
 	ttl, err := c.session.Heartbeat(callCtx)
 	cancel()
 	switch {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -122,7 +123,7 @@ func awaited(before, update *structs.AllocUpdate) bool {
 }
 
 func (c *Client) send(ctx context.Context, updates []*structs.AllocUpdate) error {
-	callCtx, cancel := context.WithTimeout(ctx, callPatience)
+	callCtx, cancel := loop.WithTimeout(ctx, callPatience)
 	defer cancel()
 	if err := c.session.UpdateAllocs(callCtx, updates); err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/state/tables"
@@ -164,9 +165,7 @@ func (s *Store) SnapshotAt(ctx context.Context, index uint64) (*Snapshot, error)
 		if snap := s.Snapshot(); snap.Index() >= index {
 			return snap, nil
 		}
-		select {
-		case <-applied:
-		case <-ctx.Done():
+		if _, err := loop.Await(ctx, applied); err != nil {
 			return nil, fmt.Errorf("wait for state at index %d (now at %d): %w", index, s.Index(), context.Cause(ctx))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 )
 
 // RestartAll ends every task and begins the group again from its prestart
@@ -62,12 +63,9 @@ func (r *Runner) lives(ctx context.Context, t *task.Runner) error {
 		if err := t.Run(ctx); err != nil {
 			return err
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-r.done:
-			return nil
-		case <-t.Renewed():
+		const over = 0
+		if n, err := loop.Await(ctx, r.done, t.Renewed()); err != nil || n == over {
+			return err
 		}
 	}
 }

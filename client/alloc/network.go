@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -90,14 +91,14 @@ func (r *Runner) networkDriver(ctx context.Context, mode string) (string, driver
 }
 
 // dropNetwork takes away what makeNetwork made, after the last task.
-func (r *Runner) dropNetwork() {
+func (r *Runner) dropNetwork(ctx context.Context) {
 	r.mu.Lock()
 	name, network := r.netDriver, r.network
 	r.mu.Unlock()
 	if name == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), networkPatience)
+	ctx, cancel := loop.WithTimeout(context.WithoutCancel(ctx), networkPatience)
 	defer cancel()
 	driver, err := r.host.Task.Drivers.Driver(name)
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -20,18 +21,16 @@ func (r *Runner) awaitPrevious(ctx context.Context) error {
 	if previous == nil || !previous.ends() {
 		return nil
 	}
-	timer := r.host.Task.Clock.NewTimer(previousPatience)
-	defer timer.Stop()
+	late := r.host.Task.Clock.Now().Add(previousPatience)
 	for !r.isStopping() {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-previous.Done():
-			return nil
-		case <-timer.C():
+		const ended = 0
+		n, err := loop.Until(ctx, r.host.Task.Clock, late, previous.Done(), r.wake)
+		switch {
+		case err != nil || n == ended:
+			return err
+		case n == loop.Elapsed:
 			r.logger.Warn("the replaced allocation has not ended; its replacement starts all the same")
 			return nil
-		case <-r.wake:
 		}
 	}
 	r.poke()

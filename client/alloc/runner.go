@@ -223,19 +223,8 @@ func (r *Runner) control(ctx context.Context) error {
 
 // await returns when something changed or the time is over (zero: no limit).
 func (r *Runner) await(ctx context.Context, wait time.Duration) error {
-	var due <-chan time.Time
-	if wait > 0 {
-		timer := r.host.Task.Clock.NewTimer(wait)
-		defer timer.Stop()
-		due = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.wake:
-	case <-due:
-	}
-	return nil
+	_, err := loop.Wait(ctx, r.host.Task.Clock, max(wait, 0), r.wake)
+	return err
 }
 
 // order takes one look at the group and acts on it. It returns how long to
@@ -271,7 +260,7 @@ func (r *Runner) conclude(ctx context.Context) bool {
 	r.mu.Unlock()
 	if over {
 		r.host.Services.Remove(ctx, r.id, "")
-		r.dropNetwork()
+		r.dropNetwork(ctx)
 		if err := r.dir.DropSecrets(); err != nil {
 			r.logger.Warn("secrets of an ended allocation are still mounted", logx.KeyError, err)
 		}

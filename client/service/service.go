@@ -151,13 +151,7 @@ func (m *Manager) Remove(ctx context.Context, allocID, task string) {
 		return
 	}
 	poke(m.wake)
-	timer := m.cfg.Clock.NewTimer(removePatience)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C():
-	case <-flushed:
-	}
+	_, _ = loop.Wait(ctx, m.cfg.Clock, removePatience, flushed) // whatever comes first will do
 }
 
 // dropLocked forgets the registrations of k that are not among keep.
@@ -208,17 +202,7 @@ func (m *Manager) register(ctx context.Context) error {
 
 // sleep returns when d is over (zero: never), wake has something or ctx ends.
 func (m *Manager) sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
-	var due <-chan time.Time
-	if d > 0 {
-		timer := m.cfg.Clock.NewTimer(d)
-		defer timer.Stop()
-		due = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-	case <-due:
-	case <-wake:
-	}
+	_, _ = loop.Wait(ctx, m.cfg.Clock, max(d, 0), wake) // callers look at ctx themselves
 }
 
 // flush sends what differs and reports whether nothing is left to do.

@@ -8,6 +8,7 @@ import (
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -77,21 +78,16 @@ func (r *Runner) end(ctx context.Context) {
 
 // linger waits for the shutdown delay, which a later Kill may cut short.
 func (r *Runner) linger(ctx context.Context, delay time.Duration) {
-	timer := r.host.Clock.NewTimer(delay)
-	defer timer.Stop()
+	over := r.host.Clock.Now().Add(delay)
 	for {
-		select {
-		case <-ctx.Done():
+		if n, err := loop.Until(ctx, r.host.Clock, over, r.wake); err != nil || n == loop.Elapsed {
 			return
-		case <-timer.C():
+		}
+		r.mu.Lock()
+		done := r.kill.NoDelay || r.exit != nil
+		r.mu.Unlock()
+		if done {
 			return
-		case <-r.wake:
-			r.mu.Lock()
-			done := r.kill.NoDelay || r.exit != nil
-			r.mu.Unlock()
-			if done {
-				return
-			}
 		}
 	}
 }
@@ -108,12 +104,8 @@ func (r *Runner) stop(ctx context.Context, id string, timeout time.Duration, sig
 			return err
 		}
 		r.logger.Warn("ending the task failed and is tried again", logx.KeyError, err)
-		timer := r.host.Clock.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C():
+		if err := loop.Sleep(ctx, r.host.Clock, pause); err != nil {
+			return err
 		}
 		pause = min(pause*4, stopBackoffMax)
 	}
@@ -121,8 +113,7 @@ func (r *Runner) stop(ctx context.Context, id string, timeout time.Duration, sig
 
 // awaitExit gives the watcher of the task a moment to learn how it ended.
 func (r *Runner) awaitExit(ctx context.Context) {
-	timer := r.host.Clock.NewTimer(exitPatience)
-	defer timer.Stop()
+	late := r.host.Clock.Now().Add(exitPatience)
 	for {
 		r.mu.Lock()
 		known := r.exit != nil
@@ -130,20 +121,16 @@ func (r *Runner) awaitExit(ctx context.Context) {
 		if known {
 			return
 		}
-		select {
-		case <-ctx.Done():
+		if n, err := loop.Until(ctx, r.host.Clock, late, r.wake); err != nil || n == loop.Elapsed {
 			return
-		case <-timer.C():
-			return
-		case <-r.wake:
 		}
 	}
 }
 
 // decide asks the restart policy, after an exit that nobody asked for or one
 // on the way to a restart.
-func (r *Runner) decide() {
-	r.forget()
+func (r *Runner) decide(ctx context.Context) {
+	r.forget(ctx)
 	r.mu.Lock()
 	now := r.host.Clock.Now()
 	cause := r.cause
@@ -167,7 +154,7 @@ func (r *Runner) decide() {
 	}
 	r.mu.Unlock()
 	if !verdict.Again {
-		r.dead(verdict.Failed)
+		r.dead(ctx, verdict.Failed)
 		return
 	}
 	r.note()
@@ -185,8 +172,8 @@ func (r *Runner) restartPolicyLocked() *structs.RestartPolicy {
 }
 
 // forget tells the outside that the task is gone and lets the driver drop it.
-func (r *Runner) forget() {
-	ctx, cancel := context.WithTimeout(context.Background(), discardPatience)
+func (r *Runner) forget(ctx context.Context) {
+	ctx, cancel := loop.WithTimeout(context.WithoutCancel(ctx), discardPatience)
 	defer cancel()
 	r.watcher.Down(ctx, r.name)
 	r.discard(ctx)
@@ -219,23 +206,23 @@ func (r *Runner) finish(ctx context.Context, failed bool) {
 	failed = failed || r.kill.Fail
 	r.mu.Unlock()
 	if ctx.Err() == nil {
-		r.forget()
+		r.forget(ctx)
 	}
-	r.dead(failed)
+	r.dead(ctx, failed)
 }
 
 // fail ends a task that can't be run.
-func (r *Runner) fail(event *structs.TaskEvent) {
+func (r *Runner) fail(ctx context.Context, event *structs.TaskEvent) {
 	r.mu.Lock()
 	r.emitLocked(event)
 	r.emitLocked(notRestartingEvent("Error was unrecoverable", true))
 	r.mu.Unlock()
-	r.dead(true)
+	r.dead(ctx, true)
 }
 
 // dead is the end.
-func (r *Runner) dead(failed bool) {
-	r.release()
+func (r *Runner) dead(ctx context.Context, failed bool) {
+	r.release(ctx)
 	r.mu.Lock()
 	r.phase = PhaseDead
 	r.state.State = structs.TaskStateDead

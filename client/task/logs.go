@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -66,7 +67,7 @@ func (r *Runner) collect(ctx context.Context, config *drivers.TaskConfig) error 
 }
 
 // release lets the FIFOs of a dead task go.
-func (r *Runner) release() {
+func (r *Runner) release(ctx context.Context) {
 	r.mu.Lock()
 	collected := r.collected
 	r.collected = false
@@ -74,7 +75,7 @@ func (r *Runner) release() {
 	if !collected {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), discardPatience)
+	ctx, cancel := loop.WithTimeout(context.WithoutCancel(ctx), discardPatience)
 	defer cancel()
 	err := errors.Join(r.host.Logs.Release(ctx, r.fifo("stdout")), r.host.Logs.Release(ctx, r.fifo("stderr")))
 	if err != nil {

@@ -33,7 +33,7 @@ func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 	}
 	// What was in memory is gone if the machine was restarted meanwhile.
 	if err := r.buildDir(r.current()); err != nil {
-		r.fail(failureEvent(structs.TaskSetupFailure, err))
+		r.fail(ctx, failureEvent(structs.TaskSetupFailure, err))
 		return
 	}
 	if intent == local.IntentNone {

@@ -205,7 +205,7 @@ func (r *Runner) steps(ctx context.Context, group *loop.Group) error {
 		case ActKill:
 			r.end(ctx)
 		case ActDecide:
-			r.decide()
+			r.decide(ctx)
 		case ActFinish:
 			r.finish(ctx, false)
 		}
@@ -231,17 +231,7 @@ func (r *Runner) look() (Desired, Observed, time.Duration) {
 
 // await returns when something changed or the time is over.
 func (r *Runner) await(ctx context.Context, wait time.Duration) {
-	var due <-chan time.Time
-	if wait > 0 {
-		timer := r.host.Clock.NewTimer(wait)
-		defer timer.Stop()
-		due = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-	case <-r.wake:
-	case <-due:
-	}
+	_, _ = loop.Wait(ctx, r.host.Clock, max(wait, 0), r.wake) // callers look at ctx themselves
 }
 
 // Open lets the task start: its place in the group's order has come.

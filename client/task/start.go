@@ -30,17 +30,17 @@ func (r *Runner) prepare(ctx context.Context) {
 	r.emit(&structs.TaskEvent{Type: structs.TaskSetup, DisplayMessage: "Building Task Directory", Message: "Building Task Directory"})
 	task := r.current()
 	if err := unbuilt(task); err != nil {
-		r.fail(failureEvent(structs.TaskSetupFailure, err))
+		r.fail(ctx, failureEvent(structs.TaskSetupFailure, err))
 		return
 	}
 	if err := r.resolveDriver(ctx); err != nil {
 		if ctx.Err() == nil {
-			r.fail(failureEvent(structs.TaskDriverFailure, err))
+			r.fail(ctx, failureEvent(structs.TaskDriverFailure, err))
 		}
 		return
 	}
 	if err := r.buildDir(task); err != nil {
-		r.fail(failureEvent(structs.TaskSetupFailure, err))
+		r.fail(ctx, failureEvent(structs.TaskSetupFailure, err))
 		return
 	}
 	r.change(func() { r.phase = PhasePrepared })
@@ -88,7 +88,7 @@ func (r *Runner) start(ctx context.Context, group *loop.Group) {
 		r.startFailed(ctx, false, err)
 		return
 	case err != nil:
-		r.fail(failureEvent(structs.TaskFailedValidation, err))
+		r.fail(ctx, failureEvent(structs.TaskFailedValidation, err))
 		return
 	}
 	r.mu.Lock()
@@ -182,12 +182,8 @@ func (r *Runner) wait(ctx context.Context, driver drivers.Driver, taskID string)
 		if err == nil || try == waitRetries || !errors.Is(err, drivers.ErrPluginGone) {
 			return result, err
 		}
-		timer := r.host.Clock.NewTimer(waitRetryDelay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil, ctx.Err()
-		case <-timer.C():
+		if err := loop.Sleep(ctx, r.host.Clock, waitRetryDelay); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -146,17 +147,6 @@ func (b *Broker) poll(limit int) ([]Delivery, <-chan struct{}, time.Duration) {
 }
 
 func (b *Broker) sleep(ctx context.Context, wake <-chan struct{}, wait time.Duration) error {
-	var fire <-chan time.Time
-	if wait > 0 {
-		timer := b.clock.NewTimer(wait)
-		defer timer.Stop()
-		fire = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-wake:
-	case <-fire:
-	}
-	return nil
+	_, err := loop.Wait(ctx, b.clock, wait, wake)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/placer"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
@@ -25,7 +26,7 @@ type Journal interface {
 
 // propose commits a command and returns what the store made of it.
 func (s *Control) propose(ctx context.Context, c command.Command) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, proposeLimit)
+	ctx, cancel := loop.WithTimeout(ctx, proposeLimit)
 	defer cancel()
 	return s.journal.Commit(ctx, c)
 }

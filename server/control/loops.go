@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/deployer"
 	"github.com/steppe-run/steppe/server/drainer"
 	"github.com/steppe-run/steppe/server/sweeper"
@@ -35,19 +36,8 @@ func (b bell) ring() {
 
 // wait returns when the bell rings, at a time (zero: never), or when ctx ends.
 func (s *Control) wait(ctx context.Context, b bell, at time.Time) error {
-	var fire <-chan time.Time
-	if !at.IsZero() {
-		timer := s.cfg.Clock.NewTimer(at.Sub(s.cfg.Clock.Now()))
-		defer timer.Stop()
-		fire = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b:
-	case <-fire:
-	}
-	return nil
+	_, err := loop.Until(ctx, s.cfg.Clock, at, b)
+	return err
 }
 
 // deployLoop runs the deployer.
@@ -186,15 +176,17 @@ func anyDraining(snap *state.Snapshot) bool {
 type sweepLoop struct {
 	s    *Control
 	core *sweeper.Sweeper
-	mu   sync.Mutex // one sweep at a time
+	turn bell // rings while nobody sweeps: one sweep at a time
 }
 
 func newSweepLoop(s *Control) *sweepLoop {
 	g := s.cfg.GC
-	return &sweepLoop{s: s, core: sweeper.New(sweeper.Thresholds{
+	l := &sweepLoop{s: s, turn: newBell(), core: sweeper.New(sweeper.Thresholds{
 		Eval: g.EvalThreshold, BatchEval: g.BatchEvalThreshold, Job: g.JobThreshold,
 		Node: g.NodeThreshold, Deployment: g.DeploymentThreshold,
 	})}
+	l.turn.ring()
+	return l
 }
 
 func (l *sweepLoop) run(ctx context.Context) error {
@@ -211,8 +203,10 @@ func (l *sweepLoop) run(ctx context.Context) error {
 // sweep removes what may go. What the removal of one thing sets free goes in
 // the same call if it is forced.
 func (l *sweepLoop) sweep(ctx context.Context, force bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	if err := l.s.wait(ctx, l.turn, time.Time{}); err != nil {
+		return err
+	}
+	defer l.turn.ring()
 	const rounds = 3
 	for range rounds {
 		removed := 0

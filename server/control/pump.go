@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/blocked"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
@@ -214,14 +215,8 @@ const (
 func (t *term) collectLitter(ctx context.Context) error {
 	nextOutrun := t.s.cfg.Clock.Now().Add(outrunInterval)
 	for {
-		timer := t.s.cfg.Clock.NewTimer(litterInterval)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-t.broker.Litter():
-			timer.Stop()
-		case <-timer.C():
+		if _, err := loop.Wait(ctx, t.s.cfg.Clock, litterInterval, t.broker.Litter()); err != nil {
+			return err
 		}
 		// Should the answer to a change of the configuration have been lost.
 		t.broker.SetPaused(t.s.store.Snapshot().SchedulerConfig().PauseEvalBroker)

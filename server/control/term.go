@@ -56,7 +56,7 @@ func (s *Control) Lead(ctx context.Context) error {
 
 // lead takes over once everything committed before is applied.
 func (s *Control) lead(ctx context.Context) error {
-	barrier, cancel := context.WithTimeout(ctx, barrierLimit)
+	barrier, cancel := loop.WithTimeout(ctx, barrierLimit)
 	err := s.journal.Barrier(barrier)
 	cancel()
 	if err != nil {
@@ -181,14 +181,7 @@ func evalsOf(ds []broker.Delivery) []*structs.Evaluation {
 
 // sleep waits for d, or until ctx ends.
 func (s *Control) sleep(ctx context.Context, d time.Duration) error {
-	timer := s.cfg.Clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C():
-		return nil
-	}
+	return loop.Sleep(ctx, s.cfg.Clock, d)
 }
 
 // leaderGone reports whether an error only says that leadership moved on.

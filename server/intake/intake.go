@@ -10,6 +10,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -52,12 +53,10 @@ func (in *Intake) Submit(ctx context.Context, updates []*structs.AllocUpdate) (u
 	case in.wake <- struct{}{}:
 	default: // already woken
 	}
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-r.done:
-		return r.index, r.err
+	if _, err := loop.Await(ctx, r.done); err != nil {
+		return 0, err
 	}
+	return r.index, r.err
 }
 
 func (in *Intake) add(r *report) error {
@@ -73,11 +72,9 @@ func (in *Intake) add(r *report) error {
 // Run commits until ctx ends; who still waits is told so.
 func (in *Intake) Run(ctx context.Context) error {
 	for {
-		select {
-		case <-ctx.Done():
-			in.refuse(ctx.Err())
-			return ctx.Err()
-		case <-in.wake:
+		if _, err := loop.Await(ctx, in.wake); err != nil {
+			in.refuse(err)
+			return err
 		}
 		for batch := in.take(); len(batch) > 0; batch = in.take() {
 			in.flush(ctx, batch)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
@@ -194,7 +195,7 @@ func (p *Placer) makeSure(ctx context.Context) error {
 	if !p.unsure {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, commitLimit)
+	ctx, cancel := loop.WithTimeout(ctx, commitLimit)
 	defer cancel()
 	if err := p.cfg.Log.Barrier(ctx); err != nil {
 		return fmt.Errorf("find out what became of plans that were not committed: %w", err)
@@ -207,7 +208,7 @@ func (p *Placer) makeSure(ctx context.Context) error {
 func (p *Placer) settleOldest(ctx context.Context) error {
 	e := p.inFlight[0]
 	p.inFlight = p.inFlight[1:]
-	waitCtx, cancel := context.WithTimeout(ctx, commitLimit)
+	waitCtx, cancel := loop.WithTimeout(ctx, commitLimit)
 	defer cancel()
 	result, err := e.future.Wait(waitCtx)
 	if ctx.Err() != nil {

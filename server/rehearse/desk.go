@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
@@ -79,12 +80,8 @@ func (d *Desk) UseFor(ctx context.Context, job *structs.Job, f func(Seat) error)
 // Run keeps the index up to date until ctx ends.
 func (d *Desk) Run(ctx context.Context) error {
 	for {
-		timer := d.clock.NewTimer(step)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C():
+		if err := loop.Sleep(ctx, d.clock, step); err != nil {
+			return err
 		}
 		// What fails is tried again at the next step, or told to who asks.
 		_ = d.Use(ctx, func(Seat) error { return nil })
@@ -92,12 +89,10 @@ func (d *Desk) Run(ctx context.Context) error {
 }
 
 func (d *Desk) enter(ctx context.Context) error {
-	select {
-	case <-d.turn:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the index of what nodes have left: %w", ctx.Err())
+	if n, err := loop.Await(ctx, d.turn); n != 0 {
+		return fmt.Errorf("wait for the index of what nodes have left: %w", err)
 	}
+	return nil
 }
 
 func (d *Desk) leave() { d.turn <- struct{}{} }

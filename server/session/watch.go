@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/link/linkpb"
 	"github.com/steppe-run/steppe/state"
@@ -56,24 +57,19 @@ const watchGap = 50 * time.Millisecond
 // await waits until there is something to tell a node, and until it may be
 // told.
 func (s *Server) await(ctx context.Context, w *watcher) error {
-	gap := s.clock.NewTimer(watchGap)
-	defer gap.Stop()
-	select {
-	case <-w.wake:
-	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
+	soonest := s.clock.Now().Add(watchGap)
+	if _, err := loop.Await(ctx, w.wake); err != nil {
+		return status.FromContextError(err).Err()
 	}
-	select {
-	case <-gap.C():
-	case <-ctx.Done():
-		return status.FromContextError(ctx.Err()).Err()
+	if err := loop.Sleep(ctx, s.clock, soonest.Sub(s.clock.Now())); err != nil {
+		return status.FromContextError(err).Err()
 	}
 	return nil
 }
 
 // reached waits until this server knows at least as much as the node does.
 func (n *nodeService) reached(ctx context.Context, index uint64) (*state.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	ctx, cancel := loop.WithTimeout(ctx, catchUp)
 	defer cancel()
 	snap, err := n.s.cfg.Store.SnapshotAt(ctx, index)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+
+	"github.com/steppe-run/steppe/internal/loop"
 )
 
 // Feed keeps the last changes for those who follow the store.
@@ -90,9 +92,7 @@ func (s *Subscription) Next(ctx context.Context) (*Change, error) {
 		if c != nil || err != nil {
 			return c, err
 		}
-		select {
-		case <-grown:
-		case <-ctx.Done():
+		if _, err := loop.Await(ctx, grown); err != nil {
 			return nil, fmt.Errorf("wait for changes after index %d: %w", s.at, context.Cause(ctx))
 		}
 	}
