@@ -102,7 +102,7 @@ func (p *PeriodicConfig) canonicalize() {
 	}
 	fill(&p.Enabled, true)
 	fill(&p.Spec, "")
-	fillText(&p.SpecType, "cron")
+	fillText(&p.SpecType, periodicSpecType)
 	fill(&p.ProhibitOverlap, false)
 	fillText(&p.TimeZone, "UTC")
 }

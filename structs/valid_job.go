@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/hashicorp/cronexpr"
 )
 
 // Validate returns a *ValidationError with all that is wrong with the job, or
@@ -91,39 +89,22 @@ func (p *PeriodicConfig) validate(f faults) {
 	spec := Value(p.Spec)
 	f.check(spec != "" || len(p.Specs) > 0, "set crons to a list of cron expressions")
 	f.check(spec == "" || len(p.Specs) == 0, "set either cron or crons, not both")
-	for _, s := range p.Crons() {
-		_, err := cronexpr.Parse(s)
-		f.check(err == nil, "%q is not a cron expression: %v", s, err)
+	f.check(Value(p.SpecType) == periodicSpecType, "the type of its schedule must be %q, is %q", periodicSpecType, Value(p.SpecType))
+	in := f.in("crons")
+	if spec != "" {
+		in = f.in("cron")
+	}
+	for _, text := range p.Crons() {
+		c, err := parseCron(text)
+		if err != nil {
+			in.add("%q is no cron expression that can be used: %v", text, err)
+			continue
+		}
+		_, longest := c.pace()
+		in.check(longest != time.Second, "%q fires every second, faster than jobs can be launched: of seven fields the first is for seconds, set it to 0", text)
 	}
 	_, err := time.LoadLocation(Value(p.TimeZone))
 	f.in("time_zone").check(err == nil, "%q is not a known time zone: use a name like Europe/Vienna", Value(p.TimeZone))
-}
-
-// Crons returns the cron expressions by which the job is launched.
-func (p *PeriodicConfig) Crons() []string {
-	if s := Value(p.Spec); s != "" {
-		return []string{s}
-	}
-	return p.Specs
-}
-
-// Next returns the first launch after t, the zero time if there is none.
-func (p *PeriodicConfig) Next(t time.Time) time.Time {
-	zone, err := time.LoadLocation(Value(p.TimeZone))
-	if err != nil {
-		return time.Time{}
-	}
-	var first time.Time
-	for _, s := range p.Crons() {
-		expr, err := cronexpr.Parse(s)
-		if err != nil {
-			continue
-		}
-		if next := expr.Next(t.In(zone)); !next.IsZero() && (first.IsZero() || next.Before(first)) {
-			first = next
-		}
-	}
-	return first
 }
 
 func (p *ParameterizedJobConfig) validate(f faults) {
@@ -132,6 +113,8 @@ func (p *ParameterizedJobConfig) validate(f faults) {
 	for _, k := range p.MetaRequired {
 		f.check(!slices.Contains(p.MetaOptional, k), "the meta key %q is both required and optional", k)
 	}
+	f.in("meta_required").check(!slices.Contains(p.MetaRequired, ""), "must not have an empty key")
+	f.in("meta_optional").check(!slices.Contains(p.MetaOptional, ""), "must not have an empty key")
 }
 
 func (j *Job) validateAffinities(f faults, list []*Affinity) {

@@ -50,7 +50,7 @@ func TestValidateJob(t *testing.T) {
 		"multiregion":  {func(j *Job) { j.Multiregion = &Multiregion{Regions: []*MultiregionRegion{{Name: "x"}}} }, "multiregion jobs can't be run by this version: register the job in each region"},
 		"long text":    {func(j *Job) { j.UI = &JobUIConfig{Description: strings.Repeat("ä", 1001)} }, "ui > description: has 1001 characters, more than the limit of 1000"},
 		"two groups":   {func(j *Job) { j.TaskGroups = append(j.TaskGroups, group(j).Clone()) }, `there are two groups named "front": rename one`},
-		"cron":         {func(j *Job) { batch(j); j.Periodic = &PeriodicConfig{Specs: []string{"x"}} }, `periodic: "x" is not a cron expression: missing field(s)`},
+		"cron":         {func(j *Job) { batch(j); j.Periodic = &PeriodicConfig{Specs: []string{"x"}} }, `periodic > crons: "x" is no cron expression that can be used: missing field(s)`},
 		"no cron":      {func(j *Job) { batch(j); j.Periodic = &PeriodicConfig{} }, "periodic: set crons to a list of cron expressions"},
 		"two crons":    {func(j *Job) { batch(j); j.Periodic = &PeriodicConfig{Spec: new("@daily"), Specs: []string{"@daily"}} }, "periodic: set either cron or crons, not both"},
 		"zone":         {func(j *Job) { batch(j); j.Periodic = &PeriodicConfig{Spec: new("@daily"), TimeZone: new("Moon/Sea")} }, `periodic > time_zone: "Moon/Sea" is not a known time zone: use a name like Europe/Vienna`},

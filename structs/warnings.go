@@ -3,6 +3,7 @@ package structs
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Warnings returns what is allowed but probably not meant, as texts. The job
@@ -18,8 +19,8 @@ func (j *Job) Warnings() []string {
 // WarningFaults returns what Warnings does, with the places apart.
 func (j *Job) WarningFaults() []Fault {
 	f := newFaults()
-	if p := j.Periodic; p != nil && Value(p.Spec) != "" {
-		f.in("periodic > cron").add("is deprecated, use crons with a list")
+	if j.Periodic != nil {
+		j.Periodic.warn(f.in("periodic"))
 	}
 	nodeNames().warnConstraints(f, j.Constraints)
 	nodeNames().warnAffinities(f, j.Affinities)
@@ -37,6 +38,28 @@ func (j *Job) WarningFaults() []Fault {
 	f.check(auto == 0 || auto == canaries,
 		"auto_promote must be true for all groups with canaries, else none is promoted by itself")
 	return *f.list
+}
+
+// closeLaunches is the time between launches below which they are probably not
+// meant: each is a job of its own.
+const closeLaunches = 10 * time.Second
+
+func (p *PeriodicConfig) warn(f faults) {
+	in := f.in("crons")
+	if Value(p.Spec) != "" {
+		in = f.in("cron")
+		in.add("is deprecated, use crons with a list")
+	}
+	for _, text := range p.Crons() {
+		c, err := parseCron(text)
+		if err != nil {
+			continue // a fault, not a warning
+		}
+		if pause, _ := c.pace(); pause > 0 {
+			in.check(pause >= closeLaunches, "%q launches a job %s after the last one: each is stored, evaluated and kept until it is swept", text, pause)
+		}
+	}
+	f.in("time_zone").check(Value(p.TimeZone) != "Local", "is that of whichever server leads: name one, like Europe/Vienna")
 }
 
 func (g *TaskGroup) warn(f faults) {
