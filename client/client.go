@@ -51,7 +51,7 @@ type Client struct {
 	deps     Deps
 	clock    clock.Clock
 	logger   *slog.Logger
-	memory   *local.DB
+	memory   Memory
 	identity Identity
 	session  Session
 	services *service.Manager
@@ -105,11 +105,15 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		gcWake:   make(chan struct{}, 1),
 		random:   rand.New(rand.NewPCG(seed(), seed())),
 	}
+	var ask func(context.Context, service.Probe) service.Outcome
+	if sim := deps.Simulated; sim != nil {
+		c.random, ask = sim.Random, sim.Ask
+	}
 	if err := c.open(); err != nil {
 		return nil, err
 	}
 	c.services = service.NewManager(service.Config{
-		Catalog: c.catalog(), Clock: c.clock, Logger: c.logger, Changed: c.checkChanged,
+		Catalog: c.catalog(), Clock: c.clock, Logger: c.logger, Changed: c.checkChanged, Ask: ask,
 	})
 	c.host = c.allocHost()
 	c.handler = nodeapi.New(c.apiConfig())
@@ -124,30 +128,40 @@ func New(cfg Config, deps Deps) (*Client, error) {
 
 // open opens the memory and finds or makes the node's identity.
 func (c *Client) open() error {
-	for _, dir := range []string{c.cfg.StateDir, c.cfg.AllocDir} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return fmt.Errorf("make client directory: %w", err)
-		}
-	}
-	memory, moved, err := local.Open(c.cfg.StateDir)
-	if err != nil {
+	var err error
+	if c.memory, err = c.openMemory(); err != nil {
 		return err
 	}
-	if moved != "" {
-		c.logger.Error("client state was unreadable, moved aside and begun anew; what ran before is not known any more", logx.KeyPath, moved)
-	}
-	c.memory = memory
-	id, err := memory.Identity()
+	id, err := c.memory.Identity()
 	if err == nil && id.NodeID == "" {
 		id = local.Identity{NodeID: c.newNodeID(), SecretID: ids.New()}
-		err = memory.PutIdentity(id)
+		err = c.memory.PutIdentity(id)
 	}
 	if err != nil {
-		_ = memory.Close() // the first error counts
+		_ = c.memory.Close() // the first error counts
 		return fmt.Errorf("find node identity: %w", err)
 	}
 	c.identity = Identity(id)
 	return nil
+}
+
+func (c *Client) openMemory() (Memory, error) {
+	if sim := c.deps.Simulated; sim != nil {
+		return sim.Memory, nil
+	}
+	for _, dir := range []string{c.cfg.StateDir, c.cfg.AllocDir} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return nil, fmt.Errorf("make client directory: %w", err)
+		}
+	}
+	memory, moved, err := local.Open(c.cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	if moved != "" {
+		c.logger.Error("client state was unreadable, moved aside and begun anew; what ran before is not known any more", logx.KeyPath, moved)
+	}
+	return memory, nil
 }
 
 // newNodeID names a node that has no name yet: at random, or as the host is
@@ -174,6 +188,10 @@ func (c *Client) allocHost() alloc.Host {
 	if !ok {
 		denied = taskenv.HostDenylist
 	}
+	newID := ids.New
+	if sim := c.deps.Simulated; sim != nil {
+		newID = sim.NewID
+	}
 	return alloc.Host{
 		Task: task.Host{
 			Drivers:        c.deps.Drivers,
@@ -186,13 +204,19 @@ func (c *Client) allocHost() alloc.Host {
 			Environ:        taskenv.HostVariables(os.Environ(), denied),
 			MaxKillTimeout: c.cfg.MaxKillTimeout,
 			Random:         c.randomFloat,
+			NewID:          newID,
 		},
 		Memory:   c.memory,
 		Services: c.services,
-		Dirs:     allocdir.Base{Path: c.cfg.AllocDir, Tmpfs: os.Geteuid() == 0 && !c.cfg.Dev},
+		Dirs:     c.dirs(),
 		Changed:  c.allocChanged,
 		Previous: c.runner,
 	}
+}
+
+func (c *Client) dirs() allocdir.Base {
+	simulated := c.deps.Simulated != nil
+	return allocdir.Base{Path: c.cfg.AllocDir, Tmpfs: os.Geteuid() == 0 && !c.cfg.Dev && !simulated, Nowhere: simulated}
 }
 
 // catalog registers services through the session, once there is one.

@@ -3,9 +3,14 @@ package client
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
+	"github.com/steppe-run/steppe/client/alloc"
+	"github.com/steppe-run/steppe/client/fingerprint"
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/service"
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/clock"
@@ -95,10 +100,42 @@ type Deps struct {
 	Logs task.Logs
 	// HostUUID finds the host's UUID; nil asks the machine.
 	HostUUID func(ctx context.Context) (string, error)
+	// Simulated is set for a node that isn't a machine.
+	Simulated *Simulated
 	// Clock is the time; nil means the machine's.
 	Clock clock.Clock
 	// Logger receives what operators may want to read; nil discards.
 	Logger *slog.Logger
+}
+
+// Simulated takes the place of what only a machine has. Its allocations have no
+// directories.
+type Simulated struct {
+	// Memory is what survives the agent.
+	Memory Memory
+	// Facts are what the machine is found to be.
+	Facts fingerprint.Facts
+	// Ask is how a check is probed.
+	Ask func(ctx context.Context, p service.Probe) service.Outcome
+	// Random and NewID are the only sources of chance.
+	Random *rand.Rand
+	NewID  func() string
+}
+
+// Memory is what a node remembers; see local.DB.
+type Memory interface {
+	alloc.Memory
+	NodeMemory
+	Allocs() ([]*local.Alloc, error)
+	Close() error
+}
+
+// NodeMemory is what a node remembers of itself.
+type NodeMemory interface {
+	Identity() (local.Identity, error)
+	PutIdentity(id local.Identity) error
+	NodeMeta() (map[string]*string, error)
+	PutNodeMeta(meta map[string]*string) error
 }
 
 // Identity is who a node is, for life.

@@ -31,12 +31,7 @@ const (
 
 // fingerprint describes the node for the first time.
 func (c *Client) fingerprint(ctx context.Context) {
-	facts, errs := fingerprint.Look(ctx, fingerprint.Options{
-		AllocDir: c.cfg.AllocDir, Interface: c.cfg.NetworkInterface, Loopback: c.cfg.Dev,
-		CPUTotalCompute: c.cfg.CPUTotalCompute, MemoryTotalMB: c.cfg.MemoryTotalMB,
-		DiskTotalMB: c.cfg.DiskTotalMB, DiskFreeMB: c.cfg.DiskFreeMB,
-		ReservedMHz: int(c.cfg.Reserved.Cpu.CpuShares), Clock: c.clock,
-	})
+	facts, errs := c.look(ctx)
 	for _, err := range errs {
 		c.logger.Warn("a part of the node could not be found out", logx.KeyError, err)
 	}
@@ -59,6 +54,19 @@ func (c *Client) fingerprint(ctx context.Context) {
 	c.nodeMu.Lock()
 	c.node = n
 	c.nodeMu.Unlock()
+}
+
+// look finds out what the machine is.
+func (c *Client) look(ctx context.Context) (fingerprint.Facts, []error) {
+	if sim := c.deps.Simulated; sim != nil {
+		return sim.Facts, nil
+	}
+	return fingerprint.Look(ctx, fingerprint.Options{
+		AllocDir: c.cfg.AllocDir, Interface: c.cfg.NetworkInterface, Loopback: c.cfg.Dev,
+		CPUTotalCompute: c.cfg.CPUTotalCompute, MemoryTotalMB: c.cfg.MemoryTotalMB,
+		DiskTotalMB: c.cfg.DiskTotalMB, DiskFreeMB: c.cfg.DiskFreeMB,
+		ReservedMHz: int(c.cfg.Reserved.Cpu.CpuShares), Clock: c.clock,
+	})
 }
 
 // ownAttributes are what the agent knows of itself.

@@ -41,6 +41,9 @@ type Base struct {
 	Path string
 	// Tmpfs puts secrets into memory where the kernel lets us.
 	Tmpfs bool
+	// Nowhere makes no files at all: paths are names. It is for simulated nodes,
+	// whose tasks are no processes.
+	Nowhere bool
 }
 
 // Dir is one allocation's directory.
@@ -69,6 +72,9 @@ func (b Base) Build(allocID string) (Dir, error) {
 	if allocID == "" || filepath.Base(allocID) != allocID {
 		return d, fmt.Errorf("build allocation directory: %q is no allocation id", allocID)
 	}
+	if b.Nowhere {
+		return d, nil
+	}
 	if err := os.MkdirAll(b.Path, 0o711); err != nil {
 		return d, fmt.Errorf("build allocation directory: %w", err)
 	}
@@ -94,6 +100,9 @@ func (b Base) Build(allocID string) (Dir, error) {
 func (d Dir) BuildTask(opts TaskOptions) error {
 	if !validTaskName(opts.Name) {
 		return fmt.Errorf("build task directory: %q can't be a directory name", opts.Name)
+	}
+	if d.base.Nowhere {
+		return nil
 	}
 	root, err := os.OpenRoot(d.Path())
 	if err != nil {
@@ -158,6 +167,9 @@ func (d Dir) Exists() bool {
 // nobody needs the secrets of an allocation, whose files may stay for long. A
 // task that is begun again gets new ones.
 func (d Dir) DropSecrets() error {
+	if d.base.Nowhere {
+		return nil
+	}
 	if err := unmountBelow(d.Path()); err != nil {
 		return fmt.Errorf("drop secrets: %w", err)
 	}
@@ -167,6 +179,9 @@ func (d Dir) DropSecrets() error {
 // Destroy unmounts and removes everything of the allocation. It may be called
 // again, also when nothing is left.
 func (d Dir) Destroy() error {
+	if d.base.Nowhere {
+		return nil
+	}
 	root, err := os.OpenRoot(d.base.Path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -187,6 +202,9 @@ func (d Dir) Destroy() error {
 // Move renames the shared data and each task's local directory of a previous
 // allocation into this one, for a sticky ephemeral disk on the same node.
 func (d Dir) Move(previous Dir, tasks []string) error {
+	if d.base.Nowhere {
+		return nil
+	}
 	root, err := os.OpenRoot(d.base.Path)
 	if err != nil {
 		return fmt.Errorf("move ephemeral disk: %w", err)
@@ -217,6 +235,9 @@ func (d Dir) Move(previous Dir, tasks []string) error {
 // List returns the ids of the allocations that have a directory below base. A
 // directory whose name is no allocation id belongs to somebody else.
 func (b Base) List() ([]string, error) {
+	if b.Nowhere {
+		return nil, nil
+	}
 	entries, err := os.ReadDir(b.Path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil

@@ -42,7 +42,7 @@ func newTarget(w Workload, c *structs.ServiceCheck, addr string) target {
 }
 
 // ask probes once.
-func (p *probe) ask(ctx context.Context) outcome {
+func (p *probe) ask(ctx context.Context) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	if p.kind == structs.CheckTypeTCP {
@@ -51,21 +51,21 @@ func (p *probe) ask(ctx context.Context) outcome {
 	return askHTTP(ctx, p.target)
 }
 
-func askTCP(ctx context.Context, addr string) outcome {
+func askTCP(ctx context.Context, addr string) Outcome {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return outcome{output: err.Error()}
+		return Outcome{Output: err.Error()}
 	}
 	_ = conn.Close() // that it opened is all we wanted to know
-	return outcome{ok: true, output: "connected to " + addr}
+	return Outcome{OK: true, Output: "connected to " + addr}
 }
 
 // askHTTP takes every answer below 400 for a good one; redirections are not
 // followed.
-func askHTTP(ctx context.Context, t target) outcome {
+func askHTTP(ctx context.Context, t target) Outcome {
 	req, err := http.NewRequestWithContext(ctx, t.method, t.url, strings.NewReader(t.body))
 	if err != nil {
-		return outcome{output: err.Error()}
+		return Outcome{Output: err.Error()}
 	}
 	for name, values := range t.header {
 		for _, value := range values {
@@ -85,17 +85,17 @@ func askHTTP(ctx context.Context, t target) outcome {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return outcome{output: err.Error()}
+		return Outcome{Output: err.Error()}
 	}
 	defer func() { _ = resp.Body.Close() }() // only read
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxOutput))
 	if err != nil {
-		return outcome{code: resp.StatusCode, output: err.Error()}
+		return Outcome{Code: resp.StatusCode, Output: err.Error()}
 	}
 	ok := resp.StatusCode < http.StatusBadRequest
 	text := fmt.Sprintf("HTTP %s %s: %s", t.method, t.url, resp.Status)
 	if !ok && len(body) > 0 {
 		text += "\n" + strings.ToValidUTF8(string(body), "\uFFFD")
 	}
-	return outcome{ok: ok, code: resp.StatusCode, output: text}
+	return Outcome{OK: ok, Code: resp.StatusCode, Output: text}
 }

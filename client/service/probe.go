@@ -165,7 +165,7 @@ func (m *Manager) probe(ctx context.Context) error {
 		due, next := m.takeDue(now)
 		for _, p := range due {
 			group.Go("probe", func(ctx context.Context) error {
-				m.finish(p, p.ask(ctx))
+				m.finish(p, m.ask(ctx, p))
 				return nil
 			})
 		}
@@ -229,16 +229,29 @@ func (m *Manager) takeDue(now time.Time) (due []*probe, next time.Time) {
 	return due, next
 }
 
-// outcome is what one probe found.
-type outcome struct {
-	ok     bool
-	code   int
-	output string
+// Probe names a check of one workload.
+type Probe struct{ AllocID, Task, Service, Check string }
+
+// Outcome is what one probe found.
+type Outcome struct {
+	OK bool
+	// Code is the status of an HTTP answer, 0 without one.
+	Code int
+	// Output is what people are shown.
+	Output string
+}
+
+// ask probes a check once.
+func (m *Manager) ask(ctx context.Context, p *probe) Outcome {
+	if m.cfg.Ask == nil {
+		return p.ask(ctx)
+	}
+	return m.cfg.Ask(ctx, Probe{AllocID: p.alloc, Task: p.result.Task, Service: p.result.Service, Check: p.name})
 }
 
 // finish records an outcome, and asks for a restart when the check has failed
 // too often.
-func (m *Manager) finish(p *probe, o outcome) {
+func (m *Manager) finish(p *probe, o Outcome) {
 	m.mu.Lock()
 	if p.gone {
 		m.mu.Unlock()
@@ -248,11 +261,11 @@ func (m *Manager) finish(p *probe, o outcome) {
 	before := p.result.Status
 	p.busy = false
 	p.result.Status = StatusFailure
-	if o.ok {
+	if o.OK {
 		p.result.Status = StatusSuccess
 	}
-	p.result.StatusCode, p.result.Output, p.result.Timestamp = o.code, o.output, now.Unix()
-	restart := p.schedule(now, o.ok)
+	p.result.StatusCode, p.result.Output, p.result.Timestamp = o.Code, o.Output, now.Unix()
+	restart := p.schedule(now, o.OK)
 	changed := before != p.result.Status
 	failures := p.failures
 	if restart {

@@ -44,6 +44,8 @@ type Config struct {
 	Catalog Catalog
 	Clock   clock.Clock
 	Logger  *slog.Logger
+	// Ask probes a check; nil asks over the network.
+	Ask func(ctx context.Context, p Probe) Outcome
 	// Changed is called when a check of an allocation has a new status.
 	Changed func(allocID string)
 }

@@ -28,7 +28,7 @@ func (r *Runner) taskConfig(ctx context.Context) (*drivers.TaskConfig, error) {
 	node := r.host.Node()
 	group := alloc.Job.LookupTaskGroup(alloc.TaskGroup)
 	config := &drivers.TaskConfig{
-		ID:          newTaskID(alloc.ID, task.Name),
+		ID:          r.newTaskID(alloc.ID, task.Name),
 		Name:        task.Name,
 		AllocID:     alloc.ID,
 		TaskGroup:   alloc.TaskGroup,

@@ -71,6 +71,8 @@ type Host struct {
 	MaxKillTimeout time.Duration
 	// Random returns a number in [0, 1); it must be safe for concurrent use.
 	Random func() float64
+	// NewID makes identifiers; nil means random ones.
+	NewID func() string
 }
 
 // Config is what makes one task.

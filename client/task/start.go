@@ -2,8 +2,6 @@ package task
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os/user"
@@ -13,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -211,10 +210,12 @@ func (r *Runner) current() *structs.Task {
 }
 
 // newTaskID names one start of a task.
-func newTaskID(allocID, task string) string {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // crypto/rand.Read never returns an error since Go 1.24
-	return allocID + "/" + task + "/" + hex.EncodeToString(b[:])
+func (r *Runner) newTaskID(allocID, task string) string {
+	name := r.host.NewID
+	if name == nil {
+		name = ids.New
+	}
+	return allocID + "/" + task + "/" + name()[:8]
 }
 
 // owner finds the ids of a user of this host; -1 where there is none.

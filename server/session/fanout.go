@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/steppe-run/steppe/internal/clock"
@@ -13,10 +15,10 @@ import (
 // may have missed before it is sent the full set.
 const rememberedRemovals = 4096
 
-// fanout reads the store's changes once and tells each node's watcher which of
+// Changes reads the store's changes once and tells each node's watcher which of
 // its allocations changed. A watcher holds ids, at most one an allocation, so
 // a slow node costs little and loses nothing.
-type fanout struct {
+type Changes struct {
 	store Store
 	clock clock.Clock
 
@@ -36,17 +38,18 @@ type watcher struct {
 	nodeID string
 	wake   chan struct{} // holds a token while there is something to see
 
-	// guarded by the feed
+	// guarded by the lock of Changes
 	dirty  map[string]struct{}
 	resync bool // changes were lost: compare everything
 }
 
-func newFanout(store Store, c clock.Clock) *fanout {
-	return &fanout{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
+// NewChanges returns what follows a store once Run runs.
+func NewChanges(store Store, c clock.Clock) *Changes {
+	return &Changes{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
 }
 
-// run follows the store until ctx ends.
-func (f *fanout) run(ctx context.Context) error {
+// Run follows the store until ctx ends.
+func (f *Changes) Run(ctx context.Context) error {
 	from := f.store.Index()
 	for ctx.Err() == nil {
 		f.restart(from)
@@ -70,7 +73,7 @@ func (f *fanout) run(ctx context.Context) error {
 }
 
 // restart begins after changes were lost: every watcher compares everything.
-func (f *fanout) restart(from uint64) {
+func (f *Changes) restart(from uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removals, f.since = nil, from
@@ -82,7 +85,7 @@ func (f *fanout) restart(from uint64) {
 	}
 }
 
-func (f *fanout) note(c *feed.Change) {
+func (f *Changes) note(c *feed.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range c.Events {
@@ -107,7 +110,7 @@ func (f *fanout) note(c *feed.Change) {
 	}
 }
 
-func (f *fanout) remember(r removal) {
+func (f *Changes) remember(r removal) {
 	if len(f.removals) >= rememberedRemovals {
 		half := len(f.removals) / 2
 		f.since = f.removals[half-1].index
@@ -118,7 +121,7 @@ func (f *fanout) remember(r removal) {
 
 // removedSince returns which allocations of a node were removed after index;
 // false if that isn't known any more.
-func (f *fanout) removedSince(nodeID string, index uint64) ([]string, bool) {
+func (f *Changes) removedSince(nodeID string, index uint64) ([]string, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if index < f.since {
@@ -134,7 +137,7 @@ func (f *fanout) removedSince(nodeID string, index uint64) ([]string, bool) {
 }
 
 // watch begins a watcher; forget ends it.
-func (f *fanout) watch(nodeID string) *watcher {
+func (f *Changes) watch(nodeID string) *watcher {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	w := &watcher{nodeID: nodeID, wake: make(chan struct{}, 1), dirty: map[string]struct{}{}}
@@ -145,7 +148,7 @@ func (f *fanout) watch(nodeID string) *watcher {
 	return w
 }
 
-func (f *fanout) forget(w *watcher) {
+func (f *Changes) forget(w *watcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.watchers[w.nodeID], w)
@@ -155,19 +158,17 @@ func (f *fanout) forget(w *watcher) {
 }
 
 // take returns what has changed for w since the last call.
-func (f *fanout) take(w *watcher) (ids []string, resync bool) {
+func (f *Changes) take(w *watcher) (ids []string, resync bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	resync = w.resync
-	for id := range w.dirty {
-		ids = append(ids, id)
-	}
+	ids = slices.Sorted(maps.Keys(w.dirty))
 	w.resync = false
 	clear(w.dirty)
 	return ids, resync
 }
 
-// poke wakes the watcher; the feed is locked.
+// poke wakes the watcher; Changes is locked.
 func (w *watcher) poke() {
 	select {
 	case w.wake <- struct{}{}:

@@ -76,15 +76,15 @@ type Config struct {
 
 // Server holds the sessions of nodes.
 type Server struct {
-	cfg   Config
-	clock clock.Clock
-	log   *slog.Logger
-	held  *registry
-	peers *peers
-	feed  *fanout
-	grpc  *grpc.Server
-	web   *http.Transport
-	group *loop.Group // of Run: it waits for tunnels as well
+	cfg     Config
+	clock   clock.Clock
+	log     *slog.Logger
+	held    *registry
+	peers   *peers
+	changes *Changes
+	grpc    *grpc.Server
+	web     *http.Transport
+	group   *loop.Group // of Run: it waits for tunnels as well
 }
 
 // New returns a server that admits nodes once Run runs.
@@ -100,7 +100,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, clock: cfg.Clock, log: cfg.Logger,
-		held: newRegistry(), peers: newPeers(cfg.TLS), feed: newFanout(cfg.Store, cfg.Clock),
+		held: newRegistry(), peers: newPeers(cfg.TLS), changes: NewChanges(cfg.Store, cfg.Clock),
 	}
 	s.web = s.newTransport()
 	s.grpc = grpc.NewServer(
@@ -118,7 +118,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Run(ctx context.Context) error {
 	group := loop.New(ctx)
 	s.group = group
-	group.Go("follow changes", s.feed.run)
+	group.Go("follow changes", s.changes.Run)
 	group.Go("admit sessions", func(ctx context.Context) error { return s.admit(ctx, group) })
 	group.Go("end sessions", func(ctx context.Context) error {
 		<-ctx.Done()

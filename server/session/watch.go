@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,32 +21,52 @@ import (
 // what it has applied itself.
 func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
 	ctx := out.Context()
-	w := n.s.feed.watch(link.IncomingCaller(ctx).NodeID) // before the snapshot: nothing falls between
-	defer n.s.feed.forget(w)
-	snap, err := n.reached(ctx, req.GetFrom())
+	err := n.s.changes.Watch(ctx, link.IncomingCaller(ctx).NodeID, req.GetFrom(), func(d *Delta) error { return d.send(out) })
+	switch {
+	case errors.Is(err, errBehind):
+		return status.Error(codes.Unavailable, err.Error())
+	case err != nil && ctx.Err() != nil:
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return err
+}
+
+// errBehind says that this server doesn't know yet what a node has seen.
+var errBehind = errors.New("this server is behind what the node has seen")
+
+// Watch sends what a node is to know of its allocations: first, if from is what
+// it has seen, what came after, else everything; then each change. It returns
+// when ctx ends or send fails.
+func (f *Changes) Watch(ctx context.Context, nodeID string, from uint64, send func(*Delta) error) error {
+	w := f.watch(nodeID) // before the snapshot: nothing falls between
+	defer f.forget(w)
+	snap, err := f.reached(ctx, from)
 	if err != nil {
 		return err
 	}
 	v := &view{nodeID: w.nodeID, sent: map[string]uint64{}}
-	removed, resumes := n.s.feed.removedSince(w.nodeID, req.GetFrom())
-	resumes = resumes && req.GetFrom() > 0
-	changes := v.all(snap, req.GetFrom(), resumes)
+	removed, resumes := f.removedSince(w.nodeID, from)
+	resumes = resumes && from > 0
+	news := v.all(snap, from, resumes)
 	if resumes {
-		changes.removed = removed
+		news.Removed = removed
 	}
-	for changes.first = true; ; {
-		if err := changes.send(out); err != nil {
+	for first := true; ; first = false {
+		// The first is sent even if it is empty: the node is up to date.
+		if first || !news.empty() {
+			if err := send(&news); err != nil {
+				return err
+			}
+		}
+		if err := f.await(ctx, w); err != nil {
 			return err
 		}
-		if err := n.s.await(ctx, w); err != nil {
-			return err
-		}
-		ids, resync := n.s.feed.take(w)
-		snap = n.s.cfg.Store.Snapshot()
+		ids, resync := f.take(w)
+		snap = f.store.Snapshot()
 		if resync {
-			changes = v.all(snap, 0, false)
+			news = v.all(snap, 0, false)
 		} else {
-			changes = v.some(snap, ids)
+			news = v.some(snap, ids)
 		}
 	}
 }
@@ -56,24 +78,21 @@ const watchGap = 50 * time.Millisecond
 
 // await waits until there is something to tell a node, and until it may be
 // told.
-func (s *Server) await(ctx context.Context, w *watcher) error {
-	soonest := s.clock.Now().Add(watchGap)
+func (f *Changes) await(ctx context.Context, w *watcher) error {
+	soonest := f.clock.Now().Add(watchGap)
 	if _, err := loop.Await(ctx, w.wake); err != nil {
-		return status.FromContextError(err).Err()
+		return err
 	}
-	if err := loop.Sleep(ctx, s.clock, soonest.Sub(s.clock.Now())); err != nil {
-		return status.FromContextError(err).Err()
-	}
-	return nil
+	return loop.Sleep(ctx, f.clock, soonest.Sub(f.clock.Now()))
 }
 
 // reached waits until this server knows at least as much as the node does.
-func (n *nodeService) reached(ctx context.Context, index uint64) (*state.Snapshot, error) {
+func (f *Changes) reached(ctx context.Context, index uint64) (*state.Snapshot, error) {
 	ctx, cancel := loop.WithTimeout(ctx, catchUp)
 	defer cancel()
-	snap, err := n.s.cfg.Store.SnapshotAt(ctx, index)
+	snap, err := f.store.SnapshotAt(ctx, index)
 	if err != nil {
-		return nil, status.Errorf(codes.Unavailable, "this server is behind what the node has seen: %v", err)
+		return nil, fmt.Errorf("%w: %w", errBehind, err)
 	}
 	return snap, nil
 }
@@ -85,38 +104,42 @@ type view struct {
 	sent   map[string]uint64
 }
 
-// delta is a set of allocations to be sent.
-type delta struct {
-	index   uint64
-	full    bool
-	first   bool // is sent even if it is empty: the node is up to date
-	upserts []upsert
-	removed []string
+// Delta is a set of allocations to be sent.
+type Delta struct {
+	// Index to resume from.
+	Index uint64
+	// Full says that Upserts are all there is: what isn't among them is gone.
+	Full    bool
+	Upserts []Upsert
+	Removed []string
 }
 
-// upsert is an allocation that is new or has changed.
-type upsert struct {
+// Upsert is an allocation that is new or has changed.
+type Upsert struct {
 	*structs.Allocation
-	fresh bool // this watch tells of it for the first time
+	// Fresh says that this watch tells of it for the first time.
+	Fresh bool
 }
+
+func (d *Delta) empty() bool { return !d.Full && len(d.Upserts) == 0 && len(d.Removed) == 0 }
 
 // all compares everything. If the node resumes, only what changed after from
 // is sent; otherwise the set is full.
-func (v *view) all(snap *state.Snapshot, from uint64, resumes bool) delta {
-	d := delta{index: snap.Index(), full: !resumes}
+func (v *view) all(snap *state.Snapshot, from uint64, resumes bool) Delta {
+	d := Delta{Index: snap.Index(), Full: !resumes}
 	clear(v.sent)
 	for a := range snap.AllocsByNode(v.nodeID) {
 		v.sent[a.ID] = a.AllocModifyIndex
 		if !resumes || a.AllocModifyIndex > from {
-			d.upserts = append(d.upserts, upsert{Allocation: a})
+			d.Upserts = append(d.Upserts, Upsert{Allocation: a})
 		}
 	}
 	return d
 }
 
 // some looks at the allocations named.
-func (v *view) some(snap *state.Snapshot, ids []string) delta {
-	d := delta{index: snap.Index()}
+func (v *view) some(snap *state.Snapshot, ids []string) Delta {
+	d := Delta{Index: snap.Index()}
 	for _, id := range ids {
 		a := snap.AllocView(id)
 		sent, known := v.sent[id]
@@ -125,25 +148,22 @@ func (v *view) some(snap *state.Snapshot, ids []string) delta {
 			// Told even if this watch never sent it: a node that resumes may
 			// know it from before.
 			delete(v.sent, id)
-			d.removed = append(d.removed, id)
+			d.Removed = append(d.Removed, id)
 		case !known || a.Row().ServerModify > sent:
 			v.sent[id] = a.Row().ServerModify
-			d.upserts = append(d.upserts, upsert{a.Allocation(), !known})
+			d.Upserts = append(d.Upserts, Upsert{a.Allocation(), !known})
 		}
 	}
 	return d
 }
 
-// send sends the set, unless it says nothing.
-func (d delta) send(out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
-	if !d.first && !d.full && len(d.upserts) == 0 && len(d.removed) == 0 {
-		return nil
-	}
-	msg := &linkpb.AllocChanges{Index: d.index, Full: d.full, Removed: d.removed}
+// send sends the set.
+func (d *Delta) send(out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
+	msg := &linkpb.AllocChanges{Index: d.Index, Full: d.Full, Removed: d.Removed}
 	specs := specs{room: specRoom, seen: map[*structs.Job]bool{}}
-	for _, u := range d.upserts {
+	for _, u := range d.Upserts {
 		packed, err := pack(u.Allocation)
-		if err == nil && u.fresh {
+		if err == nil && u.Fresh {
 			packed.Spec, err = specs.of(u.Job)
 		}
 		if err != nil {

@@ -102,7 +102,7 @@ func TestANodeHearsOfManyAtOnce(t *testing.T) {
 func TestMessagesKeepTheirDistance(t *testing.T) {
 	for _, c := range []struct{ comes, told time.Duration }{{0, watchGap}, {watchGap / 2, watchGap}, {4 * watchGap, 4 * watchGap}} {
 		synctest.Test(t, func(t *testing.T) {
-			s, w := &Server{clock: clock.Real{}}, &watcher{wake: make(chan struct{}, 1)}
+			s, w := &Changes{clock: clock.Real{}}, &watcher{wake: make(chan struct{}, 1)}
 			begun := time.Now()
 			time.AfterFunc(c.comes, w.poke)
 			if err := s.await(t.Context(), w); err != nil {
