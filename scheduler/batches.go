@@ -56,6 +56,10 @@ func (d *decider) place(r *reconcile.Result) {
 	if d.whole() {
 		budget = len(r.Places) // a rehearsal shows everything, all at once is one plan
 	}
+	if d.everyNode() {
+		d.placeEach(planner, r, budget)
+		return
+	}
 	for _, b := range d.Scratch.batches(r.Places) {
 		if budget == 0 {
 			d.more = true
@@ -87,7 +91,7 @@ func (d *decider) place(r *reconcile.Result) {
 func (s *Scratch) ask(b *batch) place.Ask {
 	s.rows = s.rows[:0]
 	for _, p := range b.list {
-		row := place.Row{Penalized: p.Penalized, Prefer: p.Prefer}
+		row := place.Row{Penalized: p.Penalized, Prefer: p.Prefer, Node: p.Node}
 		if p.Stop != nil {
 			row.Replaces = p.Stop.AllocID
 		}
@@ -106,7 +110,9 @@ func (d *decider) add(b *batch, out place.Outcome) (placed int) {
 	for i := range out.Choices {
 		c, p := &out.Choices[i], b.list[i]
 		if !c.OK {
-			d.queued[name]++
+			if !c.Filtered {
+				d.queued[name]++
+			}
 			continue
 		}
 		if p.Stop != nil {

@@ -30,10 +30,14 @@ func (d *decider) preemption() *place.Preemption {
 // if the configuration lets no job of its type do so.
 func Preemption(config *structs.SchedulerConfiguration, job *structs.Job, running Running) *place.Preemption {
 	if config == nil {
-		return nil
+		config = structs.DefaultSchedulerConfiguration()
 	}
 	on := false
 	switch job.GetType() {
+	case structs.JobTypeSystem:
+		on = config.PreemptionConfig.SystemSchedulerEnabled
+	case structs.JobTypeSysBatch:
+		on = config.PreemptionConfig.SysBatchSchedulerEnabled
 	case structs.JobTypeService:
 		on = config.PreemptionConfig.ServiceSchedulerEnabled
 	case structs.JobTypeBatch:

@@ -28,7 +28,7 @@ const MaxChanges = 10 * MaxPlacements
 // not an error but a Decision with a blocked evaluation.
 func Schedule(in Input) (Decision, error) {
 	switch in.Eval.Type {
-	case structs.JobTypeService, structs.JobTypeBatch:
+	case structs.JobTypeService, structs.JobTypeBatch, structs.JobTypeSystem, structs.JobTypeSysBatch:
 	default:
 		return Decision{}, fmt.Errorf("schedule evaluation of type %q: %w", in.Eval.Type, ErrUnsupportedJobType)
 	}
@@ -51,6 +51,9 @@ func Schedule(in Input) (Decision, error) {
 		Places:     d.Scratch.places,
 		Most:       d.most(),
 	}
+	if d.everyNode() {
+		ask.Nodes, ask.Most = d.suiting, 0
+	}
 	d.collect(&ask)
 	result := reconcile.Compute(ask)
 	d.Scratch.places = result.Places
@@ -58,6 +61,7 @@ func Schedule(in Input) (Decision, error) {
 	if !d.cut() {
 		d.place(result)
 		d.withhold(len(result.Stops))
+		d.resize(result)
 	}
 	return d.finish(result), nil
 }
@@ -76,6 +80,9 @@ type decider struct {
 	classes map[string]bool
 	escaped bool
 	more    bool
+	// missed counts by group the nodes, of those that a system or sysbatch job was to
+	// come to, that can't take it.
+	missed map[string]int
 }
 
 // collect reads the job's allocations, whole only those of which something may

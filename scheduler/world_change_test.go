@@ -162,11 +162,13 @@ func (w *world) changeNode(name, verb string) {
 		n.Status = structs.NodeStatusDisconnected
 	case "eligible", "ineligible":
 		n.SchedulingEligibility = verb
+	case "undrain":
+		n.SchedulingEligibility, n.DrainStrategy = structs.NodeEligible, nil
 	case "drain":
 		n.DrainStrategy = &structs.DrainStrategy{}
 		n.SchedulingEligibility = structs.NodeIneligible
 		for _, a := range w.allocs {
-			if a.NodeID == name && !a.TerminalStatus() {
+			if a.NodeID == name && !a.TerminalStatus() && !structs.EveryNode(a.Job.GetType()) {
 				w.setAlloc(a.ID, "migrate")
 			}
 		}

@@ -98,7 +98,11 @@ func (w *world) eval(args []string, dry bool) {
 // apply stores a decision as the replicated state would.
 func (w *world) apply(d scheduler.Decision) {
 	if dep := d.Plan.Deployment; dep != nil {
-		w.deploys = append(w.deploys, dep)
+		at := slices.IndexFunc(w.deploys, func(o *structs.Deployment) bool { return o.ID == dep.ID })
+		if at < 0 {
+			at, w.deploys = len(w.deploys), append(w.deploys, nil)
+		}
+		w.deploys[at] = dep
 	}
 	for _, u := range d.Plan.DeploymentUpdates {
 		for _, dep := range w.deploys {

@@ -107,7 +107,11 @@ func (w *world) group(j *structs.Job, name string, words []string) *structs.Task
 		g.ReschedulePolicy = &structs.ReschedulePolicy{
 			Delay: ptr(30 * time.Second), DelayFunction: ptr("exponential"), MaxDelay: ptr(time.Hour), Unlimited: ptr(true),
 		}
-	} else {
+	}
+	switch j.GetType() {
+	case structs.JobTypeSystem:
+		g.Update = &structs.UpdateStrategy{MaxParallel: ptr(1), ProgressDeadline: ptr(10 * time.Minute), Stagger: ptr(30 * time.Second)}
+	case structs.JobTypeBatch:
 		g.ReschedulePolicy = &structs.ReschedulePolicy{
 			Attempts: ptr(1), Interval: ptr(24 * time.Hour), Delay: ptr(5 * time.Second), DelayFunction: ptr("constant"),
 		}
@@ -152,6 +156,8 @@ func (w *world) groupWord(g *structs.TaskGroup, task *structs.Task, word string)
 		task.Config = map[string]any{"image": value}
 	case "max_parallel":
 		g.Update.MaxParallel = ptr(w.number(value))
+	case "stagger":
+		g.Update.Stagger = w.duration(value)
 	case "canary":
 		g.Update.Canary = ptr(w.number(value))
 	case "auto_promote":

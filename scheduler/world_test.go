@@ -78,7 +78,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	return &world{
-		t: t, now: time.Unix(1_700_000_000, 0).UTC(), ids: map[string]int{},
+		t: t, config: *structs.DefaultSchedulerConfiguration(), now: time.Unix(1_700_000_000, 0).UTC(), ids: map[string]int{},
 		capacity: scheduler.NewCapacity(),
 		nodes:    map[string]*structs.Node{}, jobs: map[string]*structs.Job{}, texts: map[string]string{},
 		evals: map[string]*structs.Evaluation{},
@@ -109,7 +109,7 @@ func (w *world) command(words, more []string) {
 		for _, name := range expand(args[0]) {
 			w.addNode(name, args[1:])
 		}
-	case "up", "down", "disconnect", "ineligible", "eligible", "drain":
+	case "up", "down", "disconnect", "ineligible", "eligible", "drain", "undrain":
 		for _, name := range expand(args[0]) {
 			w.changeNode(name, verb)
 		}
@@ -119,7 +119,9 @@ func (w *world) command(words, more []string) {
 	case "config":
 		switch args[0] {
 		case "preempt":
-			w.config.PreemptionConfig = structs.PreemptionConfig{ServiceSchedulerEnabled: true, BatchSchedulerEnabled: true}
+			w.config.PreemptionConfig = structs.PreemptionConfig{
+				ServiceSchedulerEnabled: true, BatchSchedulerEnabled: true, SystemSchedulerEnabled: true, SysBatchSchedulerEnabled: true,
+			}
 		default:
 			w.config.SchedulerAlgorithm = args[0]
 		}

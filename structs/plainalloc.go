@@ -12,6 +12,8 @@ type PlainAlloc struct {
 	DesiredStatus, ClientStatus string
 	// Healthy is what its deployment found.
 	Healthy bool
+	// CreateTime is when it was placed.
+	CreateTime int64
 }
 
 // Plain returns what there is to say of a plain allocation; ok is false if it is
@@ -22,5 +24,6 @@ func (a *Allocation) Plain() (p PlainAlloc, ok bool) {
 	return PlainAlloc{
 		Job: a.Job, Group: a.TaskGroup, NodeID: a.NodeID, DeploymentID: a.DeploymentID, NameIndex: a.Index(),
 		DesiredStatus: a.DesiredStatus, ClientStatus: a.ClientStatus, Healthy: a.DeploymentStatus.IsHealthy(),
+		CreateTime: a.CreateTime,
 	}, !special
 }

@@ -9,6 +9,10 @@ const (
 	JobTypeCore     = "_core"    // internal garbage collection
 )
 
+// EveryNode reports whether jobs of a kind run once on every node that suits them,
+// not on as many as they count.
+func EveryNode(kind string) bool { return kind == JobTypeSystem || kind == JobTypeSysBatch }
+
 // What a job's status tells about its allocations and evaluations.
 const (
 	JobStatusPending = "pending"

@@ -5,6 +5,7 @@ import (
 
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/feasible"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // filter finds the feasible nodes.
@@ -53,4 +54,72 @@ func (r *run) byDatacenter(asked capacity.Bits) map[string]int {
 		}
 	}
 	return out
+}
+
+// limit bounds how many allocations share a value.
+type limit struct {
+	feasible.Distinct
+	column *capacity.Column // nil: the value is the node itself
+	used   map[int32]int    // by value number, or by node number
+}
+
+// limit prepares distinct_hosts and distinct_property.
+func (r *run) limit() {
+	group := r.ask.Group.GetName()
+	for _, d := range feasible.Distincts(r.ask.Job, r.ask.Group) {
+		l := &limit{Distinct: d, used: map[int32]int{}}
+		if d.Reason != structs.OpDistinctHosts {
+			l.column = r.column(d.Attribute)
+		}
+		for name, nodes := range r.on {
+			if name != group && !d.WholeJob {
+				continue
+			}
+			for node, n := range nodes.All {
+				l.add(node, n)
+			}
+		}
+		r.limits = append(r.limits, l)
+	}
+}
+
+func (l *limit) value(node int32) int32 {
+	if l.column == nil {
+		return node
+	}
+	return l.column.Of(node)
+}
+
+func (l *limit) add(node int32, n int) {
+	if v := l.value(node); v != capacity.NoValue {
+		l.used[v] += n
+	}
+}
+
+// reached reports whether a node can take no more: its value is used up, or it
+// has none.
+func (l *limit) reached(node int32) bool {
+	v := l.value(node)
+	return v == capacity.NoValue || l.used[v] >= l.Limit
+}
+
+// allowed reports whether no limit keeps the next row off a node.
+func (r *run) allowed(node int32) bool {
+	for _, l := range r.limits {
+		if l.reached(node) {
+			return false
+		}
+	}
+	return true
+}
+
+// tally counts n allocations of the group on a node for spreads and limits.
+func (r *run) tally(node int32, n int) {
+	for _, s := range r.spreads {
+		s.add(node, n)
+	}
+	r.forgetValue(node)
+	for _, l := range r.limits {
+		l.add(node, n)
+	}
 }

@@ -17,6 +17,9 @@ type Row struct {
 	Penalized []string
 	// Prefer is a node to take before any other, if it fits: there is the data.
 	Prefer string
+	// Node is the only node that will do, if the planner is asked to take it
+	// (Each).
+	Node string
 }
 
 // Ask is a group of placements that differ only in their rows.
@@ -38,6 +41,8 @@ type Choice struct {
 	// Preempts are the allocations that have to go for the row.
 	Preempts []string
 	cost     float64 // of that
+	// Filtered is set if the row's own node doesn't satisfy the group, see Each.
+	Filtered bool
 	// Metrics explains the node, if the outcome's doesn't.
 	Metrics *structs.AllocationMetric
 }
@@ -158,8 +163,18 @@ func (r *run) reset(p *Planner, ask Ask) {
 	}
 }
 
-// start prepares a run for an ask.
+// start prepares a run for an ask and offers all nodes.
 func (p *Planner) start(r *run, ask Ask) *run {
+	p.prepare(r, ask)
+	r.prefer()
+	r.spread()
+	r.fill()
+	r.batch = r.explainBatch()
+	return r
+}
+
+// prepare finds what an ask takes and which nodes satisfy it.
+func (p *Planner) prepare(r *run, ask Ask) {
 	rows := min(len(ask.Rows), maxPresized)
 	if p.deltas.Len() == 0 {
 		p.deltas.Reset(rows)
@@ -172,12 +187,7 @@ func (p *Planner) start(r *run, ask Ask) *run {
 	r.service = ask.Job.GetType() == structs.JobTypeService
 	r.amount = capacity.AmountOf(r.resources)
 	r.filter()
-	r.prefer()
 	r.limit()
-	r.spread()
-	r.fill()
-	r.batch = r.explainBatch()
-	return r
 }
 
 func (r *run) verdict(c feasible.Check) capacity.Bits { return r.x.Verdict(c.Name, c.Make) }
@@ -260,6 +270,13 @@ func (r *run) preferred(row *Row) (int32, bool) {
 
 // occupy counts the row on its node and offers the node again, if it still fits.
 func (r *run) occupy(node int32, out *Choice) {
+	r.seat(node, out)
+	r.offer(node)
+	r.lookAgain(node)
+}
+
+// seat counts the row on its node.
+func (r *run) seat(node int32, out *Choice) {
 	pow := r.after(node)
 	if !r.things.none() {
 		r.grant(node, out)
@@ -273,8 +290,6 @@ func (r *run) occupy(node int32, out *Choice) {
 	*r.mates.Ref(node)++
 	r.tally(node, 1)
 	r.rows++
-	r.offer(node)
-	r.lookAgain(node)
 }
 
 // vacate frees what a row replaces and offers its node anew.

@@ -53,8 +53,9 @@ func (r *run) strategy(tg *structs.TaskGroup) *structs.UpdateStrategy {
 
 // deploy puts a group under the deployment of this version, which is created
 // if need be, and returns the group's part of it; nil if the group needs none.
-// changes says that allocations of older versions are to be updated.
-func (g *group) deploy(changes bool, canaries int) *structs.DeploymentState {
+// changes says that allocations of older versions are to be updated; size is how
+// many are to run.
+func (g *group) deploy(changes bool, size Total) *structs.DeploymentState {
 	u := g.run.strategy(g.tg)
 	if g.run.current != nil {
 		return g.run.current.TaskGroups[g.name]
@@ -70,8 +71,8 @@ func (g *group) deploy(changes bool, canaries int) *structs.DeploymentState {
 	state := &structs.DeploymentState{
 		AutoRevert:       structs.Value(u.AutoRevert),
 		ProgressDeadline: structs.Value(u.ProgressDeadline),
-		DesiredTotal:     g.tg.GetCount(),
-		DesiredCanaries:  canaries,
+		DesiredTotal:     size.Allocs,
+		DesiredCanaries:  size.Canaries,
 	}
 	if state.ProgressDeadline > 0 {
 		state.RequireProgressBy = g.run.Now.Add(state.ProgressDeadline)

@@ -194,14 +194,19 @@ func (g *group) update() bool {
 	return g.moved+len(g.destructive) > 0
 }
 
-// deployment finds the group's part of the deployment, and tells the in-place
-// updates of it.
+// deployment finds the group's part of the deployment.
 func (g *group) deployment(changed bool) {
-	canaries := 0
+	size := Total{Allocs: g.tg.GetCount()}
 	if u := g.run.strategy(g.tg); u != nil && len(g.destructive) > 0 {
-		canaries = structs.Value(u.Canary)
+		size.Canaries = structs.Value(u.Canary)
 	}
-	g.state = g.deploy(changed, canaries)
+	g.join(changed, size)
+}
+
+// join makes the group a part of the deployment, and tells the in-place updates
+// of it.
+func (g *group) join(changed bool, size Total) {
+	g.state = g.deploy(changed, size)
 	g.canarying = g.state != nil && g.state.DesiredCanaries > 0 && !g.state.Promoted && !g.run.failed
 	id := g.deploymentID()
 	if id == "" {

@@ -2,8 +2,10 @@
 // has, and says what to stop, to update where it runs, to replace and to
 // place, and what the job's deployment becomes.
 //
-// It must not know capacity: it says how many and which, never where. Begin
-// reading at Compute, then group.go.
+// It must not know capacity: it says how many and which, never where; of jobs
+// that run on every node, on which of the nodes that suit them, never whether
+// there is room. Begin reading at Compute, then group.go, or everywhere.go for
+// system and sysbatch jobs.
 package reconcile
 
 import (
@@ -28,7 +30,10 @@ type Input struct {
 	// Node returns a node, nil if it is gone.
 	Node func(id string) *structs.Node
 	// Fits reports whether a node satisfies what a group of Job asks of nodes.
-	Fits  func(group *structs.TaskGroup, node *structs.Node) bool
+	Fits func(group *structs.TaskGroup, node *structs.Node) bool
+	// Nodes returns the nodes that take allocations of a group of some version of
+	// the job. It is set for jobs that run on every node, and only for those.
+	Nodes func(job *structs.Job, group *structs.TaskGroup) Nodes
 	Now   time.Time
 	NewID func() string
 	// Places may be nil; Result.Places is appended to it.
@@ -36,6 +41,13 @@ type Input struct {
 	// Most is how many new allocations of a group are listed at most, those aside
 	// that stand in for others; 0 is no limit.
 	Most int
+}
+
+// Nodes are nodes that take allocations: ready, and satisfying what is asked of
+// them; whether they have room isn't asked.
+type Nodes interface {
+	Has(nodeID string) bool
+	Each(func(nodeID string))
 }
 
 // Place is an allocation to place.
@@ -57,6 +69,8 @@ type Place struct {
 	Penalized []string
 	// Prefer is the node that has the data of a sticky disk.
 	Prefer string
+	// Node is the only node that will do, "" if any will.
+	Node string
 }
 
 // Result is what is to be done.
@@ -68,6 +82,9 @@ type Result struct {
 	// Unlisted counts by group the allocations that are to be placed too and of
 	// which Input.Most lets none be listed.
 	Unlisted map[string]int
+	// Totals tells, of jobs that run on every node, for how many nodes each group
+	// of the deployment under way is to run on, if all that is placed finds room.
+	Totals map[string]Total
 	// Deployment is to be created, if not nil.
 	Deployment        *structs.Deployment
 	DeploymentUpdates []structs.DeploymentStatusUpdate
@@ -77,6 +94,9 @@ type Result struct {
 	FollowUps []*structs.Evaluation
 	desired   []desired
 }
+
+// Total is the size of a group's part of a deployment.
+type Total struct{ Allocs, Canaries int }
 
 // desired counts what is to be done of a group.
 type desired struct {
@@ -121,7 +141,7 @@ func Compute(in Input) *Result {
 	if !Unwanted(in.Job) {
 		for _, tg := range in.Job.TaskGroups {
 			if tg.GetCount() > 0 {
-				r.group(tg, byGroup[tg.GetName()])
+				r.compare(tg, byGroup[tg.GetName()])
 				delete(byGroup, tg.GetName())
 			}
 		}
@@ -134,6 +154,15 @@ func Compute(in Input) *Result {
 	}
 	r.finishDeployment()
 	return r.out
+}
+
+// compare computes one group that the job wants.
+func (r *run) compare(tg *structs.TaskGroup, allocs []*structs.Allocation) {
+	if r.Nodes != nil {
+		r.everywhere(tg, allocs)
+		return
+	}
+	r.group(tg, allocs)
 }
 
 // byGroup sorts allocations, nil if there are none.

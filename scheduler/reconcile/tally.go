@@ -34,6 +34,13 @@ type tallied struct {
 	on         []Count // by node, in the order in which nodes were seen
 	at         map[string]int
 	last       int // of on
+
+	// Of jobs that run on every node:
+	nodes  Nodes                // that suit the group
+	done   map[string]bool      // nodes on which it has done its work
+	past   map[*structs.Job]int // older versions that ended
+	within int                  // of runs, in the job's latest deployment
+	latest int64                // when the last of those was placed
 }
 
 // Count is how many allocations run on a node.
@@ -54,6 +61,9 @@ func (t *Tally) Take(p *structs.PlainAlloc) bool {
 	g := t.groupOf(p.Group)
 	if Unwanted(t.run.Job) {
 		return t.ended(p)
+	}
+	if t.run.Nodes != nil {
+		return g.group != nil && t.everywhere(g, p)
 	}
 	if g.group == nil || !t.newest(p.Job) {
 		return false
@@ -84,6 +94,51 @@ func (t *Tally) ended(p *structs.PlainAlloc) bool {
 		return structs.ClientTerminal(p.ClientStatus) || !t.run.gone(p.NodeID)
 	}
 	return p.ClientStatus == structs.AllocClientComplete || p.ClientStatus == structs.AllocClientLost
+}
+
+// everywhere is Take for a job that runs on every node.
+func (t *Tally) everywhere(g *tallied, p *structs.PlainAlloc) bool {
+	newest := t.newest(p.Job)
+	switch {
+	case p.DesiredStatus != structs.AllocDesiredRun:
+		if !structs.ClientTerminal(p.ClientStatus) && t.run.gone(p.NodeID) {
+			return false
+		}
+	case p.ClientStatus == structs.AllocClientComplete:
+		if newest && t.run.Eval.Type == structs.JobTypeSysBatch {
+			if g.done == nil {
+				g.done = map[string]bool{}
+			}
+			g.done[p.NodeID] = true
+			g.complete++
+		}
+	case p.ClientStatus == structs.AllocClientLost:
+	case p.ClientStatus != structs.AllocClientPending && p.ClientStatus != structs.AllocClientRunning,
+		!newest, !g.nodes.Has(p.NodeID), g.holds(p.NodeID):
+		return false
+	default:
+		t.runs(g, p)
+		if d := t.run.Deployment; d != nil && p.DeploymentID == d.ID {
+			g.within++
+			g.latest = max(g.latest, p.CreateTime)
+		}
+	}
+	if newest {
+		g.seen = true
+	} else if p.Job != nil {
+		if g.past == nil {
+			g.past = map[*structs.Job]int{}
+		}
+		g.past[p.Job]++
+	}
+	return true
+}
+
+// holds reports whether one that was counted holds a node: it runs there, or has
+// done its work.
+func (g *tallied) holds(node string) bool {
+	_, runs := g.at[node]
+	return runs || g.done[node]
 }
 
 func (t *Tally) runs(g *tallied, p *structs.PlainAlloc) {
@@ -124,6 +179,9 @@ func (t *Tally) groupOf(name string) *tallied {
 	if !Unwanted(t.run.Job) {
 		if tg := t.run.Job.LookupTaskGroup(name); tg != nil && tg.GetCount() > 0 {
 			g.group = tg
+			if t.run.Nodes != nil {
+				g.nodes = t.run.Nodes(t.run.Job, tg)
+			}
 		}
 	}
 	t.groups, t.last = append(t.groups, g), g
@@ -162,6 +220,9 @@ func (t *Tally) staysOn(node string) bool {
 // group has too many, since those to stop must be chosen from all. others are the
 // allocations that weren't taken.
 func (t *Tally) Suffices(others []*structs.Allocation) bool {
+	if t.run.Nodes != nil {
+		return true // none is more than what its node is to run
+	}
 	for _, g := range t.groups {
 		have := g.runs + g.complete
 		if g.group == nil || have == 0 {

@@ -50,6 +50,7 @@ func (v View) Plain() (p structs.PlainAlloc, ok bool) {
 	return structs.PlainAlloc{
 		Job: s.Job, Group: s.Group, NodeID: r.Node.ID, DeploymentID: s.DeploymentID, NameIndex: r.NameIndex,
 		DesiredStatus: r.Desired.String(), ClientStatus: r.Client.String(), Healthy: structs.Value(r.Healthy()),
+		CreateTime: s.CreateTime,
 	}, true
 }
 
