@@ -64,6 +64,8 @@ type Config struct {
 	MaxHeartbeatsPerSecond int
 
 	GC control.GCConfig
+	// History is what is kept of what left the state.
+	History HistoryConfig
 
 	// DefaultSchedulerConfig is how a new region schedules, until it is changed
 	// through the API. Nil means structs.DefaultSchedulerConfiguration.

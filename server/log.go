@@ -27,9 +27,13 @@ type fsm struct {
 	// Only the log's goroutine uses it.
 	broken error
 	counts account.Log
+	// wrap makes of a snapshot of the state the one that the log keeps.
+	wrap func(*state.Snapshot) replica.Snapshot
 }
 
-func newFSM(store *state.Store) *fsm { return &fsm{store: store, fatal: make(chan error, 1)} }
+func newFSM(store *state.Store) *fsm {
+	return &fsm{store: store, fatal: make(chan error, 1), wrap: func(s *state.Snapshot) replica.Snapshot { return s }}
+}
 
 // Apply implements replica.FSM.
 func (f *fsm) Apply(entries []replica.Entry) []any {
@@ -67,7 +71,7 @@ func (f *fsm) Snapshot() (replica.Snapshot, error) {
 	if f.broken != nil {
 		return nil, f.broken
 	}
-	return f.store.Snapshot(), nil
+	return f.wrap(f.store.Snapshot()), nil
 }
 
 // Restore implements replica.FSM.

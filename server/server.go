@@ -19,6 +19,7 @@ import (
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/server/control"
+	"github.com/steppe-run/steppe/server/history"
 	"github.com/steppe-run/steppe/server/identity"
 	"github.com/steppe-run/steppe/server/members"
 	"github.com/steppe-run/steppe/server/replica"
@@ -41,6 +42,7 @@ type Server struct {
 	session *session.Server
 	forward net.Listener
 	leader  *leaderTransport
+	history *history.History // nil if it is off
 }
 
 // New opens a server: its log is read, its addresses are bound. It serves once
@@ -51,8 +53,15 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, id: id, log: cfg.Logger, store: state.New(state.Options{FeedSize: control.FeedSize})}
+	s := &Server{cfg: cfg, id: id, log: cfg.Logger}
+	if err := s.openHistory(); err != nil {
+		return nil, err
+	}
+	s.store = s.newStore(control.FeedSize)
 	s.fsm = newFSM(s.store)
+	if s.history != nil {
+		s.fsm.wrap = func(snap *state.Snapshot) replica.Snapshot { return archived{snap, s} }
+	}
 	s.leader = &leaderTransport{server: s}
 	if err := s.open(); err != nil {
 		s.abandon()
@@ -75,6 +84,11 @@ func (s *Server) open() error {
 	s.forward = s.mux.Listener(link.ALPNHTTP)
 	if s.replica, err = replica.Open(s.replicaConfig()); err != nil {
 		return fmt.Errorf("open the log: %w", err)
+	}
+	if s.history != nil {
+		if err := s.history.Adopt(s.replica.Stats().LastIndex, s.store.Index); err != nil {
+			return err
+		}
 	}
 	gossip, err := s.membersConfig()
 	if err != nil {
@@ -114,6 +128,9 @@ func (s *Server) abandon() {
 	if s.mux != nil {
 		g.Go("link", s.mux.Run)
 	}
+	if s.history != nil {
+		g.Go("history", s.history.Run)
+	}
 	_ = g.Wait() // what failed first is what the caller wants to know
 }
 
@@ -125,6 +142,9 @@ func (s *Server) Run(ctx context.Context) error {
 	base.Go("link", s.mux.Run)
 	middle := loop.New(base.Context())
 	middle.Go("log", s.replica.Run)
+	if s.history != nil {
+		base.Go("history", s.history.Run)
+	}
 	top := loop.New(middle.Context())
 	top.Go("state", s.fsm.watch)
 	top.Go("gossip", s.members.Run)
@@ -179,6 +199,7 @@ func (s *Server) controlConfig() control.Config {
 		MinHeartbeatTTL:        s.cfg.MinHeartbeatTTL,
 		MaxHeartbeatsPerSecond: s.cfg.MaxHeartbeatsPerSecond,
 		GC:                     s.cfg.GC,
+		Room:                   s.historyRoom,
 		DefaultSchedulerConfig: s.cfg.DefaultSchedulerConfig,
 
 		Clock:  s.cfg.Clock,

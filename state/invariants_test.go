@@ -223,6 +223,9 @@ type replica map[string]any
 func (r replica) follow(c *feed.Change) error {
 	for i := range c.Events {
 		e := &c.Events[i]
+		if e.Kind() == feed.JobVersionRemoved { // has the key of its job
+			continue
+		}
 		key := e.Topic() + "/" + e.Namespace() + "/" + e.Key()
 		old, ok := r[key]
 		if (e.Old() != nil) != ok && (e.Table() != feed.TableAllocs || e.New() == nil) {

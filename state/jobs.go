@@ -186,9 +186,15 @@ func (tx *txn) pruneVersions(key structs.NamespacedID) {
 		if i < structs.JobTrackedVersions || stable || j.VersionTag != nil {
 			continue
 		}
-		tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
-		tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+		tx.removeVersion(key, j)
 	}
+}
+
+// removeVersion forgets a version of a job. Who follows the state hears of it.
+func (tx *txn) removeVersion(key structs.NamespacedID, j *structs.Job) {
+	tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+	tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+	tx.emit(feed.JobVersionRemoved, j, nil)
 }
 
 // summarize sees to it that the job has a summary with all its groups.
@@ -272,9 +278,8 @@ func (tx *txn) deregisterJob(c *command.DeregisterJob) (any, error) {
 
 // removeJob removes a job and what belongs to it alone.
 func (tx *txn) removeJob(key structs.NamespacedID, job *structs.Job) {
-	for _, j := range tx.JobVersions(key) {
-		tx.Versions.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
-		tx.Submissions.Delete(tables.Item[structs.JobSubmission]{A: key.Namespace, B: key.ID, N: j.GetVersion()})
+	for _, j := range slices.Backward(tx.JobVersions(key)) {
+		tx.removeVersion(key, j)
 	}
 	tx.cancelBlocked(key, "the job was stopped", nil)
 	tx.Jobs.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID})

@@ -33,12 +33,25 @@ type Options struct {
 	// FeedSize is how many changes the feed keeps for slow or late
 	// subscribers. Default 1024.
 	FeedSize int
+	// Follower, if not nil, hears of every change before anyone sees the state
+	// that it made.
+	Follower Follower
+}
+
+// Follower hears of changes while they are applied: it must return at once. It
+// misses none and is never dropped, unlike a subscription.
+type Follower interface {
+	// Applied is told what entries changed, in their order.
+	Applied(changes []*feed.Change)
+	// Restored is told that the state was replaced by the one as of an index.
+	Restored(index uint64)
 }
 
 // Store holds the replicated state. One goroutine applies; any number reads.
 type Store struct {
-	current atomic.Pointer[Snapshot]
-	feed    *feed.Feed
+	current  atomic.Pointer[Snapshot]
+	feed     *feed.Feed
+	follower Follower
 
 	mu       sync.Mutex
 	watchers map[feed.TableSet]chan struct{} // closed by the next change of one of the tables
@@ -51,7 +64,7 @@ func New(opts Options) *Store {
 	if opts.FeedSize <= 0 {
 		opts.FeedSize = 1024
 	}
-	s := &Store{feed: feed.New(opts.FeedSize), watchers: map[feed.TableSet]chan struct{}{}}
+	s := &Store{feed: feed.New(opts.FeedSize), follower: opts.Follower, watchers: map[feed.TableSet]chan struct{}{}}
 	s.current.Store(&Snapshot{tables.New()})
 	return s
 }
@@ -127,6 +140,9 @@ func (s *Store) together(entries []Entry) (results []any, refusal error) {
 func (s *Store) Skip(index uint64) { s.publish(&begin(s.current.Load().t, index).Tables, nil, 0) }
 
 func (s *Store) publish(t *tables.Tables, changes []*feed.Change, touched feed.TableSet) {
+	if s.follower != nil && len(changes) > 0 {
+		s.follower.Applied(changes)
+	}
 	s.feed.Publish(changes, func() { s.current.Store(&Snapshot{t}) })
 	s.wake(touched)
 }
@@ -206,6 +222,9 @@ func (s *Store) Restore(r io.Reader) (err error) {
 	t, err := tables.Restore(r)
 	if err != nil {
 		return err
+	}
+	if s.follower != nil {
+		s.follower.Restored(t.Index)
 	}
 	s.feed.Reset(t.Index, func() { s.current.Store(&Snapshot{t}) })
 	s.wake(^feed.TableSet(0))

@@ -32,6 +32,8 @@ const (
 	KeyReason     = "reason"
 	KeyPID        = "pid"
 	KeyRoom       = "room"
+	KeyFrom       = "from"
+	KeyUpTo       = "up_to"
 )
 
 // LevelTrace is below debug.

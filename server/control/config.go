@@ -37,6 +37,9 @@ type Config struct {
 	MaxHeartbeatsPerSecond int
 
 	GC GCConfig
+	// Room waits until what keeps the history of what is removed has room for more;
+	// nil: it always has.
+	Room func(ctx context.Context) error
 
 	// DefaultSchedulerConfig is how a new region schedules, until it is changed
 	// through the API. Nil means structs.DefaultSchedulerConfiguration.
@@ -68,6 +71,9 @@ func (c Config) withDefaults() Config {
 	c.GC = c.GC.withDefaults()
 	if c.NewID == nil {
 		c.NewID = ids.New
+	}
+	if c.Room == nil {
+		c.Room = func(context.Context) error { return nil }
 	}
 	if c.Logger == nil {
 		c.Logger = logx.Discard()

@@ -211,6 +211,9 @@ func (l *sweepLoop) sweep(ctx context.Context, force bool) error {
 	for range rounds {
 		removed := 0
 		for _, c := range l.core.Step(l.s.store.Snapshot(), l.s.cfg.Clock.Now(), force) {
+			if err := l.s.cfg.Room(ctx); err != nil {
+				return err
+			}
 			result, err := commit[*state.SweepResult](ctx, l.s, c)
 			if err != nil {
 				return err

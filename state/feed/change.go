@@ -50,6 +50,7 @@ const (
 	EvalUpdated
 	EvalRemoved
 	DeploymentRemoved
+	JobVersionRemoved
 	ServiceRegistration
 	ServiceDeregistration
 )
@@ -80,6 +81,7 @@ var eventNames = [...]struct {
 	EvalUpdated:           {TableEvals, structs.TopicEvaluation, structs.EventEvaluationUpdated},
 	EvalRemoved:           {TableEvals, structs.TopicEvaluation, ""},
 	DeploymentRemoved:     {TableDeployments, structs.TopicDeployment, ""},
+	JobVersionRemoved:     {TableJobVersions, structs.TopicJob, ""},
 	ServiceRegistration:   {TableServices, structs.TopicService, structs.EventServiceRegistration},
 	ServiceDeregistration: {TableServices, structs.TopicService, structs.EventServiceDeregistration},
 }
@@ -104,6 +106,9 @@ func OfAlloc(kind Kind, row uint32, old, changed *alloc.Batch) Event {
 // Rename says that what happened is better named otherwise. Only who made the
 // event may call it, before it is published.
 func (e *Event) Rename(kind Kind) { e.kind = kind }
+
+// Kind returns what happened.
+func (e *Event) Kind() Kind { return e.kind }
 
 // Table returns the kind's table.
 func (k Kind) Table() Table { return eventNames[k].table }

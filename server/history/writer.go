@@ -1,0 +1,312 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/logx"
+)
+
+// flushBytes is about how much is written at once.
+const flushBytes = 4 << 20
+
+// Run writes what comes in until ctx ends, then what is left, and closes the
+// history.
+func (h *History) Run(ctx context.Context) error {
+	defer h.close()
+	failed := false
+	for {
+		wait, idle := h.due(failed)
+		if err := h.pause(ctx, wait, idle); err != nil {
+			for more := true; more; {
+				if more, err = h.flush(); err != nil {
+					h.log.Error("the end of the history could not be written; it is written from the log at the next start", logx.KeyError, err)
+					break
+				}
+			}
+			return nil
+		}
+		if wait, idle = h.due(false); idle || wait > 0 {
+			continue
+		}
+		_, err := h.flush()
+		if err != nil && !failed {
+			h.log.Error("the history could not be written; this is tried again", logx.KeyError, err)
+		}
+		failed = err != nil
+		h.retire()
+	}
+}
+
+// due returns how long the writer may rest; idle if nothing is there to do.
+func (h *History) due(failed bool) (rest time.Duration, idle bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case failed:
+		return retryAfter, false
+	case h.mark.before(h.wanted), len(h.queue) >= frameRecords:
+		return 0, false
+	case len(h.queue) == 0 && len(h.jumps) == 0:
+		return 0, true
+	}
+	since := h.cfg.Clock.Now().Sub(h.waiting)
+	return max(0, flushAfter-since), false
+}
+
+// pause returns after a while, or when the bell rings.
+func (h *History) pause(ctx context.Context, d time.Duration, idle bool) error {
+	var fire <-chan time.Time
+	if !idle {
+		timer := h.cfg.Clock.NewTimer(d)
+		defer timer.Stop()
+		fire = timer.C()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-h.bell:
+	case <-fire:
+	}
+	return nil
+}
+
+// draft is what one flush is about to write.
+type draft struct {
+	queue  []item
+	jumps  []Range
+	seen   Position
+	mark   Position
+	bytes  []byte
+	frames []*frame // offsets are counted from the draft's beginning
+	taken  int      // items of the queue
+	lost   int      // items that can't be written at all
+}
+
+// flush writes a part of what waits, and reports whether more is left.
+func (h *History) flush() (more bool, err error) {
+	h.mu.Lock()
+	d := &draft{queue: h.queue, jumps: append([]Range(nil), h.jumps...), seen: h.seen, mark: h.mark}
+	h.mu.Unlock()
+	for len(d.bytes) < flushBytes && !d.done() {
+		if err := h.add(d); err != nil {
+			return true, err
+		}
+	}
+	return h.write(d)
+}
+
+func (d *draft) done() bool { return d.taken == len(d.queue) && !d.mark.before(d.seen) }
+
+// add makes the draft's next frame.
+func (h *History) add(d *draft) error {
+	rest := d.queue[d.taken:]
+	head := frameHead{Base: d.mark}
+	for len(d.jumps) > 0 && (len(rest) == 0 || d.jumps[0].UpTo.before(rest[0].at)) {
+		head.Base = later(head.Base, d.jumps[0].UpTo)
+		d.jumps = d.jumps[1:]
+	}
+	n := 0
+	for n < len(rest) && n < frameRecords && (len(d.jumps) == 0 || !d.jumps[0].After.before(rest[n].at)) {
+		n++
+	}
+	if n == 0 && len(rest) > 0 {
+		n = 1 // never stand still, whatever the gaps say
+	}
+	for {
+		var records []*record
+		for i := range rest[:n] {
+			if r := rest[i].record(); r != nil {
+				records = append(records, r)
+			}
+		}
+		switch {
+		case n == len(rest) && len(d.jumps) == 0:
+			head.Mark = later(d.seen, head.Base)
+		case n > 0:
+			head.Mark = rest[n-1].at
+		default:
+			head.Mark = head.Base
+		}
+		raw, done, err := h.pack.frame(head, records)
+		if err != nil && n > 1 {
+			n /= 2
+			continue
+		}
+		if err != nil && n == 1 {
+			h.log.Error("an object can't be kept in the history", logx.KeyIndex, rest[0].at.Index, logx.KeyError, err)
+			d.lost++
+			head.Base = later(head.Base, rest[0].at)
+			raw, done, err = h.pack.frame(frameHead{Base: head.Base, Mark: head.Base}, nil)
+		}
+		if err != nil {
+			return err
+		}
+		d.append(raw, done, n)
+		return nil
+	}
+}
+
+func (d *draft) append(raw []byte, head *frameHead, items int) {
+	size, err := sizeOf(raw)
+	if err != nil {
+		panic("a frame that was just made has no size") // a fault of frame.go
+	}
+	d.frames = append(d.frames, &frame{offset: int64(len(d.bytes)), size: size, head: head})
+	d.bytes = append(d.bytes, raw...)
+	d.taken += items
+	d.mark = later(d.mark, head.Mark)
+}
+
+// write puts a draft on disk, then lets it count.
+func (h *History) write(d *draft) (more bool, err error) {
+	if len(d.frames) == 0 {
+		h.settle(d, nil)
+		return false, nil
+	}
+	seg, err := h.room(int64(len(d.bytes)))
+	if err != nil {
+		return true, err
+	}
+	at := seg.size
+	if _, err := h.file.WriteAt(d.bytes, at); err != nil {
+		return true, errors.Join(fmt.Errorf("write history: %w", err), h.giveUp(seg))
+	}
+	if err := h.file.Sync(); err != nil {
+		return true, errors.Join(fmt.Errorf("write history: %w", err), h.giveUp(seg))
+	}
+	for _, fr := range d.frames {
+		fr.seg, fr.offset = seg, fr.offset+at
+	}
+	return h.settle(d, seg), nil
+}
+
+// settle lets what was written count, and wakes those who wait for it.
+func (h *History) settle(d *draft, seg *segment) (more bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, fr := range d.frames {
+		seg.add(fr)
+		h.note(fr.head)
+		h.counts.Written += uint64(fr.head.Count)
+	}
+	if seg != nil {
+		seg.size += int64(len(d.bytes))
+		h.bytes += int64(len(d.bytes))
+	}
+	h.counts.Dropped += uint64(d.lost)
+	h.queue = h.queue[d.taken:]
+	if len(h.queue) == 0 {
+		h.queue = nil // what it held may be forgotten
+	}
+	var jumps []Range
+	for _, j := range h.jumps {
+		if j.After = later(j.After, h.mark); !j.empty() {
+			jumps = append(jumps, j)
+		}
+	}
+	h.jumps = jumps
+	h.waiting = h.cfg.Clock.Now()
+	close(h.drained)
+	h.drained = make(chan struct{})
+	return len(h.queue) > 0 || len(h.jumps) > 0
+}
+
+// room returns the segment that takes so many more bytes, open for writing.
+func (h *History) room(bytes int64) (*segment, error) {
+	limit := min(max(h.cfg.MaxBytes/segmentShare, minSegment), maxSegment)
+	h.mu.Lock()
+	var last *segment
+	if n := len(h.segments); n > 0 {
+		last = h.segments[n-1]
+	}
+	h.mu.Unlock()
+	if h.file != nil && last != nil && (last.size+bytes <= limit || last.size <= int64(len(segmentMagic))) {
+		return last, nil
+	}
+	if h.file != nil {
+		if err := h.file.Close(); err != nil {
+			h.log.Warn("a segment of the history was not closed cleanly", logx.KeyError, err)
+		}
+		h.file = nil
+	}
+	seg := &segment{number: 1, size: int64(len(segmentMagic))}
+	if last != nil {
+		seg.number = last.number + 1
+	}
+	seg.path = segmentPath(h.cfg.Dir, seg.number)
+	f, err := os.OpenFile(seg.path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("begin a segment of the history: %w", err)
+	}
+	if _, err = f.WriteString(segmentMagic); err == nil {
+		err = errors.Join(f.Sync(), syncDir(h.cfg.Dir))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("begin a segment of the history: %w", errors.Join(err, f.Close(), os.Remove(seg.path)))
+	}
+	h.file = f
+	h.mu.Lock()
+	h.segments = append(h.segments, seg)
+	h.bytes += seg.size
+	h.mu.Unlock()
+	return seg, nil
+}
+
+// giveUp takes back what was written in part. If that fails too, the next frame
+// begins a new segment: what is left in this one is skipped.
+func (h *History) giveUp(seg *segment) error {
+	err := h.file.Truncate(seg.size)
+	if err != nil {
+		err = errors.Join(err, h.file.Close())
+		h.file = nil
+	}
+	return err
+}
+
+// retire removes segments that are too old, or too much.
+func (h *History) retire() {
+	h.mu.Lock()
+	oldest := h.cfg.Clock.Now().Add(-h.cfg.MaxAge).UnixNano()
+	var gone []*segment
+	for len(h.segments) > 1 && (h.bytes > h.cfg.MaxBytes || h.segments[0].newest < oldest) {
+		s := h.segments[0]
+		h.segments = h.segments[1:]
+		h.bytes -= s.size
+		for _, fr := range s.frames {
+			h.counts.Records -= uint64(fr.head.Count)
+		}
+		gone = append(gone, s)
+	}
+	if len(gone) > 0 {
+		if first := h.segments[0]; len(first.frames) > 0 {
+			h.gaps = h.gaps.without(Range{UpTo: first.frames[0].head.Base})
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range gone {
+		if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			h.log.Warn("an old segment of the history could not be removed", logx.KeyPath, filepath.Base(s.path), logx.KeyError, err)
+		}
+	}
+}
+
+func (h *History) close() {
+	if h.file != nil {
+		_ = h.file.Close() // everything in it was synced
+		h.file = nil
+	}
+	_ = h.pack.enc.Close() // it holds nothing
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
