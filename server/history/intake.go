@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -164,9 +165,7 @@ func (h *History) await(ctx context.Context, done func() bool) error {
 			return nil
 		}
 		h.ring()
-		select {
-		case <-drained:
-		case <-ctx.Done():
+		if _, err := loop.Await(ctx, drained); err != nil {
 			return fmt.Errorf("wait for the history to get to the disk: %w", context.Cause(ctx))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 )
 
 // flushBytes is about how much is written at once.
@@ -21,7 +22,10 @@ func (h *History) Run(ctx context.Context) error {
 	failed := false
 	for {
 		wait, idle := h.due(failed)
-		if err := h.pause(ctx, wait, idle); err != nil {
+		if wait == 0 && !idle {
+			wait = -1 // at once
+		}
+		if _, err := loop.Wait(ctx, h.cfg.Clock, wait, h.bell); err != nil {
 			for more := true; more; {
 				if more, err = h.flush(); err != nil {
 					h.log.Error("the end of the history could not be written; it is written from the log at the next start", logx.KeyError, err)
@@ -56,23 +60,6 @@ func (h *History) due(failed bool) (rest time.Duration, idle bool) {
 	}
 	since := h.cfg.Clock.Now().Sub(h.waiting)
 	return max(0, flushAfter-since), false
-}
-
-// pause returns after a while, or when the bell rings.
-func (h *History) pause(ctx context.Context, d time.Duration, idle bool) error {
-	var fire <-chan time.Time
-	if !idle {
-		timer := h.cfg.Clock.NewTimer(d)
-		defer timer.Stop()
-		fire = timer.C()
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-h.bell:
-	case <-fire:
-	}
-	return nil
 }
 
 // draft is what one flush is about to write.
