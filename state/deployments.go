@@ -42,9 +42,19 @@ func (tx *txn) countDeployment(d *structs.Deployment, n int) {
 	}
 }
 
-// createDeployment stores the deployment that a plan brings.
+// createDeployment stores the deployment that a plan brings. Of one that exists it
+// takes over what it desires now: that of a job on every node grows and shrinks
+// with the cluster.
 func (tx *txn) createDeployment(d *structs.Deployment) {
-	if d == nil || d.ID == "" || tx.Deployment(d.ID) != nil {
+	if d == nil || d.ID == "" {
+		return
+	}
+	if tx.Deployment(d.ID) != nil {
+		for _, name := range slices.Sorted(maps.Keys(d.TaskGroups)) {
+			if want := d.TaskGroups[name]; want != nil {
+				tx.resizeDeployment(d.ID, name, want)
+			}
+		}
 		return
 	}
 	next := *d
@@ -54,6 +64,16 @@ func (tx *txn) createDeployment(d *structs.Deployment) {
 		next.CreateTime = tx.now
 	}
 	tx.storeDeployment(feed.DeploymentPlanned, &next)
+}
+
+func (tx *txn) resizeDeployment(id, group string, want *structs.DeploymentState) {
+	if d := tx.Deployment(id); d.TaskGroups[group] == nil || d.TaskGroups[group].DesiredTotal == want.DesiredTotal &&
+		d.TaskGroups[group].DesiredCanaries == want.DesiredCanaries {
+		return
+	}
+	tx.changeDeploymentGroup(feed.DeploymentPlanned, id, group, func(g *structs.DeploymentState) {
+		g.DesiredTotal, g.DesiredCanaries = want.DesiredTotal, want.DesiredCanaries
+	})
 }
 
 func (tx *txn) removeDeployment(d *structs.Deployment) {

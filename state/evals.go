@@ -1,6 +1,9 @@
 package state
 
 import (
+	"maps"
+
+	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/state/tables"
@@ -140,4 +143,96 @@ func (tx *txn) removeEval(e *structs.Evaluation) {
 	}
 	tx.evalsSwept[e.JobNamespacedID()] = true
 	tx.emit(feed.EvalRemoved, e, nil)
+}
+
+// nodeChange is a node before and after a command, nil if it wasn't or isn't
+// there.
+type nodeChange struct{ old, new *structs.Node }
+
+// matters reports whether a change of a node concerns the jobs that run on it, or
+// could: all that decides whether a node takes what has changed.
+func (c nodeChange) matters() bool {
+	if c.old == nil || c.new == nil {
+		return true
+	}
+	o, n := c.old, c.new
+	return o.Status != n.Status || o.Ready() != n.Ready() || o.ComputedClass != n.ComputedClass ||
+		o.Datacenter != n.Datacenter || o.NodePool != n.NodePool || o.Name != n.Name ||
+		!maps.Equal(o.Attributes, n.Attributes) || !maps.Equal(o.Meta, n.Meta)
+}
+
+// followNodes stores the evaluations that follow from changes of nodes, besides
+// those that the command brought: one a job. It returns their ids.
+func (tx *txn) followNodes(from string, brought []*structs.Evaluation, changes ...nodeChange) (made []string) {
+	seed, ok := ids.Parse(from)
+	if !ok {
+		return nil
+	}
+	seen := map[structs.NamespacedID]bool{}
+	for _, e := range brought {
+		if e != nil {
+			seen[e.JobNamespacedID()] = true
+		}
+	}
+	for _, c := range changes {
+		if !c.matters() {
+			continue
+		}
+		for _, job := range tx.concerned(c) {
+			if key := job.NamespacedID(); !seen[key] {
+				seen[key] = true
+				id := ids.Derive(seed, uint32(len(made)))
+				made = append(made, id)
+				tx.upsertEval(tx.nodeEval(id, job, c))
+			}
+		}
+	}
+	return made
+}
+
+// concerned lists the jobs that a change of a node concerns.
+func (tx *txn) concerned(c nodeChange) (jobs []*structs.Job) {
+	if n := c.new; n != nil && n.Ready() {
+		for job := range tx.EveryNode.Values() {
+			if !job.Stopped() && !job.IsPeriodic() && !job.IsParameterized() && n.InPool(job.GetNodePool()) && n.InDatacenters(job.Datacenters) {
+				jobs = append(jobs, job)
+			}
+		}
+	}
+	if c.old == nil {
+		return jobs
+	}
+	on := map[structs.NamespacedID]bool{}
+	for v := range tx.Allocs.ByNode(c.old.ID) {
+		s := v.Shared()
+		key := structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID}
+		if on[key] || v.Row().Client.Terminal() {
+			continue
+		}
+		on[key] = true
+		if job := tx.Job(key); job != nil {
+			jobs = append(jobs, job)
+		} else if s.Job != nil {
+			jobs = append(jobs, s.Job) // purged: what is left of it must be cleared away
+		}
+	}
+	return jobs
+}
+
+func (tx *txn) nodeEval(id string, job *structs.Job, c nodeChange) *structs.Evaluation {
+	e := &structs.Evaluation{
+		ID: id, Namespace: job.GetNamespace(), JobID: job.GetID(), Type: job.GetType(), Priority: job.GetPriority(),
+		TriggeredBy: structs.TriggerNodeUpdate, JobModifyIndex: job.GetJobModifyIndex(), Status: structs.EvalStatusPending,
+		CreateTime: tx.now, ModifyTime: tx.now, NodeModifyIndex: tx.Index,
+	}
+	switch {
+	case c.new == nil:
+		e.NodeID = c.old.ID
+	default:
+		e.NodeID = c.new.ID
+		if c.old != nil && c.old.Status == structs.NodeStatusDisconnected && c.new.Status == structs.NodeStatusReady {
+			e.TriggeredBy = structs.TriggerReconnect
+		}
+	}
+	return e
 }

@@ -166,7 +166,7 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 
 // storeJob stores a job's current version.
 func (tx *txn) storeJob(key structs.NamespacedID, j *structs.Job) {
-	tx.Jobs.Set(tables.Item[structs.Job]{A: key.Namespace, B: key.ID, V: j})
+	tx.SetJob(key, j)
 	tx.storeVersion(key, j)
 	tx.touch(feed.TableJobs)
 }
@@ -283,6 +283,7 @@ func (tx *txn) removeJob(key structs.NamespacedID, job *structs.Job) {
 	}
 	tx.cancelBlocked(key, "the job was stopped", nil)
 	tx.Jobs.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID})
+	tx.EveryNode.Delete(tables.Item[structs.Job]{A: key.Namespace, B: key.ID})
 	tx.Summaries.Delete(tables.Item[structs.JobSummary]{A: key.Namespace, B: key.ID})
 	delete(tx.pendingSummaries, key)
 	tx.Scaling.Delete(tables.Item[tables.ScalingLog]{A: key.Namespace, B: key.ID})

@@ -73,7 +73,8 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 	}
 	tx.storeNode(feed.NodeRegistration, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index, Created: existing == nil}, nil
+	more := tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})
+	return &NodeResult{Index: tx.Index, Created: existing == nil, EvalIDs: more}, nil
 }
 
 func clusterEvent(message string) *structs.NodeEvent {
@@ -98,6 +99,7 @@ func (tx *txn) joinPool(name string, create bool) error {
 
 func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 	tx.now = c.Now
+	var changes []nodeChange
 	for _, s := range c.Nodes {
 		existing := tx.Node(s.NodeID)
 		if existing == nil {
@@ -111,9 +113,10 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 		n.StatusUpdatedAt = tx.now / int64(time.Second)
 		tx.addNodeEvent(&n, s.Event)
 		tx.storeNode(feed.NodeEvent, &n)
+		changes = append(changes, nodeChange{existing, &n})
 	}
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index}, nil
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, changes...)}, nil
 }
 
 func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
@@ -132,7 +135,7 @@ func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
 	tx.addNodeEvent(&n, c.Event)
 	tx.storeNode(feed.NodeEligibility, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index}, nil
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})}, nil
 }
 
 func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
@@ -153,7 +156,7 @@ func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
 	tx.addNodeEvent(&n, c.Event)
 	tx.storeNode(feed.NodeDrain, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index}, nil
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})}, nil
 }
 
 // drained returns what is known of a node's drain after the command.
@@ -191,13 +194,15 @@ func (tx *txn) deleteNodes(c *command.DeleteNodes) (any, error) {
 			return nil, structs.ErrNodeNotFound
 		}
 	}
+	var changes []nodeChange
 	for _, id := range c.NodeIDs {
 		if n := tx.Node(id); n != nil {
 			tx.removeNode(n)
+			changes = append(changes, nodeChange{n, nil})
 		}
 	}
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index}, nil
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, changes...)}, nil
 }
 
 func (tx *txn) removeNode(n *structs.Node) {

@@ -38,6 +38,8 @@ type NodeResult struct {
 	Index uint64
 	// Created is set if the node was not known before.
 	Created bool
+	// EvalIDs are the evaluations that were made when it was applied.
+	EvalIDs []string
 }
 
 // DeploymentResult is what commands about one deployment return.

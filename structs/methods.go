@@ -191,6 +191,32 @@ func NodeTerminal(status string) bool { return status == NodeStatusDown }
 // belongs to "all".
 func (n *Node) InPool(pool string) bool { return pool == NodePoolAll || n.NodePool == pool }
 
+// InDatacenters reports whether one of the patterns, in which * stands for any
+// text, matches the node's datacenter, or there are none.
+func (n *Node) InDatacenters(patterns []string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, n.Datacenter) })
+}
+
+// glob matches text against a pattern in which * stands for any text.
+func glob(pattern, text string) bool {
+	parts := strings.Split(pattern, "*")
+	if len(parts) == 1 {
+		return pattern == text
+	}
+	rest, ok := strings.CutPrefix(text, parts[0])
+	if !ok {
+		return false
+	}
+	for _, middle := range parts[1 : len(parts)-1] {
+		at := strings.Index(rest, middle)
+		if at < 0 {
+			return false
+		}
+		rest = rest[at+len(middle):]
+	}
+	return strings.HasSuffix(rest, parts[len(parts)-1])
+}
+
 // Comparable is a sum of what allocations use, or of what a node offers.
 type Comparable struct {
 	CPU         int64 // MHz

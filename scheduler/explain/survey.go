@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/scheduler/place"
 	"github.com/steppe-run/steppe/scheduler/rank"
 	"github.com/steppe-run/steppe/structs"
@@ -88,7 +87,7 @@ func (s *survey) apart(in *Input, job *structs.Job) {
 			s.Ineligible++
 		case !n.InPool(job.GetNodePool()):
 			s.OtherPool++
-		case !feasible.InDatacenters(n, job.Datacenters):
+		case !n.InDatacenters(job.Datacenters):
 			s.OtherDatacenter++
 		}
 	}

@@ -55,35 +55,9 @@ func Datacenters(patterns []string) Check {
 		Wanted: strings.Join(patterns, ", "),
 		Actual: func(n *structs.Node) string { return n.Datacenter },
 		Make: func() func(*structs.Node) bool {
-			return func(n *structs.Node) bool { return InDatacenters(n, patterns) }
+			return func(n *structs.Node) bool { return n.InDatacenters(patterns) }
 		},
 	}
-}
-
-// InDatacenters reports whether one of the patterns matches a node's
-// datacenter, or there are none.
-func InDatacenters(n *structs.Node, patterns []string) bool {
-	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return glob(p, n.Datacenter) })
-}
-
-// glob matches text against a pattern in which * stands for any text.
-func glob(pattern, text string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == text
-	}
-	rest, ok := strings.CutPrefix(text, parts[0])
-	if !ok {
-		return false
-	}
-	for _, middle := range parts[1 : len(parts)-1] {
-		at := strings.Index(rest, middle)
-		if at < 0 {
-			return false
-		}
-		rest = rest[at+len(middle):]
-	}
-	return strings.HasSuffix(rest, parts[len(parts)-1])
 }
 
 // Checks returns the conditions that a group of a job has on nodes, in the

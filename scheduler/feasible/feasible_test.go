@@ -97,7 +97,7 @@ func TestGlob(t *testing.T) {
 		{"*", "dc1", true}, {"dc1", "dc1", true}, {"dc1", "dc12", false}, {"dc*", "dc12", true}, {"*-1", "eu-west-1", true},
 		{"eu-*-1", "eu-west-1", true}, {"eu-*-2", "eu-west-1", false}, {"*west*", "eu-west-1", true}, {"a*a", "a", false}, {"", "dc1", false},
 	} {
-		if got := glob(tt.pattern, tt.text); got != tt.want {
+		if got := (&structs.Node{Datacenter: tt.text}).InDatacenters([]string{tt.pattern}); got != tt.want {
 			t.Errorf("%q matches %q: %t", tt.pattern, tt.text, got)
 		}
 	}

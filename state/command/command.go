@@ -81,7 +81,12 @@ type RegisterNode struct {
 	// CreatePool makes the node's pool if it doesn't exist.
 	CreatePool bool
 	Evals      []*structs.Evaluation
-	Now        int64
+	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
+	// for none: of the jobs that run on the nodes by the time the command is applied,
+	// and of those that run on every node, if it made one ready. What is decided
+	// before it is proposed misses jobs that come meanwhile.
+	EvalSeed string
+	Now      int64
 }
 
 // NodeStatus is the new status of one node.
@@ -97,7 +102,12 @@ type NodeStatus struct {
 type SetNodeStatus struct {
 	Nodes []NodeStatus
 	Evals []*structs.Evaluation
-	Now   int64
+	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
+	// for none: of the jobs that run on the nodes by the time the command is applied,
+	// and of those that run on every node, if it made one ready. What is decided
+	// before it is proposed misses jobs that come meanwhile.
+	EvalSeed string
+	Now      int64
 }
 
 // SetNodeEligibility marks a node as eligible or ineligible for placements.
@@ -106,7 +116,12 @@ type SetNodeEligibility struct {
 	Eligibility string
 	Event       *structs.NodeEvent
 	Evals       []*structs.Evaluation
-	Now         int64
+	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
+	// for none: of the jobs that run on the nodes by the time the command is applied,
+	// and of those that run on every node, if it made one ready. What is decided
+	// before it is proposed misses jobs that come meanwhile.
+	EvalSeed string
+	Now      int64
 }
 
 // SetNodeDrain starts, changes or (Strategy nil) ends the drain of a node.
@@ -120,6 +135,11 @@ type SetNodeDrain struct {
 	Meta     map[string]string
 	Event    *structs.NodeEvent
 	Evals    []*structs.Evaluation
+	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
+	// for none: of the jobs that run on the nodes by the time the command is applied,
+	// and of those that run on every node, if it made one ready. What is decided
+	// before it is proposed misses jobs that come meanwhile.
+	EvalSeed string
 	Now      int64
 }
 
@@ -127,7 +147,12 @@ type SetNodeDrain struct {
 type DeleteNodes struct {
 	NodeIDs []string
 	Evals   []*structs.Evaluation
-	Now     int64
+	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
+	// for none: of the jobs that run on the nodes by the time the command is applied,
+	// and of those that run on every node, if it made one ready. What is decided
+	// before it is proposed misses jobs that come meanwhile.
+	EvalSeed string
+	Now      int64
 }
 
 // UpdateAllocs is what nodes report about their allocations, with the

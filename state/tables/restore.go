@@ -139,7 +139,7 @@ func (b *restoring) loadJob(img *jobImage) {
 	if !img.Current {
 		return
 	}
-	b.Jobs.Set(Item[structs.Job]{A: key.Namespace, B: key.ID, V: j})
+	b.SetJob(key, j)
 	if parent := j.GetParentID(); parent != "" {
 		b.Children.Set(Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
 	}

@@ -101,6 +101,7 @@ type Tables struct {
 	Jobs        Table[structs.Job]           // namespace, ID
 	Versions    Table[structs.Job]           // namespace, ID, version
 	Children    Table[structs.Job]           // namespace, parent ID, ID; no value
+	EveryNode   Table[structs.Job]           // namespace, ID; jobs that run on every node
 	Submissions Table[structs.JobSubmission] // namespace, ID, version
 	Summaries   Table[structs.JobSummary]    // namespace, ID
 	Scaling     Table[ScalingLog]            // namespace, ID
@@ -143,6 +144,7 @@ const MaxScalingEvents = 20
 func New() *Tables {
 	t := &Tables{
 		Jobs: newTable[structs.Job](), Versions: newTable[structs.Job](), Children: newTable[structs.Job](),
+		EveryNode:   newTable[structs.Job](),
 		Submissions: newTable[structs.JobSubmission](), Summaries: newTable[structs.JobSummary](),
 		Scaling: newTable[ScalingLog](), Stats: newTable[JobStats](),
 		Nodes: newTable[structs.Node](),
@@ -173,7 +175,7 @@ func New() *Tables {
 // Share marks all tables as given away.
 func (t *Tables) Share() {
 	for _, x := range []interface{ Share() }{
-		&t.Jobs, &t.Versions, &t.Children, &t.Submissions, &t.Summaries, &t.Scaling, &t.Stats,
+		&t.Jobs, &t.Versions, &t.Children, &t.EveryNode, &t.Submissions, &t.Summaries, &t.Scaling, &t.Stats,
 		&t.Nodes, &t.Evals, &t.EvalsByJob, &t.Deployments, &t.DeploymentsByJob,
 		&t.Services, &t.ServicesByName, &t.ServicesByAlloc, &t.ServicesByNode, &t.Pools, &t.Namespaces,
 	} {
@@ -200,6 +202,17 @@ func (t *Tables) JobVersions(key structs.NamespacedID) []*structs.Job {
 	versions := slices.Collect(t.Versions.Under(key.Namespace, key.ID))
 	slices.Reverse(versions)
 	return versions
+}
+
+// SetJob stores a job's current version.
+func (t *Tables) SetJob(key structs.NamespacedID, j *structs.Job) {
+	at := Item[structs.Job]{A: key.Namespace, B: key.ID, V: j}
+	t.Jobs.Set(at)
+	if structs.EveryNode(j.GetType()) {
+		t.EveryNode.Set(at)
+	} else if t.EveryNode.Find(key.Namespace, key.ID, 0) != nil {
+		t.EveryNode.Delete(at)
+	}
 }
 
 // ChildrenOf returns the jobs that a periodic or parameterized job has made.
