@@ -157,12 +157,15 @@ func (tx *txn) countChild(j *structs.Job, status string, n int64) {
 	if s == nil || s.Children == nil {
 		return
 	}
+	*childCount(s.Children, status) += n
+}
+
+func childCount(s *structs.JobChildrenSummary, status string) *int64 {
 	switch status {
-	case structs.JobStatusPending:
-		s.Children.Pending += n
 	case structs.JobStatusRunning:
-		s.Children.Running += n
+		return &s.Running
 	case structs.JobStatusDead:
-		s.Children.Dead += n
+		return &s.Dead
 	}
+	return &s.Pending
 }

@@ -23,8 +23,8 @@ func (tx *txn) registerJob(c *command.RegisterJob) (any, error) {
 	if err := tx.mayHold(c.Job); err != nil {
 		return nil, err
 	}
-	if twin := tx.dispatched(c.Job); twin != nil {
-		return &JobResult{Index: tx.Index, JobModifyIndex: twin.GetJobModifyIndex(), Version: twin.GetVersion(), Existing: twin.GetID()}, nil
+	if twin := tx.dispatched(c.Job); twin != nil && twin.GetID() != key.ID {
+		return existingResult(tx.Index, twin), nil
 	}
 	job := c.Job
 	if c.PreserveCounts && !existing.Stopped() {
@@ -54,20 +54,6 @@ func (tx *txn) mayHold(j *structs.Job) error {
 	}
 	if tx.Pools.Find("", j.GetNodePool(), 0) == nil {
 		return structs.NewError(structs.KindInvalid, "job %q is in nonexistent node pool %q", j.GetID(), j.GetNodePool())
-	}
-	return nil
-}
-
-// dispatched returns the job that the same idempotency token has made.
-func (tx *txn) dispatched(j *structs.Job) *structs.Job {
-	token := structs.Value(j.DispatchIdempotencyToken)
-	if token == "" || j.GetParentID() == "" {
-		return nil
-	}
-	for child := range tx.ChildrenOf(structs.NamespacedID{Namespace: j.GetNamespace(), ID: j.GetParentID()}) {
-		if structs.Value(child.DispatchIdempotencyToken) == token && child.GetID() != j.GetID() {
-			return child
-		}
 	}
 	return nil
 }
@@ -146,12 +132,12 @@ func (tx *txn) upsertJob(key structs.NamespacedID, spec *structs.Job) (stored *s
 	tx.storeJob(key, &next)
 	tx.pruneVersions(key)
 	tx.summarize(key, &next)
-	if existing == nil {
-		tx.countChild(&next, status, 1)
+	if existing != nil {
+		tx.Unlink(existing)
+		tx.countChild(existing, status, -1)
 	}
-	if parent := next.GetParentID(); parent != "" {
-		tx.Children.Set(tables.Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
-	}
+	tx.Link(&next)
+	tx.countChild(&next, status, 1)
 	tx.statsOf(key) // the status rule looks at the specification too
 	var old any
 	if existing != nil {
@@ -204,6 +190,9 @@ func (tx *txn) summarize(key structs.NamespacedID, j *structs.Job) {
 		s = &structs.JobSummary{
 			JobID: key.ID, Namespace: key.Namespace, CreateIndex: tx.Index,
 			Summary: map[string]structs.TaskGroupSummary{}, Children: &structs.JobChildrenSummary{},
+		}
+		for child := range tx.ChildrenOf(key) { // of a job of this name before
+			*childCount(s.Children, child.GetStatus())++
 		}
 		tx.setSummary(key, s)
 	}
@@ -287,9 +276,8 @@ func (tx *txn) removeJob(key structs.NamespacedID, job *structs.Job) {
 	tx.Summaries.Delete(tables.Item[structs.JobSummary]{A: key.Namespace, B: key.ID})
 	delete(tx.pendingSummaries, key)
 	tx.Scaling.Delete(tables.Item[tables.ScalingLog]{A: key.Namespace, B: key.ID})
-	if parent := job.GetParentID(); parent != "" {
-		tx.Children.Delete(tables.Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
-	}
+	tx.Launches.Delete(tables.Item[tables.Launched]{A: key.Namespace, B: key.ID})
+	tx.Unlink(job)
 	tx.countChild(job, job.GetStatus(), -1)
 	for _, t := range []feed.Table{feed.TableJobs, feed.TableJobVersions, feed.TableJobSubmissions, feed.TableJobSummaries, feed.TableScalingEvents} {
 		tx.touch(t)

@@ -67,6 +67,15 @@ func (s *Snapshot) JobChildren(namespace, parentID string) iter.Seq[*structs.Job
 	return s.t.ChildrenOf(structs.NamespacedID{Namespace: namespace, ID: parentID})
 }
 
+// LaunchedUntil is how far the launches of a periodic job are settled, in unix
+// seconds; 0 if there was none.
+func (s *Snapshot) LaunchedUntil(namespace, id string) int64 {
+	if l := s.t.Launches.Find(namespace, id, 0); l != nil {
+		return l.Until
+	}
+	return 0
+}
+
 // JobSummary returns the counts of a job's allocations.
 func (s *Snapshot) JobSummary(namespace, id string) *structs.JobSummary {
 	return s.t.Summaries.Find(namespace, id, 0)

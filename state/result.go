@@ -1,9 +1,12 @@
 package state
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// JobResult is what RegisterJob, DeregisterJob, MarkJobStable and TagJobVersion
-// return.
+// JobResult is what RegisterJob, DispatchJob, DeregisterJob, MarkJobStable and
+// TagJobVersion return.
 type JobResult struct {
 	Index          uint64
 	JobModifyIndex uint64
@@ -13,6 +16,13 @@ type JobResult struct {
 	// Existing is the ID of the job that an idempotency token had already
 	// dispatched, if any; nothing was stored then.
 	Existing string
+}
+
+// LaunchResult is what LaunchJobs returns: for each launch that was refused, by
+// its place, why.
+type LaunchResult struct {
+	Index   uint64
+	Refused map[int]error
 }
 
 // PlanResult is what ApplyPlans returns.
@@ -54,6 +64,16 @@ type SweepResult struct {
 	Index                                   uint64
 	Evals, Allocs, Deployments, Jobs, Nodes int
 }
+
+// ErrLaunchSettled refuses a launch of a periodic job that was decided before
+// another one was settled.
+var ErrLaunchSettled = errors.New("launches of the job were settled meanwhile")
+
+// ErrLaunchOverlaps refuses a launch that must be alone.
+var ErrLaunchOverlaps = errors.New("an earlier launch of the job is not done")
+
+// ErrChildExists refuses a child of a job under an ID that is taken.
+var ErrChildExists = errors.New("there is a job of this ID")
 
 // Applied is what every other command returns.
 type Applied struct{ Index uint64 }

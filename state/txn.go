@@ -116,6 +116,10 @@ func (tx *txn) dispatchNodes(c command.Command) (any, error) {
 		return tx.upsertNamespaces(c)
 	case *command.DeleteNamespaces:
 		return tx.deleteNamespaces(c)
+	case *command.DispatchJob:
+		return tx.dispatchJob(c)
+	case *command.LaunchJobs:
+		return tx.launchJobs(c)
 	}
 	return nil, fmt.Errorf("apply command: %T is not a command of this version", c)
 }

@@ -54,6 +54,8 @@ const (
 	kindDeleteNodePools    = 22
 	kindUpsertNamespaces   = 23
 	kindDeleteNamespaces   = 24
+	kindDispatchJob        = 25
+	kindLaunchJobs         = 26
 )
 
 // usual is the room made for an entry: a job of one task takes most of it.
@@ -108,7 +110,7 @@ func blank(kind byte) Command {
 
 // Level is the feature level of this version: the highest at which a kind of
 // command came. A server can read every entry whose level isn't above its own.
-const Level = 1
+const Level = 2
 
 // LevelOf returns the feature level that all members of a region must have
 // before a command may be proposed: the one that its kind came with.
@@ -145,6 +147,8 @@ var kinds = [...]struct {
 	kindDeleteNodePools:    {1, func() Command { return new(DeleteNodePools) }},
 	kindUpsertNamespaces:   {1, func() Command { return new(UpsertNamespaces) }},
 	kindDeleteNamespaces:   {1, func() Command { return new(DeleteNamespaces) }},
+	kindDispatchJob:        {2, func() Command { return new(DispatchJob) }},
+	kindLaunchJobs:         {2, func() Command { return new(LaunchJobs) }},
 }
 
 // kindOf returns the number of a command's kind, 0 if it has none.
@@ -198,6 +202,10 @@ func kindOf(c Command) byte {
 		return kindUpsertNamespaces
 	case *DeleteNamespaces:
 		return kindDeleteNamespaces
+	case *DispatchJob:
+		return kindDispatchJob
+	case *LaunchJobs:
+		return kindLaunchJobs
 	}
 	return 0
 }

@@ -73,6 +73,11 @@ func samples() map[byte]Command {
 		kindDeleteNodePools:    &DeleteNodePools{Names: []string{"gpu"}},
 		kindUpsertNamespaces:   &UpsertNamespaces{Namespaces: []*structs.Namespace{{Name: "team"}}},
 		kindDeleteNamespaces:   &DeleteNamespaces{Names: []string{"team"}},
+		kindDispatchJob:        &DispatchJob{Job: job, ParentModifyIndex: 7, Eval: eval, Now: 17},
+		kindLaunchJobs: &LaunchJobs{Launches: []Launch{
+			{Namespace: "default", JobID: "cron", ParentModifyIndex: 7, Instant: 1700000060, After: 1700000000, Alone: true, Job: job, Eval: eval, Note: "n"},
+			{Namespace: "default", JobID: "cron", Instant: 1700000061, Forced: true},
+		}, Now: 18},
 	}
 }
 

@@ -31,6 +31,46 @@ type RegisterJob struct {
 	Now     int64 // unix nanoseconds
 }
 
+// DispatchJob stores a child of a parameterized job and its evaluation. If the
+// child's idempotency token has made one already, nothing is stored.
+type DispatchJob struct {
+	Job *structs.Job
+	// ParentModifyIndex refuses the command unless the parent's specification
+	// is still the one that the child was made from.
+	ParentModifyIndex uint64
+	Eval              *structs.Evaluation
+	Now               int64
+}
+
+// LaunchJobs settles launches of periodic jobs: each is made, or left out and
+// told. One that is refused doesn't keep the others.
+type LaunchJobs struct {
+	Launches []Launch
+	Now      int64
+}
+
+// Launch is one launch of a periodic job.
+type Launch struct {
+	Namespace string
+	JobID     string
+	// ParentModifyIndex refuses the launch unless the job's specification is
+	// still the one that it was decided on.
+	ParentModifyIndex uint64
+	// Instant is when the launch was due, in unix seconds; all launches up to it
+	// are settled by this one. It is refused unless those up to After are.
+	Instant, After int64
+	// Forced is a launch that a user asked for: it settles none of those that
+	// are due.
+	Forced bool
+	// Alone refuses it while an earlier launch of the job is not done.
+	Alone bool
+	// Job is the child, nil if the launch is left out.
+	Job  *structs.Job
+	Eval *structs.Evaluation
+	// Note, unless empty, becomes the description of the job's status.
+	Note string
+}
+
 // DeregisterJob stops a job, or removes it when Purge is set.
 type DeregisterJob struct {
 	Namespace       string
@@ -278,3 +318,5 @@ func (*UpsertNodePools) isCommand()    {}
 func (*DeleteNodePools) isCommand()    {}
 func (*UpsertNamespaces) isCommand()   {}
 func (*DeleteNamespaces) isCommand()   {}
+func (*DispatchJob) isCommand()        {}
+func (*LaunchJobs) isCommand()         {}

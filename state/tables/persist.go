@@ -32,6 +32,7 @@ const (
 	sectionPools       = 11
 	sectionNamespaces  = 12
 	sectionScheduler   = 13
+	sectionLaunches    = 14
 	sectionEnd         = 255
 )
 
@@ -76,6 +77,7 @@ func Persist(w io.Writer, t *Tables) error {
 	s.begin(sectionScheduler)
 	s.record(t.SchedulerConfig)
 	s.end()
+	persistValues(s, sectionLaunches, &t.Launches)
 	s.begin(sectionEnd)
 	s.end()
 	if s.err == nil {

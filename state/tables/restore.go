@@ -103,6 +103,8 @@ func (b *restoring) loader(kind byte) func([]byte) error {
 		return loading(func(p *structs.NodePool) { b.Pools.Set(Item[structs.NodePool]{B: p.Name, V: p}) })
 	case sectionNamespaces:
 		return loading(func(n *structs.Namespace) { b.Namespaces.Set(Item[structs.Namespace]{B: n.Name, V: n}) })
+	case sectionLaunches:
+		return loading(func(l *Launched) { b.Launches.Set(Item[Launched]{A: l.Namespace, B: l.JobID, V: l}) })
 	case sectionScheduler:
 		return loading(func(c *structs.SchedulerConfiguration) { b.SchedulerConfig = c })
 	}
@@ -140,9 +142,7 @@ func (b *restoring) loadJob(img *jobImage) {
 		return
 	}
 	b.SetJob(key, j)
-	if parent := j.GetParentID(); parent != "" {
-		b.Children.Set(Item[structs.Job]{A: key.Namespace, B: parent, C: key.ID})
-	}
+	b.Link(j)
 }
 
 func (b *restoring) count(key structs.NamespacedID) *JobStats {

@@ -106,6 +106,8 @@ type Tables struct {
 	Summaries   Table[structs.JobSummary]    // namespace, ID
 	Scaling     Table[ScalingLog]            // namespace, ID
 	Stats       Table[JobStats]              // namespace, ID; also of jobs that are gone
+	Launches    Table[Launched]              // namespace, ID
+	Tokens      Table[structs.Job]           // namespace, parent ID and idempotency token, ID; no value
 
 	Nodes Table[structs.Node] // "", ID
 
@@ -131,6 +133,13 @@ type JobStats struct {
 	Evals, LiveEvals, LiveAllocs, LiveDeployments int
 }
 
+// Launched is how far the launches of a periodic job are settled.
+type Launched struct {
+	Namespace, JobID string
+	Until            int64 // the last launch that was made or left out, unix seconds
+	ModifyIndex      uint64
+}
+
 // ScalingLog is the last scaling events of a job by group, newest first.
 type ScalingLog struct {
 	Namespace, JobID string
@@ -147,6 +156,7 @@ func New() *Tables {
 		EveryNode:   newTable[structs.Job](),
 		Submissions: newTable[structs.JobSubmission](), Summaries: newTable[structs.JobSummary](),
 		Scaling: newTable[ScalingLog](), Stats: newTable[JobStats](),
+		Launches: newTable[Launched](), Tokens: newTable[structs.Job](),
 		Nodes: newTable[structs.Node](),
 		Evals: newTable[structs.Evaluation](), EvalsByJob: newTable[structs.Evaluation](),
 		Deployments: newTable[structs.Deployment](), DeploymentsByJob: newTable[structs.Deployment](),
@@ -175,7 +185,7 @@ func New() *Tables {
 // Share marks all tables as given away.
 func (t *Tables) Share() {
 	for _, x := range []interface{ Share() }{
-		&t.Jobs, &t.Versions, &t.Children, &t.EveryNode, &t.Submissions, &t.Summaries, &t.Scaling, &t.Stats,
+		&t.Jobs, &t.Versions, &t.Children, &t.EveryNode, &t.Submissions, &t.Summaries, &t.Scaling, &t.Stats, &t.Launches, &t.Tokens,
 		&t.Nodes, &t.Evals, &t.EvalsByJob, &t.Deployments, &t.DeploymentsByJob,
 		&t.Services, &t.ServicesByName, &t.ServicesByAlloc, &t.ServicesByNode, &t.Pools, &t.Namespaces,
 	} {
@@ -227,4 +237,44 @@ func (t *Tables) ChildrenOf(parent structs.NamespacedID) iter.Seq[*structs.Job] 
 			}
 		}
 	}
+}
+
+// Link lists a job among the children of its parent, if it has one.
+func (t *Tables) Link(j *structs.Job) {
+	for table, item := range t.links(j) {
+		table.Set(item)
+	}
+}
+
+// Unlink takes a job from the children of its parent.
+func (t *Tables) Unlink(j *structs.Job) {
+	for table, item := range t.links(j) {
+		table.Delete(item)
+	}
+}
+
+// links are the entries by which a job is found from its parent.
+func (t *Tables) links(j *structs.Job) iter.Seq2[*Table[structs.Job], Item[structs.Job]] {
+	return func(yield func(*Table[structs.Job], Item[structs.Job]) bool) {
+		parent, token := j.GetParentID(), structs.Value(j.DispatchIdempotencyToken)
+		if parent == "" || !yield(&t.Children, Item[structs.Job]{A: j.GetNamespace(), B: parent, C: j.GetID()}) || token == "" {
+			return
+		}
+		yield(&t.Tokens, Item[structs.Job]{A: j.GetNamespace(), B: tokenKey(parent, token), C: j.GetID()})
+	}
+}
+
+// tokenKey joins what IDs can't contain.
+func tokenKey(parent, token string) string { return parent + "\x00" + token }
+
+// Dispatched returns the child that an idempotency token has made, or nil.
+func (t *Tables) Dispatched(parent structs.NamespacedID, token string) *structs.Job {
+	want := Item[structs.Job]{A: parent.Namespace, B: tokenKey(parent.ID, token)}
+	for i := range t.Tokens.From(want) {
+		if i.A == want.A && i.B == want.B {
+			return t.Jobs.Find(i.A, i.C, 0)
+		}
+		break
+	}
+	return nil
 }
