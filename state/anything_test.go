@@ -90,6 +90,7 @@ func commands() []command.Command {
 		&command.UpdateDeployment{}, &command.PromoteDeployment{}, &command.SetAllocHealth{}, &command.UpsertServices{},
 		&command.DeleteServices{}, &command.Sweep{}, &command.SetSchedulerConfig{}, &command.UpsertNodePools{}, &command.DeleteNodePools{},
 		&command.UpsertNamespaces{}, &command.DeleteNamespaces{},
+		&command.DispatchJob{}, &command.LaunchJobs{},
 	}
 }
 

@@ -24,6 +24,9 @@ func FuzzApply(f *testing.F) {
 		&command.UpdateAllocs{Updates: []*structs.AllocUpdate{{ID: e.ID, ClientStatus: "running"}}},
 		&command.Sweep{NodeIDs: []string{node}},
 		&command.DeregisterJob{Namespace: "default", JobID: "cron", Purge: true},
+		&command.DispatchJob{Job: testJob("cron/dispatch-1", 1), ParentModifyIndex: 1, Eval: e},
+		&command.LaunchJobs{Launches: []command.Launch{{Namespace: "default", JobID: "cron", ParentModifyIndex: w.snap().Job("default", "cron").GetJobModifyIndex(),
+			Instant: 60, Job: testJob("cron/periodic-60", 1), Eval: e, Note: "n"}}},
 	} {
 		entry, err := command.Encode(c)
 		if err != nil {

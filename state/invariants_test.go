@@ -22,6 +22,7 @@ func violations(s *Snapshot, swept map[string]structs.TaskGroupSummary) []string
 	checkJobs(s, swept, wrong)
 	checkLists(s, wrong)
 	checkBlocked(s, wrong)
+	checkChildren(s, wrong)
 	return out
 }
 

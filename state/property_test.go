@@ -147,7 +147,7 @@ func (h *history) newID() string { return ids.Derive(h.newSeed(), 0) }
 
 func (h *history) step() {
 	job := fmt.Sprintf("job%d", h.draw(3, "job"))
-	switch h.draw(14, "step") {
+	switch h.draw(18, "step") {
 	case 0, 1:
 		h.both(&command.RegisterJob{Job: testJob(job, h.draw(4, "count")), Eval: h.eval(testJob(job, 1))})
 	case 2:
@@ -181,6 +181,8 @@ func (h *history) step() {
 		}})
 	case 12, 13:
 		h.wait(job)
+	case 14, 15, 16, 17:
+		h.family()
 	}
 }
 
