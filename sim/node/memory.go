@@ -1,0 +1,150 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/sim/virtual"
+)
+
+// disk is what survives the agent and the machine: records as they would be
+// written, so that nothing is shared with who wrote them.
+type disk struct {
+	identity local.Identity
+	meta     map[string]*string
+	allocs   map[string]*record
+	writes   int
+	// failAt has the agent die just before (negative: just after) its n-th write
+	// from now on.
+	failAt int
+	full   bool
+}
+
+type record struct {
+	alloc []byte
+	tasks map[string][]byte
+}
+
+// errFull is what a full disk answers.
+var errFull = errors.New("no space left on device")
+
+// memory is the disk as one agent sees it.
+type memory struct {
+	d *disk
+	m *virtual.Machine
+	// kill ends the agent.
+	kill func()
+}
+
+// write performs one write, unless the agent dies of it.
+func (m memory) write(f func() error) error {
+	switch {
+	case m.m.Dead():
+		return errors.New("the agent is dead")
+	case m.d.full:
+		return errFull
+	}
+	m.d.writes++
+	before, after := false, false
+	switch {
+	case m.d.failAt > 0:
+		m.d.failAt--
+		before = m.d.failAt == 0
+	case m.d.failAt < 0:
+		m.d.failAt++
+		after = m.d.failAt == 0
+	}
+	if before {
+		m.kill()
+	}
+	err := f()
+	if after {
+		m.kill()
+	}
+	return err
+}
+
+// PutAlloc implements alloc.Memory.
+func (m memory) PutAlloc(a *local.Alloc) error {
+	data, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode allocation: %w", err)
+	}
+	return m.write(func() error {
+		r := m.d.allocs[a.Alloc.ID]
+		if r == nil {
+			r = &record{tasks: map[string][]byte{}}
+			m.d.allocs[a.Alloc.ID] = r
+		}
+		r.alloc = data
+		return nil
+	})
+}
+
+// PutTask implements task.Memory.
+func (m memory) PutTask(allocID, name string, t *local.Task) error {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode task: %w", err)
+	}
+	return m.write(func() error {
+		if r := m.d.allocs[allocID]; r != nil {
+			r.tasks[name] = data
+		}
+		return nil
+	})
+}
+
+// DeleteAlloc implements alloc.Memory.
+func (m memory) DeleteAlloc(id string) error {
+	return m.write(func() error {
+		delete(m.d.allocs, id)
+		return nil
+	})
+}
+
+// Allocs implements client.Memory.
+func (m memory) Allocs() ([]*local.Alloc, error) {
+	var out []*local.Alloc
+	for _, id := range slices.Sorted(maps.Keys(m.d.allocs)) {
+		r := m.d.allocs[id]
+		a := &local.Alloc{Tasks: map[string]*local.Task{}}
+		if err := json.Unmarshal(r.alloc, a); err != nil {
+			return nil, fmt.Errorf("read allocation: %w", err)
+		}
+		for name, data := range r.tasks {
+			t := &local.Task{}
+			if err := json.Unmarshal(data, t); err != nil {
+				return nil, fmt.Errorf("read task: %w", err)
+			}
+			a.Tasks[name] = t
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// Identity implements client.NodeMemory.
+func (m memory) Identity() (local.Identity, error) { return m.d.identity, nil }
+
+// PutIdentity implements client.NodeMemory.
+func (m memory) PutIdentity(id local.Identity) error {
+	m.d.identity = id
+	return nil
+}
+
+// NodeMeta implements client.NodeMemory.
+func (m memory) NodeMeta() (map[string]*string, error) { return m.d.meta, nil }
+
+// PutNodeMeta implements client.NodeMemory.
+func (m memory) PutNodeMeta(meta map[string]*string) error {
+	m.d.meta = meta
+	return nil
+}
+
+// Close implements client.Memory.
+func (m memory) Close() error { return nil }
