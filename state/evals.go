@@ -2,6 +2,7 @@ package state
 
 import (
 	"maps"
+	"slices"
 
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/state/command"
@@ -192,12 +193,8 @@ func (tx *txn) followNodes(from string, brought []*structs.Evaluation, changes .
 
 // concerned lists the jobs that a change of a node concerns.
 func (tx *txn) concerned(c nodeChange) (jobs []*structs.Job) {
-	if n := c.new; n != nil && n.Ready() {
-		for job := range tx.EveryNode.Values() {
-			if !job.Stopped() && !job.IsPeriodic() && !job.IsParameterized() && n.InPool(job.GetNodePool()) && n.InDatacenters(job.Datacenters) {
-				jobs = append(jobs, job)
-			}
-		}
+	if c.new != nil {
+		jobs = slices.Collect(tx.JobsFor(c.new))
 	}
 	if c.old == nil {
 		return jobs

@@ -62,6 +62,10 @@ func (s *Snapshot) Jobs(namespace, prefix string) iter.Seq[*structs.Job] {
 	return s.t.Jobs.Prefixed(namespace, prefix)
 }
 
+// JobsFor returns the jobs that run on every node and want one on this node, as
+// far as its pool and datacenter say.
+func (s *Snapshot) JobsFor(n *structs.Node) iter.Seq[*structs.Job] { return s.t.JobsFor(n) }
+
 // JobChildren returns the jobs that a periodic or parameterized job has made.
 func (s *Snapshot) JobChildren(namespace, parentID string) iter.Seq[*structs.Job] {
 	return s.t.ChildrenOf(structs.NamespacedID{Namespace: namespace, ID: parentID})

@@ -55,6 +55,9 @@ func (g *TaskGroup) validatePolicies(f faults, j *Job) {
 		in := f.in("update")
 		in.check(j.updates(), "only service and system jobs can have it, this is a %s job", kind)
 		g.Update.validate(in)
+		if kind == JobTypeSystem {
+			g.Update.validateEveryNode(in)
+		}
 	}
 	if g.ReschedulePolicy != nil {
 		in := f.in("reschedule")
@@ -168,6 +171,15 @@ func (u *UpdateStrategy) validate(f faults) {
 	f.in("healthy_deadline").check(progress <= 0 || deadline < progress,
 		"must be less than the progress_deadline of %s, is %s", progress, deadline)
 	f.in("stagger").check(Value(u.Stagger) > 0, "must be more than 0, is %s", Value(u.Stagger))
+}
+
+// validateEveryNode checks what means something else for a system job: canary is a
+// share of its nodes, and stagger holds up its deployment.
+func (u *UpdateStrategy) validateEveryNode(f faults) {
+	canary, progress, stagger := Value(u.Canary), Value(u.ProgressDeadline), Value(u.Stagger)
+	f.in("canary").check(canary <= 100, "of a system job it is the share of nodes in percent, so at most 100, is %d", canary)
+	f.in("stagger").check(Value(u.MaxParallel) == 0 || progress <= 0 || stagger < progress,
+		"must be less than the progress_deadline of %s, or no update can make progress, is %s", progress, stagger)
 }
 
 func (m *MigrateStrategy) validate(f faults) {

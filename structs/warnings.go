@@ -27,7 +27,11 @@ func (j *Job) WarningFaults() []Fault {
 	nodeNames().warnSpreads(f, j.Spreads)
 	auto, canaries := 0, 0
 	for _, g := range j.TaskGroups {
-		g.warn(f.in("group %q", g.GetName()))
+		in := f.in("group %q", g.GetName())
+		g.warn(in)
+		g.warnPace(in, j.GetType())
+		in.in("count").check(j.GetType() != JobTypeSysBatch || g.GetCount() <= 1,
+			"a sysbatch job runs once on every node, %d means no more than 1", g.GetCount())
 		if g.Update != nil && Value(g.Update.Canary) > 0 {
 			canaries++
 			if Value(g.Update.AutoPromote) {
@@ -62,11 +66,16 @@ func (p *PeriodicConfig) warn(f faults) {
 	f.in("time_zone").check(Value(p.TimeZone) != "Local", "is that of whichever server leads: name one, like Europe/Vienna")
 }
 
-func (g *TaskGroup) warn(f faults) {
-	if u := g.Update; u != nil && g.GetCount() > 0 {
+// warnPace warns of an update that has no steps; how many nodes a system job runs
+// on isn't known here.
+func (g *TaskGroup) warnPace(f faults, kind string) {
+	if u := g.Update; u != nil && g.GetCount() > 0 && !EveryNode(kind) {
 		f.in("update > max_parallel").check(Value(u.MaxParallel) <= g.GetCount(),
 			"is %d, more than the group's count of %d: a destructive update will stop the whole group", Value(u.MaxParallel), g.GetCount())
 	}
+}
+
+func (g *TaskGroup) warn(f faults) {
 	f.in("max_client_disconnect").check(g.MaxClientDisconnect == nil, "is deprecated and ignored, use disconnect > lost_after")
 	f.in("stop_after_client_disconnect").check(g.StopAfterClientDisconnect == nil, "is deprecated and ignored, use disconnect > stop_on_client_after")
 	f.in("prevent_reschedule_on_lost").check(!Value(g.PreventRescheduleOnLost), "is deprecated and ignored, use disconnect > replace")

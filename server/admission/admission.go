@@ -68,8 +68,6 @@ func Check(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string
 // NotBuilt refuses jobs of a kind that nothing schedules yet.
 func NotBuilt(job *structs.Job) error {
 	switch {
-	case job.GetType() == structs.JobTypeSystem || job.GetType() == structs.JobTypeSysBatch:
-		return structs.NotBuilt(job.GetType() + " jobs")
 	case job.IsPeriodic():
 		return structs.NotBuilt("periodic jobs")
 	case job.IsParameterized():

@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/scheduler/feasible"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -79,7 +80,7 @@ func (w *wanting) count() {
 	w.old = map[string]map[string]structs.Comparable{}
 	for v := range w.snap.AllocViewsByJob(w.job.GetNamespace(), w.job.GetID()) {
 		row, shared := v.Row(), v.Shared()
-		if row.Terminal() {
+		if row.Terminal() && !w.done(v) {
 			continue
 		}
 		nodes := w.users[shared.Group]
@@ -98,6 +99,13 @@ func (w *wanting) count() {
 		}
 		olds[row.Node.ID] = most(olds[row.Node.ID], shared.Ask)
 	}
+}
+
+// done reports whether an allocation that ended keeps others of its job off its
+// node: a sysbatch job runs there once.
+func (w *wanting) done(v alloc.View) bool {
+	return w.job.GetType() == structs.JobTypeSysBatch && v.Row().Desired == alloc.Run &&
+		v.Shared().Job.GetVersion() == w.job.GetVersion()
 }
 
 func most(a, b structs.Comparable) structs.Comparable {
@@ -122,6 +130,9 @@ func (w *wanting) claim(g *structs.TaskGroup, n int) Claim {
 		c.Unique = c.Unique || checks[i].Unique
 	}
 	w.distinct(g, &c)
+	if structs.EveryNode(w.job.GetType()) {
+		w.once(g, &c)
+	}
 	return c
 }
 
@@ -167,6 +178,17 @@ func (w *wanting) distinct(g *structs.TaskGroup, c *Claim) {
 	}
 	c.Taken = func(n *structs.Node) bool {
 		return slices.ContainsFunc(rules, func(taken func(*structs.Node) bool) bool { return taken(n) })
+	}
+}
+
+// once says which nodes have what a job runs once on every node: one of the newest
+// version, or any while the older ones can't be told from it.
+func (w *wanting) once(g *structs.TaskGroup, c *Claim) {
+	others, have, old := c.Taken, w.users[g.GetName()], w.old[g.GetName()]
+	c.Once = true
+	c.Taken = func(n *structs.Node) bool {
+		_, replaces := old[n.ID]
+		return have[n.ID] > 0 && !replaces || others != nil && others(n)
 	}
 }
 
@@ -222,6 +244,10 @@ func preempts(snap *state.Snapshot, job *structs.Job) bool {
 		return cfg.PreemptionConfig.ServiceSchedulerEnabled
 	case structs.JobTypeBatch:
 		return cfg.PreemptionConfig.BatchSchedulerEnabled
+	case structs.JobTypeSystem:
+		return cfg.PreemptionConfig.SystemSchedulerEnabled
+	case structs.JobTypeSysBatch:
+		return cfg.PreemptionConfig.SysBatchSchedulerEnabled
 	}
 	return true
 }

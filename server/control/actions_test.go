@@ -106,7 +106,7 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 				t.Errorf("job %s was stored all the same", job.GetID())
 			}
 		}
-		for _, job := range []*structs.Job{servertest.Job("s", "system", 1), servertest.Job("b", "sysbatch", 1), periodic, parameterized} {
+		for _, job := range []*structs.Job{periodic, parameterized} {
 			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
 			var e *structs.Error
 			if !errors.As(err, &e) || e.Kind != structs.KindNotBuilt {

@@ -133,6 +133,8 @@ func consequence(snap *state.Snapshot, a *structs.Allocation, u *structs.AllocUp
 		return structs.TriggerReconnect
 	case !wanted:
 		return ""
+	case structs.EveryNode(job.GetType()):
+		return "" // its restarts are used up, and it has no other node
 	case u.ClientStatus == structs.AllocClientFailed:
 		return structs.TriggerAllocFailure
 	case u.ClientStatus == structs.AllocClientComplete && job.GetType() == structs.JobTypeService:

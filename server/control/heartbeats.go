@@ -31,8 +31,9 @@ func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, 
 				Status: structs.NodeStatusReady,
 				Event:  nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
 			}},
-			Evals: s.evals.OfNode(snap, nodeID, returnTrigger(node), now),
-			Now:   now.UnixNano(),
+			Evals:    s.evals.OfNode(snap, nodeID, returnTrigger(node), now),
+			EvalSeed: s.cfg.NewID(),
+			Now:      now.UnixNano(),
 		})
 		if err != nil {
 			return 0, err
@@ -82,7 +83,7 @@ func (s *Control) GiveUp(ctx context.Context, nodeIDs []string) error {
 func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 	now := t.s.cfg.Clock.Now()
 	snap := t.s.store.Snapshot()
-	c := &command.SetNodeStatus{Now: now.UnixNano()}
+	c := &command.SetNodeStatus{EvalSeed: t.s.cfg.NewID(), Now: now.UnixNano()}
 	wanted := map[structs.NamespacedID]*structs.Evaluation{}
 	for _, id := range nodeIDs {
 		node := snap.Node(id)

@@ -26,7 +26,7 @@ func (s *Control) RegisterNode(ctx context.Context, node *structs.Node) (uint64,
 	n := node.Clone()
 	n.StatusUpdatedAt = now.Unix()
 	n.ComputedClass = admission.ComputedClass(n)
-	c := &command.RegisterNode{Node: n, CreatePool: true, Now: now.UnixNano()}
+	c := &command.RegisterNode{Node: n, CreatePool: true, EvalSeed: s.cfg.NewID(), Now: now.UnixNano()}
 	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
 		c.Evals = s.evals.OfNode(snap, n.ID, returnTrigger(old), now)
 	}
@@ -68,7 +68,8 @@ func returnTrigger(old *structs.Node) string {
 	return structs.TriggerNodeUpdate
 }
 
-// EvaluateNode has every job with allocations on the node evaluated.
+// EvaluateNode has every job evaluated that has allocations on the node or should
+// have.
 func (s *Control) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateResponse, error) {
 	snap := s.store.Snapshot()
 	node := snap.Node(nodeID)
@@ -77,7 +78,7 @@ func (s *Control) EvaluateNode(ctx context.Context, nodeID string) (*NodeUpdateR
 	}
 	now := s.cfg.Clock.Now()
 	resp := &NodeUpdateResponse{NodeModifyIndex: node.ModifyIndex}
-	due := s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now)
+	due := s.evals.ForNode(snap, node, structs.TriggerNodeUpdate, now)
 	if len(due) == 0 {
 		return resp, nil
 	}
@@ -108,6 +109,7 @@ func (s *Control) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdat
 		NodeID:      req.NodeID,
 		Eligibility: req.Eligibility,
 		Event:       nodeEvent(structs.NodeEventCluster, "Node marked as "+req.Eligibility+" for scheduling", now),
+		EvalSeed:    s.cfg.NewID(),
 		Now:         now.UnixNano(),
 	}
 	if req.Eligibility == structs.NodeEligible && node.SchedulingEligibility != structs.NodeEligible {
@@ -119,8 +121,8 @@ func (s *Control) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdat
 	}
 	return &structs.NodeEligibilityUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         evals.IDs(c.Evals),
-		EvalCreateIndex: evals.CreateIndex(c.Evals, result.Index),
+		EvalIDs:         append(evals.IDs(c.Evals), result.EvalIDs...),
+		EvalCreateIndex: evals.CreateIndex(len(c.Evals)+len(result.EvalIDs), result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -141,6 +143,7 @@ func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainReq
 		Strategy:     strategyOf(req.DrainSpec, node, now),
 		MarkEligible: req.MarkEligible,
 		Meta:         req.Meta,
+		EvalSeed:     s.cfg.NewID(),
 		Now:          now.UnixNano(),
 	}
 	switch {
@@ -158,8 +161,8 @@ func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainReq
 	}
 	return &structs.NodeDrainUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         evals.IDs(c.Evals),
-		EvalCreateIndex: evals.CreateIndex(c.Evals, result.Index),
+		EvalIDs:         append(evals.IDs(c.Evals), result.EvalIDs...),
+		EvalCreateIndex: evals.CreateIndex(len(c.Evals)+len(result.EvalIDs), result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -187,16 +190,17 @@ func (s *Control) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePu
 	}
 	now := s.cfg.Clock.Now()
 	c := &command.DeleteNodes{
-		NodeIDs: []string{nodeID},
-		Evals:   s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
-		Now:     now.UnixNano(),
+		NodeIDs:  []string{nodeID},
+		Evals:    s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
+		EvalSeed: s.cfg.NewID(),
+		Now:      now.UnixNano(),
 	}
-	result, err := s.propose(ctx, c)
+	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return nil, err
 	}
-	index := indexOf(result)
+	made := append(evals.IDs(c.Evals), result.EvalIDs...)
 	return &structs.NodePurgeResponse{
-		EvalIDs: evals.IDs(c.Evals), EvalCreateIndex: evals.CreateIndex(c.Evals, index), NodeModifyIndex: index,
+		EvalIDs: made, EvalCreateIndex: evals.CreateIndex(len(made), result.Index), NodeModifyIndex: result.Index,
 	}, nil
 }

@@ -208,7 +208,7 @@ func (n *fakeNode) step(a *structs.Allocation) *structs.AllocUpdate {
 			return state(structs.AllocClientFailed, structs.TaskStateDead, true)
 		}
 	}
-	if a.Job.GetType() == structs.JobTypeBatch && ran >= 5*time.Second {
+	if kind := a.Job.GetType(); (kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch) && ran >= 5*time.Second {
 		return state(structs.AllocClientComplete, structs.TaskStateDead, false)
 	}
 	if a.DeploymentID != "" && !a.DeploymentStatus.HasHealth() && ran >= 10*time.Second {

@@ -129,8 +129,8 @@ func (x *examination) unhealthy() command.Command {
 		}
 		stuck = append(stuck, g.stuck...)
 	}
-	if len(stuck) == 0 {
-		return nil
+	if len(stuck) == 0 || structs.EveryNode(x.job.GetType()) {
+		return nil // they have no other node: it is they who must become healthy
 	}
 	slices.Sort(stuck)
 	yes := true

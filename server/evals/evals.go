@@ -37,13 +37,31 @@ func (m Maker) Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*st
 		if job == nil {
 			job = a.Job // purged: what is left of it must be cleared away
 		}
-		e := m.New(job, trigger, now)
-		e.NodeID = nodeID
-		if n := snap.Node(nodeID); n != nil {
-			e.NodeModifyIndex = n.ModifyIndex
-		}
-		wanted[key] = e
+		wanted[key] = m.at(job, snap.Node(nodeID), nodeID, trigger, now)
 	}
+}
+
+// ForNode makes an evaluation for each job with allocations on a node, and for
+// each that runs on every node and may have one there.
+func (m Maker) ForNode(snap *state.Snapshot, n *structs.Node, trigger string, now time.Time) []*structs.Evaluation {
+	wanted := map[structs.NamespacedID]*structs.Evaluation{}
+	m.Collect(snap, wanted, n.ID, trigger, now)
+	for job := range snap.JobsFor(n) {
+		if key := job.NamespacedID(); wanted[key] == nil {
+			wanted[key] = m.at(job, n, n.ID, trigger, now)
+		}
+	}
+	return Sorted(wanted)
+}
+
+// at makes an evaluation because of a node, which may be gone.
+func (m Maker) at(job *structs.Job, n *structs.Node, nodeID, trigger string, now time.Time) *structs.Evaluation {
+	e := m.New(job, trigger, now)
+	e.NodeID = nodeID
+	if n != nil {
+		e.NodeModifyIndex = n.ModifyIndex
+	}
+	return e
 }
 
 // New makes a pending evaluation of a job.
@@ -83,10 +101,10 @@ func IDs(evals []*structs.Evaluation) []string {
 	return out
 }
 
-// CreateIndex is the index at which evaluations were stored, 0 if there are
-// none.
-func CreateIndex(evals []*structs.Evaluation, index uint64) uint64 {
-	if len(evals) == 0 {
+// CreateIndex is the index at which so many evaluations were stored, 0 if there
+// are none.
+func CreateIndex(n int, index uint64) uint64 {
+	if n == 0 {
 		return 0
 	}
 	return index

@@ -225,6 +225,20 @@ func (t *Tables) SetJob(key structs.NamespacedID, j *structs.Job) {
 	}
 }
 
+// JobsFor returns the jobs that run on every node and want one on this node, as
+// far as its pool and datacenter say.
+func (t *Tables) JobsFor(n *structs.Node) iter.Seq[*structs.Job] {
+	return func(yield func(*structs.Job) bool) {
+		for job := range t.EveryNode.Values() {
+			wanted := !job.Stopped() && !job.IsPeriodic() && !job.IsParameterized() &&
+				n.Ready() && n.InPool(job.GetNodePool()) && n.InDatacenters(job.Datacenters)
+			if wanted && !yield(job) {
+				return
+			}
+		}
+	}
+}
+
 // ChildrenOf returns the jobs that a periodic or parameterized job has made.
 func (t *Tables) ChildrenOf(parent structs.NamespacedID) iter.Seq[*structs.Job] {
 	return func(yield func(*structs.Job) bool) {
