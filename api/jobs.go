@@ -121,6 +121,24 @@ func (c *Client) EvaluateJob(ctx context.Context, id string, o structs.EvalOptio
 	return put[structs.JobRegisterResponse](ctx, c, jobPath(id, "evaluate"), q, &structs.JobEvaluateRequest{JobID: id, EvalOptions: o})
 }
 
+// DispatchJob makes a job from a parameterized one; with a token it makes the
+// same one however often it is asked.
+func (c *Client) DispatchJob(ctx context.Context, req *structs.JobDispatchRequest, token string, q *Query) (*structs.JobDispatchResponse, error) {
+	params := Query{}
+	if q != nil {
+		params = *q
+	}
+	if token != "" {
+		params.Params = map[string]string{"idempotency_token": token}
+	}
+	return put[structs.JobDispatchResponse](ctx, c, jobPath(req.JobID, "dispatch"), &params, req)
+}
+
+// ForcePeriodic launches a periodic job now.
+func (c *Client) ForcePeriodic(ctx context.Context, id string, q *Query) (*structs.PeriodicForceResponse, error) {
+	return put[structs.PeriodicForceResponse](ctx, c, jobPath(id, "periodic/force"), q, nil)
+}
+
 // RevertJob returns to an earlier version.
 func (c *Client) RevertJob(ctx context.Context, req *structs.JobRevertRequest, q *Query) (*structs.JobRegisterResponse, error) {
 	return put[structs.JobRegisterResponse](ctx, c, jobPath(req.JobID, "revert"), q, req)

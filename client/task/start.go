@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/internal/squeeze"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -42,6 +43,10 @@ func (r *Runner) prepare(ctx context.Context) {
 		r.fail(ctx, failureEvent(structs.TaskSetupFailure, err))
 		return
 	}
+	if err := r.writePayload(task); err != nil {
+		r.fail(ctx, failureEvent(structs.TaskSetupFailure, err))
+		return
+	}
 	r.change(func() { r.phase = PhasePrepared })
 }
 
@@ -49,6 +54,21 @@ func (r *Runner) prepare(ctx context.Context) {
 func (r *Runner) buildDir(task *structs.Task) error {
 	uid, gid := owner(task.User)
 	return r.dir.BuildTask(allocdir.TaskOptions{Name: task.Name, SecretsMB: allocdir.SecretsMB(task), UID: uid, GID: gid})
+}
+
+// writePayload puts what the job was dispatched with where the task wants it.
+func (r *Runner) writePayload(task *structs.Task) error {
+	r.mu.Lock()
+	packed := r.alloc.Job.Payload
+	r.mu.Unlock()
+	if task.DispatchPayload == nil || task.DispatchPayload.File == "" || len(packed) == 0 {
+		return nil
+	}
+	payload, err := squeeze.Unpack(packed, structs.MaxDispatchPayload)
+	if err != nil {
+		return fmt.Errorf("read the dispatch's payload: %w", err)
+	}
+	return r.dir.WriteLocal(task.Name, task.DispatchPayload.File, payload)
 }
 
 // resolveDriver finds the driver and what it can do.

@@ -22,7 +22,6 @@ func unbuilt(t *structs.Task) error {
 	add(len(t.Secrets) > 0, "the secret block")
 	add(t.Schedule != nil, "the schedule block")
 	add(t.CSIPluginConfig != nil, "the csi_plugin block")
-	add(t.DispatchPayload != nil && t.DispatchPayload.File != "", "the dispatch_payload block")
 	add(t.Identity != nil && (t.Identity.Env || t.Identity.File), "identity with env or file")
 	add(len(t.Identities) > 0, "further identity blocks")
 	add(t.Resources != nil && len(t.Resources.Devices) > 0, "device resources")

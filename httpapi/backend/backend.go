@@ -70,8 +70,9 @@ type Jobs interface {
 	Starts
 }
 
-// Starts acts on what jobs started.
+// Starts starts jobs from others, and acts on what jobs started.
 type Starts interface {
+	JobChildren
 	DeploymentWrites
 	AllocWrites
 }
@@ -83,6 +84,12 @@ type JobWrites interface {
 	EvaluateJob(context.Context, *structs.JobEvaluateRequest) (*structs.JobRegisterResponse, error)
 	RevertJob(context.Context, *structs.JobRevertRequest) (*structs.JobRegisterResponse, error)
 	ScaleJob(ctx context.Context, jobID string, req *structs.ScalingRequest) (*structs.JobRegisterResponse, error)
+}
+
+// JobChildren makes jobs from others.
+type JobChildren interface {
+	DispatchJob(context.Context, *structs.JobDispatch) (*structs.JobDispatchResponse, error)
+	ForcePeriodic(context.Context, *structs.PeriodicForceRequest) (*structs.PeriodicForceResponse, error)
 }
 
 // JobMarks marks versions of jobs.

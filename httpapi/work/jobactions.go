@@ -2,6 +2,8 @@ package work
 
 import (
 	"cmp"
+	"errors"
+	"io"
 	"net/http"
 
 	"github.com/steppe-run/steppe/httpapi/door"
@@ -136,6 +138,51 @@ func JobEvaluate(c *door.Call) (door.Reply, error) {
 	}
 	req.WriteRequest = c.WriteRequest("")
 	return registered(c.Server().EvaluateJob(c.Ctx(), &req))
+}
+
+// JobDispatch makes a job from a parameterized one.
+func JobDispatch(c *door.Call) (door.Reply, error) {
+	var d structs.JobDispatch
+	if _, err := c.DecodeOptional(&d.JobDispatchRequest); err != nil {
+		return door.Reply{}, err
+	}
+	if err := matchID(c, &d.JobID, "Job ID does not match"); err != nil {
+		return door.Reply{}, err
+	}
+	return dispatch(c, &d)
+}
+
+// JobDispatchPayload is JobDispatch with nothing but a payload, which the body is.
+func JobDispatchPayload(c *door.Call) (door.Reply, error) {
+	payload, err := io.ReadAll(c.Request.Body)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return door.Reply{}, err
+	case err != nil:
+		return door.Reply{}, door.Refuse(http.StatusBadRequest, "the payload could not be read from the request's body: %v", err)
+	}
+	d := structs.JobDispatch{JobDispatchRequest: structs.JobDispatchRequest{JobID: c.Param("job_id"), Payload: payload}}
+	return dispatch(c, &d)
+}
+
+func dispatch(c *door.Call, d *structs.JobDispatch) (door.Reply, error) {
+	d.WriteRequest = c.WriteRequest("")
+	d.IdempotencyToken = c.Request.URL.Query().Get("idempotency_token")
+	resp, err := c.Server().DispatchJob(c.Ctx(), d)
+	if err != nil {
+		return door.Reply{}, err
+	}
+	return door.Wrote(resp, resp.LastIndex, nil)
+}
+
+// PeriodicForce launches a periodic job now.
+func PeriodicForce(c *door.Call) (door.Reply, error) {
+	resp, err := c.Server().ForcePeriodic(c.Ctx(), &structs.PeriodicForceRequest{JobID: c.Param("job_id"), WriteRequest: c.WriteRequest("")})
+	if err != nil {
+		return door.Reply{}, err
+	}
+	return door.Wrote(resp, resp.LastIndex, nil)
 }
 
 // JobRevert makes an older version of a job the newest.

@@ -7,12 +7,14 @@
 package work
 
 import (
+	"fmt"
 	"iter"
 	"net/http"
 
 	"github.com/steppe-run/steppe/httpapi/backend"
 	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/httpapi/show"
+	"github.com/steppe-run/steppe/internal/squeeze"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -49,7 +51,15 @@ func JobRead(c *door.Call, v backend.View) (door.Reply, error) {
 	if err != nil {
 		return door.Reply{}, err
 	}
-	return door.Reply{Value: j, Index: j.GetModifyIndex()}, nil
+	index := j.GetModifyIndex()
+	if len(j.Payload) > 0 {
+		whole := *j
+		if whole.Payload, err = squeeze.Unpack(j.Payload, structs.MaxDispatchPayload); err != nil {
+			return door.Reply{}, fmt.Errorf("read the job's payload: %w", err)
+		}
+		j = &whole
+	}
+	return door.Reply{Value: j, Index: index}, nil
 }
 
 // JobSummary reads the counts of a job's allocations.

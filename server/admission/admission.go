@@ -7,8 +7,10 @@ package admission
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
+	"github.com/steppe-run/steppe/internal/squeeze"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -34,6 +36,11 @@ func Admit(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string
 	if err := NotBuilt(job); err != nil {
 		return nil, nil, err
 	}
+	// Jobs carry a payload in another form than requests.
+	if len(job.Payload) > structs.MaxDispatchPayload {
+		return nil, nil, structs.NewValidationError(fmt.Sprintf("the payload has %d bytes, more than the limit of %d", len(job.Payload), structs.MaxDispatchPayload))
+	}
+	job.Payload = squeeze.Pack(job.Payload)
 	return job, warnings, nil
 }
 
@@ -65,14 +72,8 @@ func Check(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string
 	return job, warnings, nil
 }
 
-// NotBuilt refuses jobs of a kind that nothing schedules yet.
+// NotBuilt refuses jobs with blocks that no node can run yet.
 func NotBuilt(job *structs.Job) error {
-	switch {
-	case job.IsPeriodic():
-		return structs.NotBuilt("periodic jobs")
-	case job.IsParameterized():
-		return structs.NotBuilt("parameterized jobs")
-	}
 	if blocks := unbuilt(job); len(blocks) > 0 {
 		return structs.NotBuilt(strings.Join(blocks, ", "))
 	}

@@ -73,7 +73,6 @@ func unbuiltIn(t *structs.Task) []string {
 	add(len(t.Secrets) > 0, "secret blocks")
 	add(t.Schedule != nil, "schedule blocks")
 	add(t.CSIPluginConfig != nil, "csi_plugin blocks")
-	add(t.DispatchPayload != nil && t.DispatchPayload.File != "", "dispatch_payload blocks")
 	add(t.Identity != nil && (t.Identity.Env || t.Identity.File) || len(t.Identities) > 0, "identity blocks")
 	return out
 }

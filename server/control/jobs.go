@@ -25,11 +25,14 @@ func (s *Control) RegisterJob(ctx context.Context, req *structs.JobRegisterReque
 	if err := checkPriority(req.EvalPriority); err != nil {
 		return nil, err
 	}
-	now := s.cfg.Clock.Now()
+	now := s.cfg.Clock.Now() // before what is due is settled: no launch may lie between
+	if err := s.settleDue(ctx, job.NamespacedID()); err != nil {
+		return nil, err
+	}
 	submitted := now.UnixNano()
 	job.SubmitTime = &submitted
-	eval := s.evals.New(job, structs.TriggerJobRegister, now)
-	if req.EvalPriority > 0 {
+	eval := s.firstEval(snap.Job(job.GetNamespace(), job.GetID()), job, now)
+	if eval != nil && req.EvalPriority > 0 {
 		eval.Priority = req.EvalPriority
 	}
 	resp, err := s.register(ctx, &command.RegisterJob{
@@ -105,6 +108,11 @@ func (s *Control) PlanJob(ctx context.Context, req *structs.JobPlanRequest) (*st
 		resp.Outcome, resp.Annotations.PreemptedAllocs = explain.Outcome(on.Snap, job, decision.Plan)
 		if old != nil {
 			resp.JobModifyIndex = old.GetJobModifyIndex()
+		}
+		if job.IsPeriodicActive() {
+			if next := job.Periodic.Next(s.cfg.Clock.Now()); !next.IsZero() {
+				resp.NextPeriodicLaunch = &next
+			}
 		}
 		if req.Diff {
 			resp.Diff = old.Diff(job, true)
@@ -270,6 +278,9 @@ func (s *Control) RevertJob(ctx context.Context, req *structs.JobRevertRequest) 
 	job := prior.Clone()
 	revive(job)
 	now := s.cfg.Clock.Now()
+	if err := s.settleDue(ctx, current.NamespacedID()); err != nil {
+		return nil, err
+	}
 	submitted := now.UnixNano()
 	job.SubmitTime = &submitted
 	return s.register(ctx, &command.RegisterJob{
@@ -277,7 +288,7 @@ func (s *Control) RevertJob(ctx context.Context, req *structs.JobRevertRequest) 
 		Submission:     snap.JobSubmission(req.Namespace, req.JobID, req.JobVersion),
 		EnforceIndex:   true,
 		JobModifyIndex: current.GetJobModifyIndex(),
-		Eval:           s.evals.New(job, structs.TriggerJobRegister, now),
+		Eval:           s.firstEval(current, job, now),
 		Now:            submitted,
 	})
 }

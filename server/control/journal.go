@@ -60,6 +60,8 @@ func indexOf(result any) uint64 {
 		return r.Index
 	case *state.SweepResult:
 		return r.Index
+	case *state.LaunchResult:
+		return r.Index
 	}
 	panic(fmt.Sprintf("result %T has no index", result)) // a new kind of result must be added above
 }

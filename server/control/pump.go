@@ -53,6 +53,7 @@ func (t *term) resync() (*feed.Subscription, error) {
 		t.deploys.note(d.ID, true)
 	}
 	t.drains.note()
+	t.launches.reset()
 	return sub, nil
 }
 
@@ -68,6 +69,10 @@ func (t *term) absorb(ev *feed.Event, index uint64) {
 		t.deploys.note(ev.Key(), false)
 	case feed.TableNodePools:
 		t.absorbPool(ev, index)
+	case feed.TableJobs:
+		old, _ := ev.Old().(*structs.Job)
+		job, _ := ev.New().(*structs.Job)
+		t.launches.note(old, job)
 	}
 }
 

@@ -55,12 +55,17 @@ func (s *Control) ScaleJob(ctx context.Context, jobID string, req *structs.Scali
 		if err != nil {
 			return nil, err
 		}
+		if err := s.settleDue(ctx, current.NamespacedID()); err != nil {
+			return nil, err
+		}
 		submitted := now.UnixNano()
 		job.SubmitTime = &submitted
 		c.Job = job
 		c.Submission = snap.JobSubmission(req.Namespace, jobID, current.GetVersion())
-		c.Eval = s.evals.New(job, structs.TriggerJobScaling, now)
-		event.EvalID = &c.Eval.ID
+		if !template(job) {
+			c.Eval = s.evals.New(job, structs.TriggerJobScaling, now)
+			event.EvalID = &c.Eval.ID
+		}
 	}
 	return s.register(ctx, c)
 }

@@ -34,6 +34,7 @@ type term struct {
 	placer     *placer.Placer
 	deploys    *deployLoop
 	drains     *drainLoop
+	launches   *launchLoop
 	sweeps     *sweepLoop
 	// beats wakes the loop that expires nodes when a node is new to it.
 	beats bell
@@ -86,6 +87,7 @@ func (s *Control) serveTerm(ctx context.Context) error {
 	g.Go("heartbeats", t.expireNodes)
 	g.Go("deployer", t.deploys.run)
 	g.Go("drainer", t.drains.run)
+	g.Go("periodic", t.launches.run)
 	g.Go("sweeper", t.sweeps.run)
 	if s.cfg.Beside != nil {
 		g.Go("beside", s.cfg.Beside)
@@ -122,6 +124,7 @@ func (s *Control) newTerm() *term {
 	})
 	t.deploys = newDeployLoop(s)
 	t.drains = newDrainLoop(s)
+	t.launches = newLaunchLoop(s)
 	t.sweeps = newSweepLoop(s)
 	return t
 }
@@ -140,6 +143,7 @@ func (t *term) restore(snap *state.Snapshot) {
 	t.heartbeats.Reset(alive, t.s.cfg.Clock.Now())
 	t.deploys.reset(snap)
 	t.drains.note()
+	t.launches.reset()
 }
 
 // offerEvals hands everything unfinished to the broker and the blocked ones to
