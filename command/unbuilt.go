@@ -17,7 +17,7 @@ var unbuilt = map[string]string{
 	"alloc":      "pause",
 	"deployment": "unblock",
 	"eval":       "delete",
-	"job":        "action dispatch periodic restart scaling-events start tag",
+	"job":        "action restart scaling-events start tag",
 	"node":       "config identity intro meta",
 	"operator":   "api autopilot client-state debug gossip metrics raft root snapshot utilization",
 	"service":    "delete",

@@ -23,6 +23,7 @@ func Command(s term.Streams) *cli.Command {
 	for _, v := range verbs() {
 		group.Commands = append(group.Commands, v.Command(s))
 	}
+	group.Commands = append(group.Commands, periodicGroup(s))
 	return group
 }
 
@@ -42,7 +43,7 @@ func Aliases(s term.Streams) []*cli.Command {
 func verbs() []connect.Verb {
 	return []connect.Verb{
 		initVerb(), validateVerb(), planVerb(), runVerb(), statusVerb(), stopVerb(), historyVerb(), revertVerb(),
-		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(), whyVerb(),
+		scaleVerb(), inspectVerb(), allocsVerb(), deploymentsVerb(), evalVerb(), promoteVerb(), whyVerb(), dispatchVerb(),
 	}
 }
 

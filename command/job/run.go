@@ -59,6 +59,10 @@ func run(ctx context.Context, c *connect.Call) error {
 	}
 	if resp.EvalID == "" {
 		c.Printf("Job registration successful\n")
+		src.Job.Canonicalize()
+		if next := nextLaunch(src.Job, c.Clock.Now()); next != "" {
+			c.Printf("Approximate next launch time: %s\n", next)
+		}
 		return nil
 	}
 	if c.Bool("detach") {

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -66,15 +67,18 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	if done, err := view.Formatted(c.Command, c.Streams, job); done {
 		return err
 	}
-	c.Printf("%s", jobKeys(job))
+	c.Printf("%s", jobKeys(job, c.Clock.Now()))
 	if c.Bool("short") {
 		return nil
+	}
+	if job.IsPeriodic() || job.IsParameterized() {
+		return showChildren(ctx, c, job, q)
 	}
 	return showDetails(ctx, c, job, q)
 }
 
-func jobKeys(j *structs.Job) string {
-	return view.Keys([]view.Pair{
+func jobKeys(j *structs.Job, now time.Time) string {
+	keys := []view.Pair{
 		{Key: "ID", Value: structs.Value(j.ID)},
 		{Key: "Name", Value: structs.Value(j.Name)},
 		{Key: "Submit Date", Value: view.Nanos(structs.Value(j.SubmitTime))},
@@ -85,8 +89,12 @@ func jobKeys(j *structs.Job) string {
 		{Key: "Node Pool", Value: structs.Value(j.NodePool)},
 		{Key: "Status", Value: monitor.JobStatus(structs.Value(j.Status), structs.Value(j.Stop))},
 		{Key: "Periodic", Value: view.Bool(j.Periodic != nil)},
-		{Key: "Parameterized", Value: view.Bool(j.ParameterizedJob != nil)},
-	})
+		{Key: "Parameterized", Value: view.Bool(j.IsParameterized())},
+	}
+	if next := nextLaunch(j, now); next != "" {
+		keys = append(keys, view.Pair{Key: "Next Periodic Launch", Value: next})
+	}
+	return view.Keys(keys)
 }
 
 func showDetails(ctx context.Context, c *connect.Call, j *structs.Job, q *api.Query) error {

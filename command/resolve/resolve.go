@@ -47,6 +47,30 @@ func Job(ctx context.Context, c *api.Client, prefix string) (*structs.JobListStu
 	return nil, noneOrMany(fmt.Sprintf("No job(s) with prefix or ID %q found", prefix), prefix, lines)
 }
 
+// JobOf is Job among the jobs of a kind.
+func JobOf(ctx context.Context, c *api.Client, prefix, kind string, is func(*structs.JobListStub) bool) (*structs.JobListStub, error) {
+	jobs, _, err := c.Jobs(ctx, &api.Query{Prefix: prefix})
+	if err != nil {
+		return nil, term.Fail("Error querying job prefix %q: %v", prefix, err)
+	}
+	var lines []string
+	var last *structs.JobListStub
+	for _, j := range jobs {
+		if !is(j) {
+			continue
+		}
+		if j.ID == prefix {
+			return j, nil
+		}
+		last = j
+		lines = append(lines, fmt.Sprintf("%s (%s, %s)", j.ID, j.Type, j.Status))
+	}
+	if len(lines) == 1 {
+		return last, nil
+	}
+	return nil, noneOrMany(fmt.Sprintf("No %s job(s) with prefix or ID %q found", kind, prefix), prefix, lines)
+}
+
 // Alloc returns the allocation that prefix means.
 func Alloc(ctx context.Context, c *api.Client, prefix string) (*structs.AllocationListStub, error) {
 	id, err := Prefix(prefix)
