@@ -28,8 +28,8 @@ func (j *Job) WarningFaults() []Fault {
 	auto, canaries := 0, 0
 	for _, g := range j.TaskGroups {
 		in := f.in("group %q", g.GetName())
-		g.warn(in)
 		g.warnPace(in, j.GetType())
+		g.warn(in)
 		in.in("count").check(j.GetType() != JobTypeSysBatch || g.GetCount() <= 1,
 			"a sysbatch job runs once on every node, %d means no more than 1", g.GetCount())
 		if g.Update != nil && Value(g.Update.Canary) > 0 {

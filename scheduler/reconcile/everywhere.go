@@ -20,12 +20,13 @@ type everywhere struct {
 	nodes Nodes
 	holds map[string]*structs.Allocation // by node, those that were tallied aside
 
-	again  []*structs.Allocation // stops, and starts anew on its node
-	broken []*structs.Allocation // failed, starts anew on its node
-	astray []*structs.Allocation // of an older version, where the newest doesn't belong
-	waits  []*structs.Allocation // outdated, on a node that takes no placements now
-	past   map[*structs.Job]int  // older versions that ended, by how many did
-	old    *structs.Job          // to be placed while the newest may not be
+	again   []*structs.Allocation // stops, and starts anew on its node
+	broken  []*structs.Allocation // failed, starts anew on its node
+	astray  []*structs.Allocation // of an older version, where the newest doesn't belong
+	waits   []*structs.Allocation // outdated, on a node that takes no placements now
+	past    map[*structs.Job]int  // older versions that ended, by how many did
+	vacated int                   // nodes on which a canary stops that nobody wants any more
+	old     *structs.Job          // to be placed while the newest may not be
 }
 
 // everywhere computes one group that the job wants on every node.
@@ -73,6 +74,9 @@ func (e *everywhere) sort(a *structs.Allocation) {
 		e.pass(a)
 	case e.unwantedCanary(a):
 		e.stopNow(a, gone)
+		if e.nodes.Has(a.NodeID) && !a.ClientTerminal() {
+			e.vacated++
+		}
 	case a.ClientStatus == structs.AllocClientFailed:
 		e.sortFailed(a, current)
 	case gone:
@@ -375,9 +379,11 @@ func (e *everywhere) fill(missing []string) {
 	for _, id := range missing {
 		e.run.out.Places = append(e.run.out.Places, Place{Group: tg, Job: job, Node: id, DeploymentID: deployment})
 	}
+	// They don't count against max_parallel until they run, or full nodes would hold
+	// up the update of all others; nodes that just lost a canary aside.
 	e.desired.Place += uint64(len(missing))
 	if job == e.run.Job {
-		e.placing += len(missing)
+		e.placing += e.vacated
 	}
 }
 
