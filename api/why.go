@@ -21,6 +21,41 @@ func (c *Client) NodeWhyNot(ctx context.Context, nodeID, jobID string, q *Query)
 	return one[structs.NodeWhyNot](ctx, c, "/v1/steppe/node/"+segment(nodeID)+"/why-not/"+segment(jobID), q)
 }
 
+// History reads what was swept or purged, newest first; see HistoryQuery.
+func (c *Client) History(ctx context.Context, h HistoryQuery, q *Query) (*structs.HistoryPage, error) {
+	params := Query{}
+	if q != nil {
+		params = *q
+	}
+	params.Params = map[string]string{}
+	for name, value := range map[string]string{
+		"kind": h.Kind, "job": h.JobID, "since": h.Since, "until": h.Until, "after": h.After,
+	} {
+		if value != "" {
+			params.Params[name] = value
+		}
+	}
+	if h.Objects {
+		params.Params["objects"] = "true"
+	}
+	page, _, err := one[structs.HistoryPage](ctx, c, "/v1/steppe/history", &params)
+	return page, err
+}
+
+// HistoryQuery says what is asked of the history, beside namespace, prefix of the
+// ID and page. Empty fields ask for everything.
+type HistoryQuery struct {
+	// Kind is structs.HistoryJob and so on, JobID a whole one.
+	Kind, JobID string
+	// Since and Until are times (RFC 3339), days, or how long ago (36h).
+	Since, Until string
+	// After is a position of the log, INDEX.NUMBER: only what left the state behind
+	// it.
+	After string
+	// Objects asks for the objects too.
+	Objects bool
+}
+
 // Capacity counts how many more of a job's allocations fit; nothing is stored.
 func (c *Client) Capacity(ctx context.Context, job *structs.Job, q *Query) (*structs.CapacityReport, error) {
 	return put[structs.CapacityReport](ctx, c, "/v1/steppe/capacity", q, &structs.CapacityRequest{Job: job})

@@ -102,6 +102,10 @@ type ServerBlock struct {
 	RaftSnapshotThreshold int    `hcl:"raft_snapshot_threshold,optional"`
 	RaftSnapshotInterval  string `hcl:"raft_snapshot_interval,optional"`
 	RaftTrailingLogs      int    `hcl:"raft_trailing_logs,optional"`
+	// HistoryMaxMB and HistoryMaxAge bound what is kept of what left the state.
+	// Steppe's own keys.
+	HistoryMaxMB  int    `hcl:"history_max_mb,optional"`
+	HistoryMaxAge string `hcl:"history_max_age,optional"`
 
 	Scheduler *SchedulerBlock `hcl:"default_scheduler_config,block"`
 }

@@ -44,6 +44,7 @@ func defaultServer() *ServerBlock {
 		EvalGCThreshold: "1h", BatchEvalGCThreshold: "24h", DeploymentGCThreshold: "1h",
 		JobDefaultPriority: 50, JobMaxPriority: 100, JobMaxCount: structs.JobMaxCount, JobTrackedVersions: 6, EventBufferSize: 100,
 		RaftSnapshotThreshold: 8192, RaftSnapshotInterval: "120s", RaftTrailingLogs: 10240,
+		HistoryMaxMB: 1024, HistoryMaxAge: "336h",
 	}
 }
 

@@ -34,6 +34,9 @@ func (a *assembly) serverConfig() server.Config {
 			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
 			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
 		},
+		History: server.HistoryConfig{
+			Off: c.Server.HistoryMaxMB == 0, MaxBytes: int64(c.Server.HistoryMaxMB) << 20, MaxAge: s.HistoryMaxAge,
+		},
 		DefaultSchedulerConfig: c.Server.Scheduler.configuration(),
 		JobMaxCount:            limitOf(c.Server.JobMaxCount),
 		Logger:                 a.logger.With(logx.KeyRoom, "server"),

@@ -22,7 +22,7 @@ type Settings struct {
 	DataDir, ServerDir, ClientDir, AllocDir, PluginDir     string
 	HeartbeatGrace, MinHeartbeatTTL                        time.Duration
 	JobGCInterval, JobGC, EvalGC, BatchEvalGC              time.Duration
-	DeploymentGC, NodeGC                                   time.Duration
+	DeploymentGC, NodeGC, HistoryMaxAge                    time.Duration
 	MaxKillTimeout, ClientGCInterval                       time.Duration
 	RetryInterval, CollectionInterval, HTTPSHandshakeLimit time.Duration
 	SnapshotInterval                                       time.Duration
@@ -70,6 +70,9 @@ func (c *Config) checkBasics(faults *diag.List) {
 	if n := c.Server.JobMaxCount; n < 0 {
 		faults.Add("server.job_max_count", "%d is negative: 0 is no limit", n)
 	}
+	if n := c.Server.HistoryMaxMB; n < 0 || n > 0 && n < minHistoryMB {
+		faults.Add("server.history_max_mb", "%d is too little: give %d or more, or 0 to keep no history", n, minHistoryMB)
+	}
 	if strings.ContainsAny(c.Region, " \x00") || c.Region == "" {
 		faults.Add("region", "%q is not a name: use one word", c.Region)
 	}
@@ -77,6 +80,9 @@ func (c *Config) checkBasics(faults *diag.List) {
 		faults.Add("datacenter", "%q is not a name: use one word without *", c.Datacenter)
 	}
 }
+
+// minHistoryMB is the smallest history: a few segments of its files.
+const minHistoryMB = 16
 
 func (c *Config) checkScheduler(faults *diag.List) {
 	if b := c.Server.Scheduler; b != nil {
@@ -166,6 +172,7 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 		{"server.batch_eval_gc_threshold", c.Server.BatchEvalGCThreshold, &s.BatchEvalGC},
 		{"server.deployment_gc_threshold", c.Server.DeploymentGCThreshold, &s.DeploymentGC},
 		{"server.node_gc_threshold", c.Server.NodeGCThreshold, &s.NodeGC},
+		{"server.history_max_age", c.Server.HistoryMaxAge, &s.HistoryMaxAge},
 		{"server.raft_snapshot_interval", c.Server.RaftSnapshotInterval, &s.SnapshotInterval},
 		{"client.max_kill_timeout", c.Client.MaxKillTimeout, &s.MaxKillTimeout},
 		{"client.gc_interval", c.Client.GCInterval, &s.ClientGCInterval},
@@ -179,6 +186,9 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 			faults.Add(d.path, "%q is not a duration: write 30s, 5m or 24h", d.text)
 		}
 		*d.into = value
+	}
+	if s.HistoryMaxAge == 0 && c.Server.HistoryMaxMB != 0 {
+		faults.Add("server.history_max_age", "%q keeps nothing: say so with history_max_mb = 0", c.Server.HistoryMaxAge)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -50,8 +51,14 @@ func list(ctx context.Context, c *connect.Call) error {
 // Show shows one allocation by a prefix of its id.
 func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	a, q, err := find(ctx, c, prefix)
-	if err != nil {
-		return err
+	live := err == nil
+	if !live {
+		found, err := past.Find(ctx, c, structs.HistoryAllocation, prefix, err)
+		if err != nil {
+			return err
+		}
+		past.Say(c, found)
+		a = found.Allocation
 	}
 	if done, err := view.Formatted(c.Command, c.Streams, a); done {
 		return err
@@ -65,11 +72,13 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	if text := addresses(a); text != "" {
 		c.Printf("%s", view.Section("Allocation Addresses:", text, c.Colour()))
 	}
-	if checks, err := c.Client.AllocationChecks(ctx, a.ID, q); err == nil && len(checks) > 0 { // the node may be away
-		c.Printf("%s", view.Section("Nomad Service Checks:", checkTable(checks), c.Colour()))
+	if live {
+		if checks, err := c.Client.AllocationChecks(ctx, a.ID, q); err == nil && len(checks) > 0 { // the node may be away
+			c.Printf("%s", view.Section("Nomad Service Checks:", checkTable(checks), c.Colour()))
+		}
 	}
 	var usage *structs.AllocResourceUsage
-	if a.ClientStatus == structs.AllocClientRunning {
+	if live && a.ClientStatus == structs.AllocClientRunning {
 		usage, _ = c.Client.AllocationStats(ctx, a.ID, q) // the node may be away
 	}
 	for _, name := range taskNames(a) {

@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
@@ -71,7 +72,7 @@ func statusVerb() connect.Verb {
 func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	d, err := resolve.Deployment(ctx, c.Client, prefix)
 	if err != nil {
-		return err
+		return showPast(ctx, c, prefix, err)
 	}
 	if done, err := view.Formatted(c.Command, c.Streams, d); done {
 		return err
@@ -88,6 +89,20 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 		}
 		c.Printf("%s", view.Section("Allocations", monitor.Allocations(allocs, c.Clock.Now(), true), c.Colour()))
 	}
+	return nil
+}
+
+// showPast shows a deployment that is gone, as the history has it.
+func showPast(ctx context.Context, c *connect.Call, prefix string, missing error) error {
+	found, err := past.Find(ctx, c, structs.HistoryDeployment, prefix, missing)
+	if err != nil {
+		return err
+	}
+	past.Say(c, found)
+	if done, err := view.Formatted(c.Command, c.Streams, found.Deployment); done {
+		return err
+	}
+	c.Printf("%s", monitor.DeploymentBlock(found.Deployment, c.Bool("verbose")))
 	return nil
 }
 

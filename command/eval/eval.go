@@ -17,6 +17,7 @@ import (
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
@@ -109,7 +110,7 @@ func statusVerb() connect.Verb {
 func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	stub, err := resolve.Eval(ctx, c.Client, prefix)
 	if err != nil {
-		return err
+		return showPast(ctx, c, prefix, err)
 	}
 	if c.Bool("monitor") {
 		m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
@@ -122,6 +123,28 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	if done, err := view.Formatted(c.Command, c.Streams, e); done {
 		return err
 	}
+	show(c, e)
+	if e.Status == structs.EvalStatusBlocked {
+		c.Printf("%s", view.Section("Waiting For Capacity", waiting(ctx, c, e), c.Colour()))
+	}
+	return nil
+}
+
+// showPast shows an evaluation that is gone, as the history has it.
+func showPast(ctx context.Context, c *connect.Call, prefix string, missing error) error {
+	found, err := past.Find(ctx, c, structs.HistoryEvaluation, prefix, missing)
+	if err != nil {
+		return err
+	}
+	past.Say(c, found)
+	if done, err := view.Formatted(c.Command, c.Streams, found.Evaluation); done {
+		return err
+	}
+	show(c, found.Evaluation)
+	return nil
+}
+
+func show(c *connect.Call, e *structs.Evaluation) {
 	verbose := c.Bool("verbose")
 	c.Printf("%s", keys(e, c.Clock.Now(), verbose))
 	if len(e.RelatedEvals) > 0 {
@@ -133,10 +156,6 @@ func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	if len(e.FailedTGAllocs) > 0 {
 		c.Printf("%s", view.Section("Failed Placements", failedPlacements(e), c.Colour()))
 	}
-	if e.Status == structs.EvalStatusBlocked {
-		c.Printf("%s", view.Section("Waiting For Capacity", waiting(ctx, c, e), c.Colour()))
-	}
-	return nil
 }
 
 // waiting says what a blocked evaluation waits for: how many allocations of

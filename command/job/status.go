@@ -58,7 +58,7 @@ func List(ctx context.Context, c *connect.Call) error {
 func Show(ctx context.Context, c *connect.Call, prefix string) error {
 	stub, q, err := find(ctx, c, prefix)
 	if err != nil {
-		return err
+		return showPast(ctx, c, prefix, err)
 	}
 	job, _, err := c.Client.Job(ctx, stub.ID, q)
 	if err != nil {

@@ -6,6 +6,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/structs"
 )
+
+// ErrNone is behind the error of a lookup that found nothing.
+var ErrNone = errors.New("nothing has an ID that begins like this")
 
 // minPrefix is the shortest prefix that is looked up.
 const minPrefix = 2
@@ -160,7 +164,7 @@ func only[T any](found []T, prefix, none string, line func(T) string) (T, error)
 
 func noneOrMany(none, prefix string, lines []string) error {
 	if len(lines) == 0 {
-		return term.Fail("%s", none)
+		return &term.Exit{Code: 1, Text: none, Cause: ErrNone}
 	}
 	return term.Fail("Prefix %q matches several:\n  %s\nGive more of the one you mean.", prefix, strings.Join(lines, "\n  "))
 }

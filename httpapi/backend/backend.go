@@ -56,6 +56,8 @@ type Leadership interface {
 // Reads gives the state: snapshots of it, and when it changes.
 type Reads interface {
 	Store() *server.Store
+	// History answers from what left the state.
+	History(context.Context, server.HistoryQuery) (*structs.HistoryPage, error)
 }
 
 // View is the state at one index. What it returns must not be changed.

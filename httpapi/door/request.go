@@ -86,6 +86,16 @@ func (c *Call) Clock() clock.Clock { return c.api.clock }
 // Param returns a path parameter.
 func (c *Call) Param(name string) string { return c.params[name] }
 
+// Page is how many items the caller wants at once, 0 if it doesn't say, and the
+// token of where the page begins.
+func (c *Call) Page() (size int, token string) { return c.perPage, c.nextToken }
+
+// Before is the reply with the token of the page after it; empty for none.
+func (r Reply) Before(token string) Reply {
+	r.next = token
+	return r
+}
+
 // Flag reads a boolean of the query; a missing one is false.
 func (c *Call) Flag(name string) (bool, error) {
 	text := c.Query.Get(name)

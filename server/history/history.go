@@ -107,12 +107,11 @@ type Counts struct {
 	// read.
 	Written, Dropped, Damaged uint64
 	// Records, Bytes and Segments are what is on disk, Waiting what isn't yet.
-	Records         uint64
-	Bytes           int64
-	Segments        int
-	Waiting         int
-	Gaps            int
-	Oldest, UpToLog int64
+	Records  uint64
+	Bytes    int64
+	Segments int
+	Waiting  int
+	Gaps     int
 }
 
 // Open reads what is in a folder. What a crash left unfinished is cut off, what
@@ -150,43 +149,49 @@ func (h *History) load() error {
 	if err != nil {
 		return err
 	}
-	first := true
 	for i, n := range numbers {
-		last := i == len(numbers)-1
-		path := segmentPath(h.cfg.Dir, n)
-		seg, skipped, end, err := openSegment(path, n, last)
-		if err != nil {
+		if err := h.loadSegment(n, i == len(numbers)-1); err != nil {
 			return err
-		}
-		for _, d := range skipped {
-			h.damaged(path, d.from, d.to)
-		}
-		if last && end < seg.size {
-			if err := h.cut(seg, end); err != nil {
-				return err
-			}
-		}
-		if len(seg.frames) == 0 && seg.size == 0 {
-			continue
-		}
-		for _, fr := range seg.frames {
-			if first && n > 1 {
-				h.mark = fr.head.Base // what came before was too old, or too much
-			}
-			first = false
-			h.note(fr.head)
-		}
-		h.segments = append(h.segments, seg)
-		h.bytes += seg.size
-		if last && len(skipped) == 0 && len(seg.frames) > 0 {
-			if h.file, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
-				return fmt.Errorf("open history: %w", err)
-			}
 		}
 	}
 	h.seen = h.mark
 	for _, g := range h.gaps {
 		h.log.Warn("the history has a gap", logx.KeyIndex, g.After.Index, logx.KeyUpTo, g.UpTo.Index)
+	}
+	return nil
+}
+
+// loadSegment reads the heads of one segment's frames. The last one's contents are
+// verified too, and it goes on growing if nothing in it is damaged.
+func (h *History) loadSegment(number uint64, last bool) error {
+	path := segmentPath(h.cfg.Dir, number)
+	seg, skipped, end, err := openSegment(path, number, last)
+	if err != nil {
+		return err
+	}
+	for _, d := range skipped {
+		h.damaged(path, d.from, d.to)
+	}
+	if last && end < seg.size {
+		if err := h.cut(seg, end); err != nil {
+			return err
+		}
+	}
+	if seg.size == 0 {
+		return nil
+	}
+	for i, fr := range seg.frames {
+		if i == 0 && len(h.segments) == 0 && number > 1 {
+			h.mark = fr.head.Base // what came before was too old, or too much
+		}
+		h.note(fr.head)
+	}
+	h.segments = append(h.segments, seg)
+	h.bytes += seg.size
+	if last && len(skipped) == 0 && len(seg.frames) > 0 {
+		if h.file, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+			return fmt.Errorf("open history: %w", err)
+		}
 	}
 	return nil
 }
@@ -234,14 +239,5 @@ func (h *History) Counts() Counts {
 	defer h.mu.Unlock()
 	c := h.counts
 	c.Bytes, c.Segments, c.Waiting, c.Gaps = h.bytes, len(h.segments), len(h.queue), len(h.gaps)+len(h.jumps)
-	c.UpToLog = int64(h.seen.Index)
-	for _, s := range h.segments {
-		for _, fr := range s.frames {
-			if fr.head.Count > 0 && (c.Oldest == 0 || fr.head.Oldest < c.Oldest) {
-				c.Oldest = fr.head.Oldest
-			}
-		}
-		break // the oldest segment has it, but for what was filled in later
-	}
 	return c
 }

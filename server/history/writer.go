@@ -91,62 +91,83 @@ func (d *draft) done() bool { return d.taken == len(d.queue) && !d.mark.before(d
 
 // add makes the draft's next frame.
 func (h *History) add(d *draft) error {
-	rest := d.queue[d.taken:]
-	head := frameHead{Base: d.mark}
+	base := d.passJumps()
+	for n := d.run(); ; n /= 2 {
+		var records []*record
+		for i := range n {
+			if r := d.queue[d.taken+i].record(); r != nil {
+				records = append(records, r)
+			}
+		}
+		raw, head, err := h.pack.frame(frameHead{Base: base, Mark: d.markAfter(base, n)}, records)
+		switch {
+		case err == nil:
+			return d.append(raw, head, n)
+		case n > 1:
+			continue // fewer may fit
+		case n == 1:
+			return h.leaveOut(d, err)
+		}
+		return err
+	}
+}
+
+// passJumps returns where the draft's next frame begins: behind what was missed
+// before the next item.
+func (d *draft) passJumps() Position {
+	base, rest := d.mark, d.queue[d.taken:]
 	for len(d.jumps) > 0 && (len(rest) == 0 || d.jumps[0].UpTo.before(rest[0].at)) {
-		head.Base = later(head.Base, d.jumps[0].UpTo)
+		base = later(base, d.jumps[0].UpTo)
 		d.jumps = d.jumps[1:]
 	}
+	return base
+}
+
+// run is how many items the draft's next frame may take: no more than a frame
+// holds, and none from behind something that was missed.
+func (d *draft) run() int {
+	rest := d.queue[d.taken:]
 	n := 0
 	for n < len(rest) && n < frameRecords && (len(d.jumps) == 0 || !d.jumps[0].After.before(rest[n].at)) {
 		n++
 	}
-	if n == 0 && len(rest) > 0 {
-		n = 1 // never stand still, whatever the gaps say
-	}
-	for {
-		var records []*record
-		for i := range rest[:n] {
-			if r := rest[i].record(); r != nil {
-				records = append(records, r)
-			}
-		}
-		switch {
-		case n == len(rest) && len(d.jumps) == 0:
-			head.Mark = later(d.seen, head.Base)
-		case n > 0:
-			head.Mark = rest[n-1].at
-		default:
-			head.Mark = head.Base
-		}
-		raw, done, err := h.pack.frame(head, records)
-		if err != nil && n > 1 {
-			n /= 2
-			continue
-		}
-		if err != nil && n == 1 {
-			h.log.Error("an object can't be kept in the history", logx.KeyIndex, rest[0].at.Index, logx.KeyError, err)
-			d.lost++
-			head.Base = later(head.Base, rest[0].at)
-			raw, done, err = h.pack.frame(frameHead{Base: head.Base, Mark: head.Base}, nil)
-		}
-		if err != nil {
-			return err
-		}
-		d.append(raw, done, n)
-		return nil
-	}
+	return max(n, min(1, len(rest))) // never stand still, whatever the gaps say
 }
 
-func (d *draft) append(raw []byte, head *frameHead, items int) {
+// markAfter is how far the history goes with a frame of n items.
+func (d *draft) markAfter(base Position, n int) Position {
+	rest := d.queue[d.taken:]
+	switch {
+	case n == len(rest) && len(d.jumps) == 0:
+		return later(d.seen, base)
+	case n > 0:
+		return rest[n-1].at
+	}
+	return base
+}
+
+// leaveOut makes a frame that tells of an item that can't be kept.
+func (h *History) leaveOut(d *draft, why error) error {
+	at := d.queue[d.taken].at
+	h.log.Error("an object can't be kept in the history", logx.KeyIndex, at.Index, logx.KeyError, why)
+	d.lost++
+	raw, head, err := h.pack.frame(frameHead{Base: later(d.mark, at), Mark: later(d.mark, at)}, nil)
+	if err != nil {
+		return err
+	}
+	return d.append(raw, head, 1)
+}
+
+func (d *draft) append(raw []byte, head *frameHead, items int) error {
 	size, err := sizeOf(raw)
 	if err != nil {
-		panic("a frame that was just made has no size") // a fault of frame.go
+		return fmt.Errorf("write history: the size of a new frame: %w", err)
 	}
 	d.frames = append(d.frames, &frame{offset: int64(len(d.bytes)), size: size, head: head})
 	d.bytes = append(d.bytes, raw...)
 	d.taken += items
 	d.mark = later(d.mark, head.Mark)
+	return nil
 }
 
 // write puts a draft on disk, then lets it count.

@@ -23,7 +23,7 @@ func TestSchema(t *testing.T) {
 	for _, root := range []reflect.Type{
 		reflect.TypeFor[structs.JobWhy](), reflect.TypeFor[structs.AllocWhy](), reflect.TypeFor[structs.NodeWhyNot](),
 		reflect.TypeFor[structs.CapacityReport](), reflect.TypeFor[structs.PlanOutcome](),
-		reflect.TypeFor[structs.ServerFigures](),
+		reflect.TypeFor[structs.ServerFigures](), reflect.TypeFor[structs.HistoryPage](),
 	} {
 		s.of(root)
 	}
@@ -36,7 +36,7 @@ func TestSchema(t *testing.T) {
 		"title":   "Answers of the routes that only Steppe has",
 		"description": "GET /v1/steppe/job/:job_id/why answers with JobWhy, GET /v1/steppe/allocation/:alloc_id/why with AllocWhy, " +
 			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport, " +
-			"GET and PUT /v1/steppe/figures with ServerFigures. " +
+			"GET and PUT /v1/steppe/figures with ServerFigures, GET /v1/steppe/history with HistoryPage. " +
 			"PlanOutcome is the Outcome of POST /v1/job/:job_id/plan.",
 		"$defs": s.defs,
 	}); err != nil {
@@ -79,10 +79,23 @@ func (s *schemas) of(t reflect.Type) map[string]any {
 	case reflect.Float64:
 		return map[string]any{"type": "number"}
 	case reflect.Struct:
+		if isContracts(t) {
+			return map[string]any{"type": "object"}
+		}
 		s.define(t)
 		return map[string]any{"$ref": "#/$defs/" + t.Name()}
 	}
 	return map[string]any{"type": "integer"}
+}
+
+// isContracts reports whether a type is one of the public contract's, which is
+// described there.
+func isContracts(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[structs.Job](), reflect.TypeFor[structs.Evaluation](), reflect.TypeFor[structs.Allocation](), reflect.TypeFor[structs.Deployment]():
+		return true
+	}
+	return false
 }
 
 func (s *schemas) define(t reflect.Type) {
@@ -112,7 +125,7 @@ func (s *schemas) define(t reflect.Type) {
 // notes reads what the source says of types and fields.
 func notes(t *testing.T) map[string]string {
 	out := map[string]string{}
-	for _, path := range []string{"../../structs/explain.go", "../../structs/figures.go"} {
+	for _, path := range []string{"../../structs/explain.go", "../../structs/figures.go", "../../structs/history.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

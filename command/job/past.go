@@ -1,0 +1,60 @@
+package job
+
+import (
+	"context"
+
+	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
+	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/command/view"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// showPast shows a job that is gone, as the history has it.
+func showPast(ctx context.Context, c *connect.Call, prefix string, missing error) error {
+	e, err := past.Find(ctx, c, structs.HistoryJob, prefix, missing)
+	if err != nil {
+		return err
+	}
+	past.Say(c, e)
+	if done, err := view.Formatted(c.Command, c.Streams, e.Job); done {
+		return err
+	}
+	c.Printf("%s", jobKeys(e.Job))
+	if c.Bool("short") {
+		return nil
+	}
+	return pastDetails(ctx, c, e.Job)
+}
+
+// pastDetails shows what the history has of a job's evaluations, deployments and
+// allocations.
+func pastDetails(ctx context.Context, c *connect.Call, j *structs.Job) error {
+	bold, verbose := c.Colour(), c.Bool("verbose")
+	entries, err := past.OfJob(ctx, c, "", j)
+	if err != nil {
+		return term.Fail("Error querying the history of the job: %v", err)
+	}
+	var evals []*structs.Evaluation
+	var allocs []*structs.AllocationListStub
+	var deployment *structs.Deployment
+	for _, e := range entries {
+		switch {
+		case e.Evaluation != nil:
+			evals = append(evals, e.Evaluation)
+		case e.Allocation != nil:
+			allocs = append(allocs, e.Allocation.Stub())
+		case e.Deployment != nil && (deployment == nil || deployment.CreateIndex < e.Deployment.CreateIndex):
+			deployment = e.Deployment
+		}
+	}
+	if c.Bool("evals") || verbose {
+		c.Printf("%s", view.Section("Evaluations", evalTable(evals, verbose), bold))
+	}
+	if deployment != nil {
+		c.Printf("%s", view.Section("Latest Deployment", latestDeployment(deployment, verbose), bold))
+	}
+	c.Printf("%s", view.Section("Allocations", monitor.Allocations(allocs, c.Clock.Now(), verbose), bold))
+	return nil
+}
