@@ -21,7 +21,7 @@ func showPast(ctx context.Context, c *connect.Call, prefix string, missing error
 	if done, err := view.Formatted(c.Command, c.Streams, e.Job); done {
 		return err
 	}
-	c.Printf("%s", jobKeys(e.Job))
+	c.Printf("%s", jobKeys(e.Job, c.Clock.Now()))
 	if c.Bool("short") {
 		return nil
 	}
