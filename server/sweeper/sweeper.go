@@ -115,10 +115,17 @@ func allocIDs(c *command.Sweep) *[]string      { return &c.AllocIDs }
 func evalIDs(c *command.Sweep) *[]string       { return &c.EvalIDs }
 func deploymentIDs(c *command.Sweep) *[]string { return &c.DeploymentIDs }
 
-// jobs takes dead jobs with all that belongs to them.
+// jobs takes dead jobs with all that belongs to them. A job that others were
+// made from goes after those.
 func (w *sweep) jobs() {
+	parents := map[structs.NamespacedID]bool{}
 	for job := range w.v.Jobs(structs.AllNamespaces, "") {
-		if job.GetStatus() != structs.JobStatusDead || !w.old(structs.Value(job.SubmitTime), w.t.Job) {
+		if parent := job.GetParentID(); parent != "" {
+			parents[structs.NamespacedID{Namespace: job.GetNamespace(), ID: parent}] = true
+		}
+	}
+	for job := range w.v.Jobs(structs.AllNamespaces, "") {
+		if job.GetStatus() != structs.JobStatusDead || !w.old(structs.Value(job.SubmitTime), w.t.Job) || parents[job.NamespacedID()] {
 			continue
 		}
 		ns, id := job.GetNamespace(), job.GetID()

@@ -238,3 +238,48 @@ func pending(e *structs.Evaluation) *structs.Evaluation {
 	p.Status = structs.EvalStatusPending
 	return p
 }
+
+// What a job has launched goes when it is done and old, the job itself only
+// when it is stopped, and last.
+func TestParentsGoAfterTheirChildren(t *testing.T) {
+	w := newWorld(t)
+	batch, parent, at := structs.JobTypeBatch, "cron", start.UnixNano()
+	job := func(id string) *structs.Job {
+		group := "g"
+		j := &structs.Job{ID: &id, Type: &batch, SubmitTime: &at, TaskGroups: []*structs.TaskGroup{{Name: &group, Tasks: []*structs.Task{{Name: "t", Driver: "mock"}}}}}
+		j.Canonicalize()
+		return j
+	}
+	cron := job(parent)
+	cron.Periodic = &structs.PeriodicConfig{Specs: []string{"@daily"}}
+	child := job("cron/periodic-1")
+	child.ParentID = &parent
+	e := &structs.Evaluation{ID: ids.New(), Namespace: "default", JobID: "cron/periodic-1", Type: batch, Status: structs.EvalStatusPending, ModifyTime: at}
+	w.do(&command.RegisterJob{Job: cron, Now: at})
+	w.do(&command.RegisterJob{Job: child, Eval: e, Now: at})
+	left := func(later time.Duration) string {
+		for _, c := range New(thresholds).Step(w.store.Snapshot(), start.Add(later), false) {
+			w.do(c)
+		}
+		var out []string
+		for j := range w.store.Snapshot().Jobs("default", "") {
+			out = append(out, j.GetID())
+		}
+		return strings.Join(out, " ")
+	}
+	is := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: %q is left, want %q", what, got, want)
+		}
+	}
+	is("while the child runs", left(100*time.Hour), "cron cron/periodic-1")
+	w.stop(parent)
+	is("the job is stopped, its child runs", left(100*time.Hour), "cron cron/periodic-1")
+	done := e.Clone()
+	done.Status = structs.EvalStatusComplete
+	w.do(&command.UpsertEvals{Evals: []*structs.Evaluation{done}, Now: at})
+	is("the child is done", left(time.Hour), "cron cron/periodic-1")
+	is("long done", left(100*time.Hour), "cron")
+	is("the next round", left(100*time.Hour), "")
+}
