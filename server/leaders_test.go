@@ -254,3 +254,112 @@ func (c *council) judge(per int) {
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode"))
 }
+
+// Every second launch is due while somebody else begins to lead, and each
+// dispatch is asked for of several servers at once: all the same each launch and
+// each dispatch is made once.
+func TestLeadersComeAndGoWhileJobsAreLaunched(t *testing.T) {
+	const periodicJobs, tokens, reigns = 5, 10, 3
+	c := newCouncil(t)
+	c.awaitLeader()
+	ctx, cancel := context.WithTimeout(t.Context(), councilLimit)
+	defer cancel()
+	register := func(job *structs.Job) {
+		if err := c.insist(ctx, func(r *real) error {
+			_, err := r.RegisterJob(ctx, &structs.JobRegisterRequest{Job: job.Clone()})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range periodicJobs {
+		job := servertest.Job(fmt.Sprint("cron-", i), structs.JobTypeBatch, 1)
+		job.Periodic = &structs.PeriodicConfig{Specs: []string{"*/2 * * * * * *"}}
+		register(job)
+	}
+	pack := servertest.Job("pack", structs.JobTypeBatch, 1)
+	pack.ParameterizedJob = &structs.ParameterizedJobConfig{}
+	register(pack)
+
+	var asked atomic.Int64
+	users := loop.New(ctx)
+	for u := range 4 {
+		users.Go(fmt.Sprint("user ", u), func(ctx context.Context) error {
+			for i := range tokens {
+				if err := c.insist(ctx, func(r *real) error {
+					d := &structs.JobDispatch{IdempotencyToken: fmt.Sprint("token-", i), WriteRequest: structs.WriteRequest{Namespace: structs.DefaultNamespace}}
+					d.JobID = "pack"
+					_, err := r.DispatchJob(ctx, d)
+					return err
+				}); err != nil {
+					return err
+				}
+				asked.Add(1)
+			}
+			return nil
+		})
+	}
+	launched := func() (n int) {
+		r := c.leader()
+		if r == nil {
+			return 0
+		}
+		snap := r.Store().Snapshot()
+		for i := range periodicJobs {
+			for range snap.JobChildren(structs.DefaultNamespace, fmt.Sprint("cron-", i)) {
+				n++
+			}
+		}
+		return n
+	}
+	for i := range reigns {
+		testx.Eventually(t, councilLimit, "jobs are launched", func() bool { return launched() >= (i+1)*2*periodicJobs })
+		r := c.awaitLeader()
+		if i%2 == 0 {
+			c.stepDown(r)
+			continue
+		}
+		c.stop(r)
+		c.awaitLeader()
+		c.start(r)
+	}
+	if err := users.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	before := launched()
+	testx.Eventually(t, councilLimit, "jobs are launched at last", func() bool { return launched() >= before+periodicJobs })
+	snap := c.awaitLeader().Store().Snapshot()
+	dispatched := map[string]int{}
+	for j := range snap.JobChildren(structs.DefaultNamespace, "pack") {
+		dispatched[*j.DispatchIdempotencyToken]++
+	}
+	for token, n := range dispatched {
+		if n != 1 || len(dispatched) != tokens {
+			t.Errorf("token %s has made %d jobs; there are %d tokens", token, n, len(dispatched))
+		}
+	}
+	for i := range periodicJobs {
+		id, evals := fmt.Sprint("cron-", i), 0
+		for j := range snap.JobChildren(structs.DefaultNamespace, id) {
+			var at int64
+			if _, err := fmt.Sscanf(j.GetID(), id+"/periodic-%d", &at); err != nil || at%2 != 0 || at > snap.LaunchedUntil(structs.DefaultNamespace, id) {
+				t.Errorf("child %s: %v", j.GetID(), err)
+			}
+			if j.GetVersion() != 0 {
+				t.Errorf("child %s was registered %d times", j.GetID(), j.GetVersion()+1)
+			}
+			n := 0
+			for e := range snap.EvalsByJob(structs.DefaultNamespace, j.GetID()) {
+				if e.TriggeredBy == structs.TriggerPeriodicJob {
+					n++
+				}
+			}
+			if evals += n; n != 1 {
+				t.Errorf("child %s has %d evaluations", j.GetID(), n)
+			}
+		}
+		if evals == 0 {
+			t.Errorf("%s was never launched", id)
+		}
+	}
+}

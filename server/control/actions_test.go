@@ -67,12 +67,8 @@ func TestBadJobsAreRefusedWithAllTheirFaults(t *testing.T) {
 	})
 }
 
-func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
+func TestBlocksThatAreNotBuiltAreSaidToBe(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		periodic := servertest.Job("p", "batch", 1)
-		periodic.Periodic = &structs.PeriodicConfig{Specs: []string{"* * * * *"}, SpecType: ptr("cron")}
-		parameterized := servertest.Job("d", "batch", 1)
-		parameterized.ParameterizedJob = &structs.ParameterizedJobConfig{}
 		block := func(id string, change func(g *structs.TaskGroup)) *structs.Job {
 			job := servertest.Job(id, "service", 1)
 			change(job.TaskGroups[0])
@@ -104,13 +100,6 @@ func TestKindsOfJobsThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			}
 			if w.s.store.Snapshot().Job("default", job.GetID()) != nil {
 				t.Errorf("job %s was stored all the same", job.GetID())
-			}
-		}
-		for _, job := range []*structs.Job{periodic, parameterized} {
-			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
-			var e *structs.Error
-			if !errors.As(err, &e) || e.Kind != structs.KindNotBuilt {
-				t.Errorf("job %s: %v", job.GetID(), err)
 			}
 		}
 	})
