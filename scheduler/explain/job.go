@@ -65,7 +65,7 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 		case !a.TerminalStatus():
 			w.Placed++
 			w.Placements = append(w.Placements, in.placement(a))
-		case a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun && job.GetType() == structs.JobTypeBatch:
+		case a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun && ends(job.GetType()):
 			w.Complete++
 		}
 	}
@@ -80,10 +80,19 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 	if m := d.Eval.FailedTGAllocs[g.GetName()]; m != nil {
 		w.Unplaceable = m.CoalescedFailures + 1
 	}
+	if structs.EveryNode(job.GetType()) {
+		w.Desired = w.Placed + w.Complete
+		if d.Annotations != nil && d.Annotations.DesiredTGUpdates[g.GetName()] != nil {
+			w.Desired += int(d.Annotations.DesiredTGUpdates[g.GetName()].Place)
+		}
+	}
 	w.Next = in.look(job, in.study(job, g)).NodeSurvey
 	w.Summary = in.groupSummary(w, job, d, idle)
 	return w
 }
+
+// ends reports whether allocations of a kind of job are done once they complete.
+func ends(kind string) bool { return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch }
 
 func (in *Input) placement(a *structs.Allocation) *structs.PlacementWhy {
 	w := &structs.PlacementWhy{AllocID: a.ID, Name: a.Name, NodeID: a.NodeID, NodeName: a.NodeName, Version: a.JobVersion()}
@@ -113,6 +122,9 @@ func (in *Input) groupSummary(w *structs.GroupWhy, job *structs.Job, d *schedule
 		have += fmt.Sprintf(", %d complete", w.Complete)
 	}
 	missing := w.Desired - w.Placed - w.Complete
+	if structs.EveryNode(job.GetType()) && w.Desired == 0 {
+		have = "no node is to run it"
+	}
 	switch {
 	case idle != "":
 		return have + ": " + idle + "."
@@ -127,6 +139,8 @@ func (in *Input) groupSummary(w *structs.GroupWhy, job *structs.Job, d *schedule
 		return fmt.Sprintf("%s; %d would be placed by an evaluation now: %s.", have, w.WouldPlace, in.awaited(job))
 	case missing > 0:
 		return fmt.Sprintf("%s; %s.", have, in.waits(w.Group, missing, d))
+	case structs.EveryNode(job.GetType()):
+		return have + "; it runs once on every node that suits it, and none is left that does."
 	case w.Next.Fitting > 0:
 		best := w.Next.Best[0]
 		return fmt.Sprintf("%s; one more would go to %s, which scores %s, %s.",

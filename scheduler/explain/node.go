@@ -92,7 +92,7 @@ func limitFailed(l *place.Reached) *structs.FailedCondition {
 		f.Wanted += "group"
 	}
 	switch {
-	case l.Reason == structs.OpDistinctHosts:
+	case l.PerNode():
 		f.Wanted += " a node"
 		f.Actual = fmt.Sprintf("%d there already", l.Used)
 	case !l.Known:

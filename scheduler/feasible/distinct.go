@@ -21,9 +21,24 @@ type Distinct struct {
 	Reason string
 }
 
+// nodeItself is the attribute that only one node has.
+const nodeItself = "${node.unique.id}"
+
+// OncePerNode is the reason that keeps a second allocation of a system or sysbatch
+// job off a node.
+const OncePerNode = "once per node"
+
+// PerNode reports whether the value is the node itself.
+func (d *Distinct) PerNode() bool {
+	return d.Reason == structs.OpDistinctHosts || d.Reason == OncePerNode
+}
+
 // Distincts returns the limits that apply to a group of a job.
 func Distincts(job *structs.Job, group *structs.TaskGroup) []Distinct {
 	var out []Distinct
+	if structs.EveryNode(job.GetType()) {
+		out = append(out, Distinct{Attribute: nodeItself, Limit: 1, Reason: OncePerNode})
+	}
 	for _, c := range job.Constraints {
 		out = appendDistinct(out, c, true)
 	}
@@ -44,7 +59,7 @@ func appendDistinct(out []Distinct, c *structs.Constraint, wholeJob bool) []Dist
 			return out
 		}
 		return append(out, Distinct{
-			Attribute: "${node.unique.id}", Limit: 1, WholeJob: wholeJob, Reason: structs.OpDistinctHosts,
+			Attribute: nodeItself, Limit: 1, WholeJob: wholeJob, Reason: structs.OpDistinctHosts,
 		})
 	case structs.OpDistinctProperty:
 		limit := 1

@@ -5,7 +5,6 @@ import (
 
 	"github.com/steppe-run/steppe/scheduler/capacity"
 	"github.com/steppe-run/steppe/scheduler/feasible"
-	"github.com/steppe-run/steppe/structs"
 )
 
 // filter finds the feasible nodes.
@@ -68,7 +67,7 @@ func (r *run) limit() {
 	group := r.ask.Group.GetName()
 	for _, d := range feasible.Distincts(r.ask.Job, r.ask.Group) {
 		l := &limit{Distinct: d, used: map[int32]int{}}
-		if d.Reason != structs.OpDistinctHosts {
+		if !d.PerNode() {
 			l.column = r.column(d.Attribute)
 		}
 		for name, nodes := range r.on {
