@@ -222,14 +222,13 @@ func (tx *txn) nodeEval(id string, job *structs.Job, c nodeChange) *structs.Eval
 		TriggeredBy: structs.TriggerNodeUpdate, JobModifyIndex: job.GetJobModifyIndex(), Status: structs.EvalStatusPending,
 		CreateTime: tx.now, ModifyTime: tx.now, NodeModifyIndex: tx.Index,
 	}
-	switch {
-	case c.new == nil:
+	if c.new == nil {
 		e.NodeID = c.old.ID
-	default:
-		e.NodeID = c.new.ID
-		if c.old != nil && c.old.Status == structs.NodeStatusDisconnected && c.new.Status == structs.NodeStatusReady {
-			e.TriggeredBy = structs.TriggerReconnect
-		}
+		return e
+	}
+	e.NodeID = c.new.ID
+	if c.old != nil && c.old.Status == structs.NodeStatusDisconnected && c.new.Status == structs.NodeStatusReady {
+		e.TriggeredBy = structs.TriggerReconnect
 	}
 	return e
 }

@@ -81,14 +81,7 @@ func (r *run) take(row *Row, out *Choice) (why string, node int32) {
 		why = r.fitting(node, out)
 	}
 	if out.Filtered || why != "" {
-		if row.Replaces != "" {
-			r.swapIn(row.Replaces)
-			if e, known := r.existing[row.Replaces]; known {
-				if at, known := r.x.Number(e.NodeID); known {
-					r.tally(at, 1)
-				}
-			}
-		}
+		r.bringBack(row.Replaces)
 		return why, node
 	}
 	out.OK, out.NodeID = true, row.Node
@@ -101,6 +94,17 @@ func (r *run) take(row *Row, out *Choice) (why string, node int32) {
 	}
 	r.seat(node, out)
 	return "", node
+}
+
+// bringBack counts again what a row was to replace, "" if nothing.
+func (r *run) bringBack(allocID string) {
+	if allocID == "" {
+		return
+	}
+	r.swapIn(allocID)
+	if at, known := r.x.Number(r.existing[allocID].NodeID); known {
+		r.tally(at, 1)
+	}
 }
 
 // fitting finds the ports of a row on its node, if that has room as it is or once
