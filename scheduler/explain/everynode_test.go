@@ -1,6 +1,10 @@
 package explain
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/steppe-run/steppe/structs"
+)
 
 func TestWhyOfAJobOnEveryNode(t *testing.T) {
 	w := &world{job: newJob(1, 400, 600)}
@@ -36,5 +40,26 @@ func TestWhyOfAJobOnEveryNode(t *testing.T) {
 	w.nodes, w.allocs = nil, nil
 	if got, want := summary(), "no node is to run it; it runs once on every node that suits it, and none is left that does."; got != want {
 		t.Errorf("no nodes: %s", got)
+	}
+}
+
+func TestWhatReplacesWhatOnItsNode(t *testing.T) {
+	w := &world{job: newJob(1, 400, 600)}
+	w.job.Type = ptr("system")
+	w.node("one", "a", 1000, 1000)
+	w.node("two", "a", 1000, 1000)
+	w.run("web.web[0]", "one", 0)
+	w.run("web.web[0] of two", "two", 0)
+	stop := func(id string) structs.AllocStop {
+		return structs.AllocStop{AllocID: id, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: structs.DescAllocUpdating}
+	}
+	out, _ := Outcome(w, w.job, &structs.Plan{
+		JobID: "web", Stops: []structs.AllocStop{stop("web.web[0]"), stop("web.web[0] of two")},
+		Groups: []structs.PlacementGroup{{TaskGroup: "web", Metrics: &structs.AllocationMetric{}, Rows: []structs.Placement{{NodeID: "one"}}}},
+	})
+	for _, s := range out.Stops {
+		if s.Replaced != (s.NodeID == "one") {
+			t.Errorf("%s on %s: replaced %t", s.AllocID, s.NodeID, s.Replaced)
+		}
 	}
 }

@@ -49,7 +49,7 @@ type outcome struct {
 	*structs.PlanOutcome
 	view      Allocs
 	job       *structs.Job
-	replaced  map[string]bool
+	replaced  map[string]bool // by allocation, or by group and node of a job on every node
 	preempted []*structs.AllocationListStub
 }
 
@@ -82,6 +82,9 @@ func (o *outcome) group(g *structs.PlacementGroup) {
 		p.Preempts = append(p.Preempts, row.Preempts...)
 		if row.PreviousAllocation != "" {
 			o.replaced[row.PreviousAllocation] = true
+		}
+		if structs.EveryNode(o.job.GetType()) {
+			o.replaced[spot(g.TaskGroup, row.NodeID)] = true // it has no other node
 		}
 		for _, id := range row.Preempts {
 			o.evict(id, structs.DescAllocPreempted)
@@ -136,10 +139,13 @@ func (o *outcome) evict(id, why string) {
 	o.preempted = append(o.preempted, a.Stub())
 }
 
+// spot names a group on a node.
+func spot(group, nodeID string) string { return group + " on " + nodeID }
+
 func (o *outcome) planned(a *structs.Allocation, why string) *structs.PlannedStop {
 	return &structs.PlannedStop{
 		AllocID: a.ID, Name: a.Name, JobID: a.JobID, Group: a.TaskGroup, NodeID: a.NodeID, NodeName: o.nodeName(a),
-		Description: why, Replaced: o.replaced[a.ID],
+		Description: why, Replaced: o.replaced[a.ID] || o.replaced[spot(a.TaskGroup, a.NodeID)] && a.JobID == o.job.GetID() && a.Namespace == o.job.GetNamespace(),
 	}
 }
 
