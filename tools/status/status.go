@@ -221,10 +221,10 @@ const introduction = `# Status
 What of Nomad's public surface works in Steppe, row by row. This page is written by ` + "`go run ./tools/status -write`" + `: routes, commands, flags and configuration
 keys are judged by the code, the rest by the notes in ` + "`tools/status/notes.tsv`" + `. A test fails when it is out of date. What isn't built answers with an error that says so.
 
-Works end to end: service, batch, system and sysbatch jobs with exact placement, constraints, affinities, spreads, ports and services; rolling updates with health, canaries, auto-revert;
+Works end to end: service, batch, system and sysbatch jobs, periodic and parameterized ones too, with exact placement, constraints, affinities, spreads, ports and services; rolling updates with health, canaries, auto-revert;
 restart, reschedule, node loss, drain; raw_exec, docker and mock drivers as plugins, tasks that outlive agent and plugin; logs, files, exec; clusters of several servers.
 
-Not built yet, in short: access control, variables and encryption keys, periodic and parameterized jobs, templates and artifacts, bridge and CNI networks, volumes
+Not built yet, in short: access control, variables and encryption keys, templates and artifacts, bridge and CNI networks, volumes
 beyond host volumes, device plugins, the exec, java and qemu drivers, the web console, federation, snapshots over HTTP.
 
 `
