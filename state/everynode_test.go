@@ -1,0 +1,71 @@
+package state
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// everyNodeJob registers a job of one task that runs on every node.
+func (w *world) everyNodeJob(id, kind string, change func(*structs.Job)) {
+	j := testJob(id, 1)
+	j.Type = &kind
+	if change != nil {
+		change(j)
+	}
+	w.must(&command.RegisterJob{Job: j, Now: w.now})
+}
+
+// pending lists the jobs that have an evaluation of a trigger which isn't done.
+func (w *world) pending(trigger string) (jobs []string) {
+	for e := range w.snap().Evals("*", "") {
+		if e.TriggeredBy == trigger && !e.Terminal() {
+			jobs = append(jobs, e.JobID)
+		}
+	}
+	return jobs
+}
+
+func TestANodeThatComesHasJobsOnEveryNodeEvaluated(t *testing.T) {
+	w := newWorld(t)
+	w.everyNodeJob("agent", "system", nil)
+	w.everyNodeJob("web", "service", nil)
+	w.everyNodeJob("elsewhere", "system", func(j *structs.Job) { j.Datacenters = []string{"eu-*"} })
+	w.must(&command.UpsertNodePools{Pools: []*structs.NodePool{{Name: "gpu"}}})
+	w.everyNodeJob("pool", "system", func(j *structs.Job) { j.NodePool = ptr("gpu") })
+	w.everyNodeJob("stopped", "sysbatch", func(j *structs.Job) { j.Stop = ptr(true) })
+	w.everyNodeJob("parent", "sysbatch", func(j *structs.Job) { j.ParameterizedJob = &structs.ParameterizedJobConfig{} })
+	w.everyNodeJob("turned", "system", nil)
+	w.everyNodeJob("turned", "batch", nil)
+
+	var data bytes.Buffer
+	if err := w.store.Persist(&data); err != nil {
+		t.Fatal(err)
+	}
+	w.store = New(Options{})
+	if err := w.store.Restore(&data); err != nil {
+		t.Fatal(err)
+	}
+
+	id := ids.New()
+	w.must(&command.RegisterNode{Node: testNode(id), Now: w.now})
+	equal(t, "without a seed", w.pending(structs.TriggerNodeUpdate), []string(nil))
+	w.must(&command.SetNodeStatus{EvalSeed: ids.New(), Nodes: []command.NodeStatus{{NodeID: id, Status: "down"}}, Now: w.now})
+	equal(t, "a node that goes", w.pending(structs.TriggerNodeUpdate), []string(nil))
+	r := w.must(&command.SetNodeStatus{EvalSeed: ids.New(), Nodes: []command.NodeStatus{{NodeID: id, Status: "ready"}}, Now: w.now}).(*NodeResult)
+	equal(t, "a node that comes back", w.pending(structs.TriggerNodeUpdate), []string{"agent"})
+	equal(t, "what it is told", len(r.EvalIDs), 1)
+	e := w.snap().Eval(r.EvalIDs[0])
+	equal(t, "its evaluation", []any{e.Type, e.NodeID, e.Status, e.CreateTime}, []any{"system", id, "pending", w.now - 1e9})
+
+	again := w.must(&command.SetNodeStatus{EvalSeed: ids.New(), Nodes: []command.NodeStatus{{NodeID: id, Status: "ready"}}, Now: w.now}).(*NodeResult)
+	equal(t, "nothing has changed", len(again.EvalIDs), 0)
+	brought := &structs.Evaluation{ID: ids.New(), Namespace: "default", JobID: "agent", Type: "system", Status: "pending", TriggeredBy: "node-update"}
+	r = w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "ineligible", EvalSeed: ids.New(), Now: w.now}).(*NodeResult)
+	equal(t, "ineligible", len(r.EvalIDs), 0)
+	r = w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible", EvalSeed: ids.New(), Evals: []*structs.Evaluation{brought}, Now: w.now}).(*NodeResult)
+	equal(t, "one was brought", len(r.EvalIDs), 0)
+}
