@@ -237,3 +237,6 @@ func (c *Cluster) serverOf(m *quorum.Member) *server.Server {
 func (c *Cluster) linked(node string, s *server.Server) bool {
 	return s.Machine() != nil && c.net.Reaches(node, s.Name()) && c.net.Reaches(s.Name(), node)
 }
+
+// Doom has a server die before anybody takes another turn.
+func (c *Cluster) Doom(s *server.Server) { c.runtime.Next(s.Crash) }

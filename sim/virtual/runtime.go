@@ -26,6 +26,8 @@ type Runtime struct {
 	// running is whose turn it is; nil between two turns.
 	running *routine
 	steps   int
+	// urgent is done before anything else.
+	urgent []func()
 }
 
 // New returns a runtime whose clock stands at start.
@@ -44,12 +46,20 @@ func (r *Runtime) After(d time.Duration, f func()) {
 	r.push(&timer{at: r.now.Add(max(d, 0)), fire: f})
 }
 
+// Next has f called before anybody takes another turn.
+func (r *Runtime) Next(f func()) { r.urgent = append(r.urgent, f) }
+
 // Idle reports whether nothing can be done at this moment.
 func (r *Runtime) Idle() bool { return len(r.ready) == 0 }
 
 // Step takes one turn, or moves the clock to what comes next, but not beyond
 // until. It reports whether there was anything to do.
 func (r *Runtime) Step(until time.Time) bool {
+	for len(r.urgent) > 0 {
+		f := r.urgent[0]
+		r.urgent = r.urgent[1:]
+		f()
+	}
 	if len(r.ready) > 0 {
 		r.turn()
 		return true
@@ -59,7 +69,7 @@ func (r *Runtime) Step(until time.Time) bool {
 		return false
 	}
 	r.now = r.timers[0].at
-	for len(r.timers) > 0 && r.timers[0].at.Equal(r.now) { // whose turn is first is up to chance
+	for len(r.timers) > 0 && len(r.urgent) == 0 && r.timers[0].at.Equal(r.now) { // whose turn is first is up to chance
 		heap.Pop(&r.timers).(*timer).fire()
 	}
 	return true

@@ -1,0 +1,198 @@
+package story
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/client/fingerprint"
+	"github.com/steppe-run/steppe/client/service"
+	"github.com/steppe-run/steppe/server/control"
+	"github.com/steppe-run/steppe/sim/cluster"
+	"github.com/steppe-run/steppe/sim/node"
+	"github.com/steppe-run/steppe/sim/server"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/invariant"
+)
+
+// Options say how a story is played.
+type Options struct {
+	// Logger receives what servers and nodes log; nil discards it.
+	Logger *slog.Logger
+	// Trace receives each line as its turn comes, and what is answered; nil
+	// discards it.
+	Trace io.Writer
+	// Rewrite takes what is shown for right.
+	Rewrite bool
+}
+
+// Play is a story under way.
+type Play struct {
+	story   *Story
+	options Options
+	cluster *cluster.Cluster
+	watch   *invariant.Watch
+	// line is the one whose turn it is; background says that nobody waits for
+	// its outcome.
+	line       *Line
+	background bool
+	unhealthy  map[string]bool // by job
+	crashes    []crash
+	result     *Result
+}
+
+// crash is a server that is to die at an entry of the log.
+type crash struct {
+	name string // "" for the leader
+	at   uint64
+}
+
+// Result is how a story went.
+type Result struct {
+	// Violations are promises that were broken.
+	Violations []*invariant.Violation
+	// Failures are lines whose expectation didn't come true.
+	Failures Errors
+	// Entries, Steps and Took are how much happened: of the log, in turns, in
+	// virtual time.
+	Entries uint64
+	Steps   int
+	Took    time.Duration
+	// Faults counts what was done to the cluster.
+	Faults map[string]int
+	Hash   [32]byte
+}
+
+// Broken reports whether anything is wrong.
+func (r *Result) Broken() bool { return len(r.Violations)+len(r.Failures) > 0 }
+
+// String tells what is wrong, a line each.
+func (r *Result) String() string {
+	var b strings.Builder
+	for _, v := range r.Violations {
+		fmt.Fprintln(&b, v)
+	}
+	for _, f := range r.Failures {
+		fmt.Fprintln(&b, f)
+	}
+	return b.String()
+}
+
+// Run plays a story. An error says that it could not be played at all.
+func Run(s *Story, o Options) (*Result, error) {
+	p := &Play{story: s, options: o, unhealthy: map[string]bool{}, result: &Result{Faults: map[string]int{}}}
+	c, err := cluster.New(cluster.Config{Seed: s.Seed, Servers: s.Servers, Logger: o.Logger, Applied: p.applied})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	p.cluster = c
+	c.Healthy = p.healthy
+	for i := range s.Nodes {
+		if err := p.addNode(fmt.Sprint("node-", i+1)); err != nil {
+			return nil, err
+		}
+	}
+	c.Pass(5 * time.Second)
+	for i := range s.Lines {
+		p.play(&s.Lines[i])
+		if len(p.result.Violations) > 0 {
+			break // what follows from a broken promise is of no interest
+		}
+	}
+	if snap := c.Snapshot(); snap != nil {
+		p.result.Entries, p.result.Hash = snap.Index(), snap.StateHash()
+	}
+	p.result.Steps, p.result.Took = c.Runtime().Steps(), c.Now().Sub(cluster.Begin)
+	for what, n := range c.Net().Counts() {
+		p.result.Faults["message "+what] += n
+	}
+	return p.result, nil
+}
+
+func (p *Play) addNode(name string) error {
+	_, err := p.cluster.AddNode(node.Config{
+		Name:   name,
+		Client: client.Config{Speaks: "1.10.0", Version: "0.0.0"},
+		Facts: fingerprint.Facts{
+			Attributes: map[string]string{"kernel.name": "linux", "os.name": "simulated"},
+			MHz:        p.story.CPU, Cores: 4, MemoryMB: p.story.MemoryMB, DiskMB: 1_000_000,
+			Networks: nil,
+		},
+	})
+	return err
+}
+
+// play performs one line.
+func (p *Play) play(l *Line) {
+	p.line = l
+	words := l.words
+	p.background = words[0] == "try"
+	if p.background {
+		words = words[1:]
+	}
+	args, _ := match(l.verb.form, words)
+	p.trace("%8s  %s\n", p.cluster.Now().Sub(cluster.Begin).Round(time.Millisecond), l.Text)
+	if err := l.verb.do(p, args); err != nil && !p.background {
+		p.fail(err.Error())
+	}
+}
+
+func (p *Play) fail(what string) {
+	p.trace("          ! %s\n", what)
+	p.result.Failures = append(p.result.Failures, &Error{p.line.Number, fmt.Sprintf("%s: %s", p.line.Text, what)})
+}
+
+func (p *Play) trace(format string, args ...any) {
+	if p.options.Trace != nil {
+		_, _ = fmt.Fprintf(p.options.Trace, format, args...) // who follows may go away
+	}
+}
+
+// applied judges each entry, and ends the servers that are to die at it.
+func (p *Play) applied(on *server.Server, index uint64) {
+	if p.watch == nil {
+		p.watch = invariant.NewWatch(state.New(state.Options{}).Snapshot())
+	}
+	violations := p.watch.Entry(on.Store())
+	p.result.Violations = append(p.result.Violations, violations...)
+	for _, v := range violations {
+		p.trace("%8s  ! %s\n", p.cluster.Now().Sub(cluster.Begin), v)
+	}
+	for i, c := range p.crashes {
+		if index >= c.at && (c.name == on.Name() || c.name == "") {
+			p.crashes = append(p.crashes[:i], p.crashes[i+1:]...)
+			p.cluster.Doom(on)
+			break
+		}
+	}
+}
+
+// healthy answers the checks of tasks.
+func (p *Play) healthy(n *node.Node, probe service.Probe) bool {
+	for _, t := range n.Engine().Running() {
+		if t.Config.AllocID == probe.AllocID {
+			return !p.unhealthy[t.Config.JobID]
+		}
+	}
+	return true
+}
+
+// ask has a user ask for something, and waits for the answer unless nobody
+// cares.
+func (p *Play) ask(f func(ctx context.Context, on *control.Control) error) error {
+	var answered bool
+	var outcome error
+	p.cluster.Ask(p.line.Text, f, func(err error) { answered, outcome = true, err })
+	if p.background {
+		return nil
+	}
+	if !p.cluster.Until(70*time.Second, func() bool { return answered }) {
+		return fmt.Errorf("no answer within 70s")
+	}
+	return outcome
+}

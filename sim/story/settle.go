@@ -1,0 +1,296 @@
+package story
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/steppe-run/steppe/server/control"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Times of settling: how long nothing may be written until all is taken for
+// quiet, and until when that must be so.
+const (
+	quiet       = 2 * time.Minute
+	settleLimit = 3 * time.Hour
+)
+
+// settle ends every fault, waits until nothing changes any more, and judges what
+// has come of it: the promises that things end.
+func (p *Play) settle() error {
+	if err := p.repair(); err != nil {
+		return err
+	}
+	if err := p.calm(); err != nil {
+		return err
+	}
+	snap := p.cluster.Snapshot()
+	for _, judge := range []func(*state.Snapshot){p.judgeEvals, p.judgeDeployments, p.judgeDrains, p.judgeNodes, p.judgeCounts} {
+		judge(snap)
+	}
+	p.judgeReplicas()
+	return p.judgeRest()
+}
+
+// repair ends every fault.
+func (p *Play) repair() error {
+	p.cluster.Net().HealAll()
+	p.crashes = nil
+	p.unhealthy = map[string]bool{}
+	for _, s := range p.cluster.Servers() {
+		if s.Machine() == nil {
+			if err := s.Start(); err != nil {
+				return err
+			}
+		}
+		s.Machine().Thaw()
+	}
+	p.cluster.Region().Changed()
+	for _, n := range p.cluster.Nodes() {
+		n.Fill(false)
+		n.Engine().Refuse(false)
+		n.KillAtWrite(0)
+		if n.Machine() == nil {
+			if err := n.Start(); err != nil {
+				return err
+			}
+		}
+		n.Machine().Thaw()
+	}
+	return nil
+}
+
+// calm waits until nothing was written for a while.
+func (p *Play) calm() error {
+	last, since := uint64(0), p.cluster.Now()
+	ok := p.cluster.Until(settleLimit, func() bool {
+		snap := p.cluster.Snapshot()
+		if snap.Index() != last || p.waits(snap) {
+			last, since = snap.Index(), p.cluster.Now()
+		}
+		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= quiet
+	})
+	if !ok {
+		return fmt.Errorf("something still changes after %s: %s", settleLimit, unrest(p.cluster.Snapshot()))
+	}
+	return nil
+}
+
+// waits reports whether something is to happen by itself yet.
+func (p *Play) waits(s *state.Snapshot) bool {
+	for e := range s.EvalsByStatus(structs.EvalStatusPending) {
+		if e.WaitUntil.After(p.cluster.Now()) {
+			return true
+		}
+	}
+	for d := range s.ActiveDeployments() {
+		for _, st := range d.TaskGroups {
+			if st.RequireProgressBy.After(p.cluster.Now()) && d.Status == structs.DeploymentStatusRunning && !waitsForPromotion(s, d) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func unrest(s *state.Snapshot) string {
+	out := ""
+	for e := range s.Evals(structs.AllNamespaces, "") {
+		if !e.Terminal() {
+			out += fmt.Sprintf("evaluation of %s (%s) is %s; ", e.JobID, e.TriggeredBy, e.Status)
+		}
+	}
+	for d := range s.ActiveDeployments() {
+		out += fmt.Sprintf("deployment of %s is %s; ", d.JobID, d.StatusDescription)
+	}
+	return out
+}
+
+func (p *Play) judgeEvals(s *state.Snapshot) {
+	for e := range s.Evals(structs.AllNamespaces, "") {
+		if !e.Terminal() && e.Status != structs.EvalStatusBlocked {
+			p.fail(fmt.Sprintf("evaluation %s of job %s (%s) is %s for ever", e.ID, e.JobID, e.TriggeredBy, e.Status))
+		}
+	}
+}
+
+func waitsForPromotion(s *state.Snapshot, d *structs.Deployment) bool {
+	for name, st := range d.TaskGroups {
+		if st.DesiredCanaries == 0 || st.Promoted {
+			continue
+		}
+		healthy := 0
+		for a := range s.AllocsByDeployment(d.ID) {
+			if a.TaskGroup == name && a.DeploymentStatus.IsCanary() && a.DeploymentStatus.IsHealthy() && !a.TerminalStatus() {
+				healthy++
+			}
+		}
+		if healthy >= st.DesiredCanaries {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Play) judgeDeployments(s *state.Snapshot) {
+	for d := range s.ActiveDeployments() {
+		if d.Status == structs.DeploymentStatusPaused || waitsForPromotion(s, d) {
+			continue
+		}
+		p.fail(fmt.Sprintf("deployment of job %s version %d is %s for ever (%s)", d.JobID, d.JobVersion, d.Status, d.StatusDescription))
+	}
+}
+
+func (p *Play) judgeDrains(s *state.Snapshot) {
+	for n := range s.Nodes("") {
+		if n.DrainStrategy == nil {
+			continue
+		}
+		left := 0
+		for a := range s.AllocsByNode(n.ID) {
+			if !a.TerminalStatus() {
+				left++
+			}
+		}
+		// A drain without deadline may wait for ever for room elsewhere.
+		if left == 0 || !n.DrainStrategy.ForceDeadline.IsZero() && n.DrainStrategy.ForceDeadline.Before(p.cluster.Now()) {
+			p.fail(fmt.Sprintf("node %s drains for ever, %d allocations are left", n.Name, left))
+		}
+	}
+}
+
+// judgeNodes compares what runs with what is to run.
+func (p *Play) judgeNodes(s *state.Snapshot) {
+	for _, n := range p.cluster.Nodes() {
+		runs := map[string]int{}
+		for _, t := range n.Engine().Running() {
+			runs[t.Config.AllocID]++
+			a := s.Alloc(t.Config.AllocID)
+			if a == nil || a.TerminalStatus() {
+				p.fail(fmt.Sprintf("a task of job %s runs on %s, nobody wants it (allocation %s)", t.Config.JobID, n.Name(), t.Config.AllocID))
+			}
+		}
+		if node := s.Node(n.ID()); node == nil || node.Status != structs.NodeStatusReady {
+			p.fail(fmt.Sprintf("node %s is up and not ready", n.Name()))
+		}
+		for a := range s.AllocsByNode(n.ID()) {
+			if !a.TerminalStatus() && a.ClientStatus == structs.AllocClientRunning && runs[a.ID] == 0 {
+				p.fail(fmt.Sprintf("%s is said to run on %s and doesn't (allocation %s)", a.Name, n.Name(), a.ID))
+			}
+			if !a.TerminalStatus() && a.ClientStatus != structs.AllocClientRunning {
+				p.fail(fmt.Sprintf("%s on %s is %s for ever (allocation %s)", a.Name, n.Name(), a.ClientStatus, a.ID))
+			}
+		}
+	}
+}
+
+// judgeCounts compares what runs with what jobs ask for.
+func (p *Play) judgeCounts(s *state.Snapshot) {
+	for job := range s.Jobs(structs.AllNamespaces, "") {
+		if job.Stopped() {
+			if n := len(running(s, job.GetID())); n > 0 {
+				p.fail(fmt.Sprintf("job %s is stopped and %d allocations run", job.GetID(), n))
+			}
+			continue
+		}
+		if job.GetType() == structs.JobTypeService {
+			p.judgeCount(s, job)
+		}
+	}
+}
+
+func (p *Play) judgeCount(s *state.Snapshot, job *structs.Job) {
+	for _, g := range job.TaskGroups {
+		have, canaries := 0, 0
+		for _, a := range running(s, job.GetID()) {
+			if a.TaskGroup == g.GetName() {
+				have++
+				if a.DeploymentStatus.IsCanary() {
+					canaries++
+				}
+			}
+		}
+		most := g.GetCount()
+		if d := s.LatestDeployment(job.GetNamespace(), job.GetID()); d != nil && d.TaskGroups[g.GetName()] != nil && !d.TaskGroups[g.GetName()].Promoted {
+			most += canaries
+		}
+		switch {
+		case have > most:
+			p.fail(fmt.Sprintf("group %s of job %s runs %d times, its count is %d", g.GetName(), job.GetID(), have, g.GetCount()))
+		case have < g.GetCount() && !excused(s, job):
+			p.fail(fmt.Sprintf("group %s of job %s runs %d times of %d, and nothing is to change that", g.GetName(), job.GetID(), have, g.GetCount()))
+		}
+	}
+}
+
+// excused reports whether a job is told to run less than it asks for: it waits
+// for capacity, has used up its reschedules, or its deployment failed or waits.
+func excused(s *state.Snapshot, job *structs.Job) bool {
+	for e := range s.EvalsByJob(job.GetNamespace(), job.GetID()) {
+		if e.Status == structs.EvalStatusBlocked {
+			return true
+		}
+	}
+	d := s.LatestDeployment(job.GetNamespace(), job.GetID())
+	if d != nil && d.JobVersion == job.GetVersion() && d.Status != structs.DeploymentStatusSuccessful {
+		return true
+	}
+	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
+		if a.ClientStatus == structs.AllocClientFailed && a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeReplicas compares the servers.
+func (p *Play) judgeReplicas() {
+	leader := p.cluster.Leader()
+	if leader == nil {
+		p.fail("there is no leader")
+		return
+	}
+	want := leader.Store().Snapshot()
+	for _, s := range p.cluster.Servers() {
+		if snap := s.Store().Snapshot(); snap.Index() != want.Index() || snap.StateHash() != want.StateHash() {
+			p.fail(fmt.Sprintf("%s is at entry %d and differs from the leader, which is at %d", s.Name(), snap.Index(), want.Index()))
+		}
+	}
+}
+
+// judgeRest has every job evaluated once more: nothing may follow from it, or
+// something was forgotten.
+func (p *Play) judgeRest() error {
+	before := allocsOf(p.cluster.Snapshot())
+	for job := range p.cluster.Snapshot().Jobs(structs.AllNamespaces, "") {
+		if job.Stopped() || job.IsPeriodic() || job.IsParameterized() {
+			continue
+		}
+		err := p.ask(func(ctx context.Context, on *control.Control) error {
+			_, err := on.EvaluateJob(ctx, &structs.JobEvaluateRequest{JobID: job.GetID(), WriteRequest: structs.WriteRequest{Namespace: job.GetNamespace()}})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("evaluate job %s once more: %w", job.GetID(), err)
+		}
+	}
+	p.cluster.Pass(10 * time.Second)
+	after := allocsOf(p.cluster.Snapshot())
+	for _, text := range after {
+		if !slices.Contains(before, text) {
+			p.fail("an evaluation that nothing called for brought " + text)
+		}
+	}
+	return nil
+}
+
+func allocsOf(s *state.Snapshot) []string {
+	var out []string
+	for a := range s.Allocs(structs.AllNamespaces, "") {
+		out = append(out, fmt.Sprintf("%s %s %s %s", a.Name, a.ID, a.DesiredStatus, a.DesiredDescription))
+	}
+	return out
+}

@@ -1,0 +1,164 @@
+// Package story plays what people write about a region: jobs, faults, time that
+// passes, and what they expect of it. One line is one sentence; the manual of
+// sentences is README.md beside the stories in testdata.
+//
+// It must not know how stories come about. Begin reading at Parse, then Play.
+package story
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Story is a text that can be played.
+type Story struct {
+	Servers, Nodes int
+	// CPU (MHz) and MemoryMB are what each node has.
+	CPU, MemoryMB int
+	Seed          uint64
+	Lines         []Line
+}
+
+// Line is one sentence.
+type Line struct {
+	// Number in the file, from 1.
+	Number int
+	Text   string
+	// Answer is what is written below it, and what `show` must say.
+	Answer string
+
+	words []string
+	verb  *verb
+}
+
+// Error points at a line of a story.
+type Error struct {
+	Line int
+	What string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.What) }
+
+// Errors are all that is wrong with a story.
+type Errors []*Error
+
+// Error implements error.
+func (e Errors) Error() string {
+	lines := make([]string, 0, len(e))
+	for _, one := range e {
+		lines = append(lines, one.Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Parse reads a story. It returns Errors with everything that is wrong.
+func Parse(text string) (*Story, error) {
+	s := &Story{Servers: 1, Nodes: 1, CPU: 4000, MemoryMB: 4000, Seed: 1}
+	var faults Errors
+	for i, raw := range strings.Split(text, "\n") {
+		line := Line{Number: i + 1, Text: strings.TrimSpace(raw)}
+		if line.Text == "" || strings.HasPrefix(line.Text, "#") {
+			continue
+		}
+		if err := s.add(line); err != nil {
+			faults = append(faults, &Error{line.Number, err.Error()})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return s, nil
+}
+
+// add takes one line in.
+func (s *Story) add(line Line) (err error) {
+	line.words = strings.Fields(line.Text)
+	switch first := line.words[0]; {
+	case strings.HasPrefix(first, "|"):
+		if len(s.Lines) == 0 {
+			return errors.New("there is nothing that this could be the answer to")
+		}
+		s.Lines[len(s.Lines)-1].Answer += strings.TrimPrefix(strings.TrimPrefix(line.Text, "|"), " ") + "\n"
+		return nil
+	case (first == "a" || first == "seed") && len(s.Lines) > 0 && len(line.words) > 1 && line.words[1] != "task":
+		return errors.New("the cluster comes first, before anything happens to it")
+	case first == "seed" || first == "a" && len(line.words) > 1 && line.words[1] == "cluster":
+		return s.describe(line.words)
+	}
+	if line.verb, err = find(line.words); err == nil {
+		s.Lines = append(s.Lines, line)
+	}
+	return err
+}
+
+// Bounds of a story.
+const (
+	maxServers = 7
+	maxNodes   = 1000
+)
+
+// describe reads "a cluster of 3 servers and 20 nodes of 4000 MHz and 8000 MB"
+// and "seed 7".
+func (s *Story) describe(words []string) error {
+	if words[0] == "seed" {
+		if len(words) != 2 {
+			return fmt.Errorf("say: seed NUMBER")
+		}
+		seed, err := strconv.ParseUint(words[1], 10, 64)
+		s.Seed = seed
+		if err != nil {
+			return fmt.Errorf("%q is no number of a seed", words[1])
+		}
+		return nil
+	}
+	for i := 1; i < len(words); i++ {
+		n, err := strconv.Atoi(words[i-1])
+		if err != nil {
+			continue
+		}
+		switch strings.TrimSuffix(words[i], "s") {
+		case "server":
+			s.Servers = n
+		case "node":
+			s.Nodes = n
+		case "MHz":
+			s.CPU = n
+		case "MB":
+			s.MemoryMB = n
+		default:
+			return fmt.Errorf("%d %s? Say: a cluster of 3 servers and 20 nodes of 4000 MHz and 8000 MB", n, words[i])
+		}
+	}
+	switch {
+	case s.Servers < 1 || s.Servers > maxServers:
+		return fmt.Errorf("a cluster has 1 to %d servers, not %d", maxServers, s.Servers)
+	case s.Nodes < 0 || s.Nodes > maxNodes:
+		return fmt.Errorf("a cluster has up to %d nodes, not %d", maxNodes, s.Nodes)
+	case s.CPU < 1 || s.MemoryMB < 1:
+		return fmt.Errorf("a node has at least 1 MHz and 1 MB")
+	}
+	return nil
+}
+
+// String is the story as text.
+func (s *Story) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "a cluster of %d servers and %d nodes of %d MHz and %d MB\nseed %d\n\n", s.Servers, s.Nodes, s.CPU, s.MemoryMB, s.Seed)
+	for _, l := range s.Lines {
+		b.WriteString(l.Text + "\n")
+		for answer := range strings.Lines(l.Answer) {
+			b.WriteString("| " + answer)
+		}
+	}
+	return b.String()
+}
+
+// Without is the story with some of its lines left out.
+func (s *Story) Without(from, to int) *Story {
+	shorter := *s
+	shorter.Lines = append(append([]Line(nil), s.Lines[:from]...), s.Lines[to:]...)
+	return &shorter
+}

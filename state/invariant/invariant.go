@@ -1,0 +1,220 @@
+// Package invariant is what must hold of the state after every entry of the
+// log, whatever users ask and whatever fails. Each rule has a name and says what
+// it promises. Property tests, the simulator and the test builds of the control
+// plane judge by the same rules.
+//
+// It must not know why an entry was proposed. Begin reading at Rules, then
+// Watch.
+package invariant
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// Step is one applied entry.
+type Step struct {
+	Before, After *state.Snapshot
+	Change        *feed.Change
+
+	// allocs are the allocations that changed, jobs and nodes those that
+	// something changed of.
+	allocs []pair
+	jobs   []structs.NamespacedID
+	nodes  []string
+}
+
+// pair is an allocation before (nil: it is new) and after an entry (nil: it is
+// gone).
+type pair struct{ old, fresh *structs.Allocation }
+
+// Rule is one promise about every step.
+type Rule struct {
+	Name    string
+	Promise string
+	// Check returns what is wrong.
+	Check func(s *Step) []string
+}
+
+// Rules are all that can be judged entry by entry.
+func Rules() []Rule {
+	return []Rule{
+		{"capacity", "what the allocations of a node take never exceeds what it has", capacity},
+		{"ports", "a port of a node is given once", ports},
+		{"eligible", "nothing is placed on a node that isn't ready, is draining or is ineligible", eligible},
+		{"distinct_hosts", "allocations of a group with distinct_hosts share no node", distinctHosts},
+		{"count", "no placement brings a group above its count and its canaries", count},
+		{"name", "an instance of a group has one allocation, but for canaries and while it is replaced", names},
+		{"system", "a system or sysbatch job has an allocation a node", systemOnce},
+		{"job_version", "no allocation without its job", jobVersion},
+		{"alloc_states", "an allocation only changes its states forwards", allocStates},
+		{"max_parallel", "no more than max_parallel replacements of an update are without a verdict", maxParallel},
+		{"canaries", "canaries are promoted only when all of them are healthy", canaries},
+		{"one_deployment", "a job has one active deployment at most", oneDeployment},
+		{"final", "what has ended stays ended: evaluations and deployments", final},
+		{"reschedule", "a limited reschedule policy is kept", reschedule},
+		{"batch", "what a batch job has completed is not run again", batchOnce},
+		{"priority", "preemption takes only from priorities at least ten below", priority},
+		{"one_blocked", "one evaluation of a job waits for capacity at most", oneBlocked},
+	}
+}
+
+// Violation is a broken promise.
+type Violation struct {
+	Rule  string
+	Index uint64
+	What  string
+}
+
+// Error implements error.
+func (v *Violation) Error() string {
+	return fmt.Sprintf("invariant %q is broken by entry %d: %s", v.Rule, v.Index, v.What)
+}
+
+// Watch judges one entry after the other.
+type Watch struct {
+	rules []Rule
+	last  *state.Snapshot
+}
+
+// NewWatch begins at a state.
+func NewWatch(at *state.Snapshot) *Watch { return &Watch{rules: Rules(), last: at} }
+
+// Entry judges the entry that was just applied to store, at the store's index.
+func (w *Watch) Entry(store *state.Store) []*Violation {
+	before, after := w.last, store.Snapshot()
+	w.last = after
+	sub, err := store.Subscribe(before.Index())
+	if err != nil {
+		return []*Violation{{Rule: "feed", Index: after.Index(), What: err.Error()}}
+	}
+	var out []*Violation
+	for sub.Waiting() {
+		change, err := sub.Next(nil) //nolint:staticcheck // it doesn't wait
+		if err != nil {
+			return append(out, &Violation{Rule: "feed", Index: after.Index(), What: err.Error()})
+		}
+		out = append(out, w.judge(NewStep(before, after, change))...)
+	}
+	return out
+}
+
+func (w *Watch) judge(s *Step) []*Violation {
+	var out []*Violation
+	for _, r := range w.rules {
+		for _, what := range r.Check(s) {
+			out = append(out, &Violation{Rule: r.Name, Index: s.Change.Index, What: what})
+		}
+	}
+	return out
+}
+
+// NewStep sorts what an entry changed.
+func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
+	s := &Step{Before: before, After: after, Change: change}
+	jobs, nodes := map[structs.NamespacedID]bool{}, map[string]bool{}
+	for i := range change.Events {
+		ev := &change.Events[i]
+		switch ev.Table() {
+		case feed.TableAllocs:
+			p := pairOf(ev)
+			s.allocs = append(s.allocs, p)
+			a := p.fresh
+			if a == nil {
+				a = p.old
+			}
+			jobs[a.JobNamespacedID()] = true
+			nodes[a.NodeID] = true
+		case feed.TableNodes:
+			nodes[ev.Key()] = true
+		case feed.TableJobs, feed.TableEvals, feed.TableDeployments:
+			if key, ok := jobOf(ev); ok {
+				jobs[key] = true
+			}
+		}
+	}
+	s.nodes = slices.Sorted(maps.Keys(nodes))
+	s.jobs = slices.SortedFunc(maps.Keys(jobs), func(a, b structs.NamespacedID) int {
+		return slices.Compare([]string{a.Namespace, a.ID}, []string{b.Namespace, b.ID})
+	})
+	return s
+}
+
+func pairOf(ev *feed.Event) pair {
+	var p pair
+	if v := ev.OldAlloc(); v.Valid() {
+		p.old = v.Allocation()
+	}
+	if v := ev.NewAlloc(); v.Valid() {
+		p.fresh = v.Allocation()
+	}
+	return p
+}
+
+func jobOf(ev *feed.Event) (structs.NamespacedID, bool) {
+	object := ev.New()
+	if object == nil {
+		object = ev.Old()
+	}
+	switch o := object.(type) {
+	case *structs.Job:
+		return structs.NamespacedID{ID: o.GetID(), Namespace: o.GetNamespace()}, true
+	case *structs.Evaluation:
+		return o.JobNamespacedID(), true
+	case *structs.Deployment:
+		return structs.NamespacedID{ID: o.JobID, Namespace: o.Namespace}, true
+	}
+	return structs.NamespacedID{}, false
+}
+
+// placed are the allocations that the entry placed.
+func (s *Step) placed() []*structs.Allocation {
+	var out []*structs.Allocation
+	for _, p := range s.allocs {
+		if p.old == nil && p.fresh != nil {
+			out = append(out, p.fresh)
+		}
+	}
+	return out
+}
+
+// live are the allocations of a job that are to run and haven't ended. Those on
+// nodes that can't be reached count apart: they may be replaced, or not.
+func live(snap *state.Snapshot, key structs.NamespacedID) []*structs.Allocation {
+	var out []*structs.Allocation
+	for a := range snap.AllocsByJob(key.Namespace, key.ID) {
+		if a.DesiredStatus == structs.AllocDesiredRun && !a.ClientTerminal() && a.ClientStatus != structs.AllocClientUnknown {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// current reports whether an allocation belongs to a job as it is registered
+// now, and not to one of the same name that was purged.
+func current(job *structs.Job, a *structs.Allocation) bool {
+	return job != nil && a.Job != nil && a.Job.GetCreateIndex() == job.GetCreateIndex()
+}
+
+func everyNode(job *structs.Job) bool {
+	return job.GetType() == structs.JobTypeSystem || job.GetType() == structs.JobTypeSysBatch
+}
+
+// canary reports whether an allocation stands beside those that it may replace
+// one day.
+func canary(snap *state.Snapshot, a *structs.Allocation) bool {
+	if !a.DeploymentStatus.IsCanary() {
+		return false
+	}
+	d := snap.Deployment(a.DeploymentID)
+	if d == nil {
+		return true
+	}
+	st := d.TaskGroups[a.TaskGroup]
+	return st == nil || !st.Promoted
+}

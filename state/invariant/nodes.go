@@ -1,0 +1,140 @@
+package invariant
+
+import (
+	"fmt"
+
+	"github.com/steppe-run/steppe/structs"
+)
+
+func capacity(s *Step) []string {
+	var out []string
+	for _, id := range s.nodes {
+		node := s.After.Node(id)
+		if node == nil {
+			continue
+		}
+		var sum structs.Comparable
+		for a := range s.After.AllocsByNode(id) {
+			if !a.TerminalStatus() {
+				sum.Add(a.AllocatedResources.Comparable())
+			}
+		}
+		if dimension := sum.Exceeds(node.Comparable()); dimension != "" && grew(s, id) {
+			out = append(out, fmt.Sprintf("node %s is overcommitted in %s: %+v", node.Name, dimension, sum))
+		}
+	}
+	return out
+}
+
+// grew reports whether the entry placed something on a node: a node that shrinks
+// under what runs on it breaks no promise.
+func grew(s *Step, nodeID string) bool {
+	for _, a := range s.placed() {
+		if a.NodeID == nodeID {
+			return true
+		}
+	}
+	return false
+}
+
+func ports(s *Step) []string {
+	var out []string
+	for _, id := range s.nodes {
+		taken := map[string]string{}
+		for a := range s.After.AllocsByNode(id) {
+			if a.TerminalStatus() || a.AllocatedResources == nil {
+				continue
+			}
+			for _, p := range a.AllocatedResources.Shared.Ports {
+				key := fmt.Sprint(p.HostIP, ":", p.Value)
+				if other := taken[key]; other != "" {
+					out = append(out, fmt.Sprintf("port %s of node %s is held by %s and %s", key, id, other, a.ID))
+				}
+				taken[key] = a.ID
+			}
+		}
+	}
+	return out
+}
+
+func eligible(s *Step) []string {
+	var out []string
+	for _, a := range s.placed() {
+		n := s.Before.Node(a.NodeID)
+		if n == nil || !n.Ready() {
+			out = append(out, fmt.Sprintf("%s of job %s is placed on node %s, which isn't ready for it", a.Name, a.JobID, a.NodeName))
+		}
+	}
+	return out
+}
+
+func distinctHosts(s *Step) []string {
+	var out []string
+	for _, key := range s.jobs {
+		job := s.After.Job(key.Namespace, key.ID)
+		if job == nil {
+			continue
+		}
+		whole, groups := distinct(job.Constraints), map[string]bool{}
+		for _, g := range job.TaskGroups {
+			groups[g.GetName()] = distinct(g.Constraints)
+		}
+		hosts := map[[2]string]*structs.Allocation{}
+		for _, a := range live(s.After, key) {
+			scope := a.TaskGroup
+			switch {
+			case !current(job, a) || a.Job.GetVersion() != job.GetVersion():
+				continue
+			case whole:
+				scope = ""
+			case !groups[a.TaskGroup]:
+				continue
+			}
+			at := [2]string{scope, a.NodeID}
+			if other := hosts[at]; other != nil && isPlaced(s, a, other) {
+				out = append(out, fmt.Sprintf("%s and %s of job %s are both on node %s", other.Name, a.Name, a.JobID, a.NodeName))
+			}
+			hosts[at] = a
+		}
+	}
+	return out
+}
+
+func isPlaced(s *Step, allocs ...*structs.Allocation) bool {
+	for _, p := range s.placed() {
+		for _, a := range allocs {
+			if p.ID == a.ID {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func distinct(constraints []*structs.Constraint) bool {
+	for _, c := range constraints {
+		if c.Operand == structs.OpDistinctHosts && c.RTarget != "false" {
+			return true
+		}
+	}
+	return false
+}
+
+func priority(s *Step) []string {
+	const least = 10
+	var out []string
+	for _, p := range s.allocs {
+		if p.fresh == nil || p.fresh.PreemptedByAllocation == "" || p.old != nil && p.old.PreemptedByAllocation != "" {
+			continue
+		}
+		by := s.After.Alloc(p.fresh.PreemptedByAllocation)
+		if by == nil || by.Job == nil || p.fresh.Job == nil {
+			continue
+		}
+		if by.Job.GetPriority() < p.fresh.Job.GetPriority()+least {
+			out = append(out, fmt.Sprintf("%s of priority %d is preempted by %s of priority %d",
+				p.fresh.Name, p.fresh.Job.GetPriority(), by.Name, by.Job.GetPriority()))
+		}
+	}
+	return out
+}
