@@ -270,6 +270,9 @@ func (st *stream) ring() {
 func (st *stream) open(from uint64, end func(error)) context.CancelFunc {
 	s, c := st.s, st.s.c
 	var cancel context.CancelFunc = func() {}
+	lost := func() { // both ends notice after a while
+		c.runtime.After(silence, func() { end(errUnreachable); cancel() })
+	}
 	c.net.SendOnce(s.n.Name(), st.to.Name(), func() {
 		m := st.to.Machine()
 		if m == nil {
@@ -290,12 +293,12 @@ func (st *stream) open(from uint64, end func(error)) context.CancelFunc {
 				c.net.SendOnce(st.to.Name(), s.n.Name(), func() {
 					order.arrive(turn, func() { st.queue = append(st.queue, set) })
 					st.ring()
-				})
+				}, lost)
 				return nil
 			})
-			c.net.SendOnce(st.to.Name(), s.n.Name(), func() { end(fmt.Errorf("the server ended it: %w", err)) })
+			c.net.SendOnce(st.to.Name(), s.n.Name(), func() { end(fmt.Errorf("the server ended it: %w", err)) }, lost)
 		})
-	})
+	}, lost)
 	return func() { cancel() }
 }
 

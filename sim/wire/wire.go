@@ -61,23 +61,25 @@ func (n *Net) Send(from, to string, deliver func()) {
 		n.sent["lost"]++
 		return
 	}
-	n.carry(from, to, deliver)
+	n.carry(from, to, deliver, nil)
 	if n.random.IntN(1000) < n.faults.Twice {
 		n.sent["twice"]++
-		n.carry(from, to, deliver)
+		n.carry(from, to, deliver, nil)
 	}
 }
 
-// SendOnce is Send for a stream, in which nothing comes twice.
-func (n *Net) SendOnce(from, to string, deliver func()) {
+// SendOnce is Send for a stream, in which nothing comes twice and what is lost
+// breaks the stream: then lost is called instead.
+func (n *Net) SendOnce(from, to string, deliver, lost func()) {
 	if n.Reaches(from, to) {
-		n.carry(from, to, deliver)
+		n.carry(from, to, deliver, lost)
 	} else {
 		n.sent["lost"]++
+		lost()
 	}
 }
 
-func (n *Net) carry(from, to string, deliver func()) {
+func (n *Net) carry(from, to string, deliver, lost func()) {
 	latency := 500*time.Microsecond + time.Duration(n.random.IntN(1500))*time.Microsecond
 	if n.random.IntN(1000) < n.faults.Late {
 		n.sent["late"]++
@@ -86,8 +88,11 @@ func (n *Net) carry(from, to string, deliver func()) {
 	n.runtime.After(latency, func() {
 		if n.Reaches(from, to) {
 			deliver()
-		} else {
-			n.sent["lost"]++
+			return
+		}
+		n.sent["lost"]++
+		if lost != nil {
+			lost()
 		}
 	})
 }
