@@ -399,6 +399,64 @@ func TestPublishedClientSteersJobs(t *testing.T) {
 	}
 }
 
+func TestPublishedClientMakesJobsFromOthers(t *testing.T) {
+	srv, url := realServer(t)
+	addNode(t, srv, "one")
+	c := published(t, url)
+	pack := theirJob("team/pack", 1)
+	pack.Type = ptr("batch")
+	pack.ParameterizedJob = &nomad.ParameterizedJobConfig{Payload: "optional", MetaRequired: []string{"who"}}
+	if resp, _, err := c.Jobs().Register(pack, nil); err != nil || resp.EvalID != "" {
+		t.Fatalf("%+v: %v", resp, err)
+	}
+	token := &nomad.WriteOptions{IdempotencyToken: "once"}
+	first, _, err := c.Jobs().Dispatch("team/pack", map[string]string{"who": "me"}, []byte("hello"), "night", token)
+	if err != nil || !strings.HasPrefix(first.DispatchedJobID, "team/pack/dispatch-night-") || first.EvalID == "" || first.JobCreateIndex == 0 {
+		t.Fatalf("%+v: %v", first, err)
+	}
+	again, _, err := c.Jobs().Dispatch("team/pack", map[string]string{"who": "me"}, nil, "", token)
+	if err != nil || again.DispatchedJobID != first.DispatchedJobID || again.EvalID != first.EvalID || again.JobCreateIndex != first.JobCreateIndex {
+		t.Errorf("with the same token %+v: %v", again, err)
+	}
+	child, _, err := c.Jobs().Info(first.DispatchedJobID, nil)
+	if err != nil || string(child.Payload) != "hello" || *child.ParentID != "team/pack" || !child.Dispatched || child.Meta["who"] != "me" {
+		t.Errorf("%+v: %v", child, err)
+	}
+	if s, _, err := c.Jobs().Summary("team/pack", nil); err != nil || s.Children.Pending+s.Children.Running != 1 {
+		t.Errorf("summary %+v: %v", s, err)
+	}
+	_, _, err = c.Jobs().Dispatch("team/pack", nil, nil, "", nil)
+	refused(t, err, 500, "did not provide required meta keys: [who]")
+	_, _, err = c.Jobs().Dispatch("nobody", nil, nil, "", nil)
+	refused(t, err, 404, "job not found")
+
+	cron := theirJob("team/cron", 1)
+	cron.Type = ptr("batch")
+	cron.Periodic = &nomad.PeriodicConfig{Specs: []string{"@yearly"}, SpecType: ptr("cron"), TimeZone: ptr("Europe/Vienna")}
+	if resp, _, err := c.Jobs().Register(cron, nil); err != nil || resp.EvalID != "" {
+		t.Fatalf("%+v: %v", resp, err)
+	}
+	plan, _, err := c.Jobs().Plan(cron, false, nil)
+	cron.Canonicalize()
+	zone, zoneErr := cron.Periodic.GetLocation()
+	if zoneErr != nil {
+		t.Fatal(zoneErr)
+	}
+	if want, _ := cron.Periodic.Next(time.Now().In(zone)); err != nil || !plan.NextPeriodicLaunch.Equal(want) {
+		t.Errorf("next launch %v, theirs is %v: %v", plan.NextPeriodicLaunch, want, err)
+	}
+	evalID, _, err := c.Jobs().PeriodicForce("team/cron", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eval, _, err := c.Evaluations().Info(evalID, nil)
+	if err != nil || eval.TriggeredBy != "periodic-job" || !strings.HasPrefix(eval.JobID, "team/cron/periodic-") {
+		t.Errorf("%+v: %v", eval, err)
+	}
+	_, _, err = c.Jobs().PeriodicForce("team/pack", nil)
+	refused(t, err, 500, "not periodic")
+}
+
 func TestPublishedClientReadsTheCluster(t *testing.T) {
 	srv, url := realServer(t)
 	node := addNode(t, srv, "one")
