@@ -200,7 +200,7 @@ func TestALaunchThatIsDueIsNotLostToAChange(t *testing.T) {
 		job := cronJob("cron", "0 * * * *")
 		w.register(job)
 		w.s.journal.(*memoryJournal).set(errors.New("the disk is slow"))
-		w.pass(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour + time.Minute)))
+		w.pass(time.Until(time.Now().Truncate(time.Hour).Add(time.Hour + time.Minute + 500*time.Millisecond)))
 		w.s.journal.(*memoryJournal).set(nil)
 		w.register(cronJob("cron", "30 * * * *"))
 		children := w.childrenOf("cron")
@@ -266,9 +266,7 @@ func TestALaunchThatCanNotBeMadeIsLeftOut(t *testing.T) {
 func TestAJobBecomesATemplate(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := servertest.Job("pack", structs.JobTypeBatch, 1)
-		job.TaskGroups[0].Tasks[0].Config = map[string]any{"run_for": "1h"}
-		w.register(job)
+		w.register(servertest.Job("pack", structs.JobTypeService, 1))
 		w.until(time.Minute, "it runs", func(snap *state.Snapshot) bool { return len(w.live(snap, "pack")) == 1 })
 		w.register(parameterized("pack"))
 		w.until(time.Minute, "it runs no more", func(snap *state.Snapshot) bool { return len(w.live(snap, "pack")) == 0 })
