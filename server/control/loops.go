@@ -208,9 +208,10 @@ func (l *sweepLoop) sweep(ctx context.Context, force bool) error {
 	}
 	defer l.turn.ring()
 	const rounds = 3
-	for range rounds {
+	for round := 0; round < rounds; {
 		removed := 0
-		for _, c := range l.core.Step(l.s.store.Snapshot(), l.s.cfg.Clock.Now(), force) {
+		commands, more := l.core.Step(l.s.store.Snapshot(), l.s.cfg.Clock.Now(), force)
+		for _, c := range commands {
 			if err := l.s.cfg.Room(ctx); err != nil {
 				return err
 			}
@@ -220,8 +221,11 @@ func (l *sweepLoop) sweep(ctx context.Context, force bool) error {
 			}
 			removed += result.Evals + result.Allocs + result.Deployments + result.Jobs + result.Nodes
 		}
-		if removed == 0 || !force {
+		if removed == 0 || !force && !more {
 			return nil
+		}
+		if !more {
+			round++
 		}
 	}
 	return nil

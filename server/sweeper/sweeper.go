@@ -3,13 +3,15 @@
 //
 // It must not know clocks or the log: a Step takes a view and the time and
 // returns what to propose. The store checks each item again when it removes
-// it. Begin reading at Sweeper.Step.
+// it. Begin reading at Sweeper.Step, then scan.go for how it looks at allocations,
+// of which there may be millions.
 package sweeper
 
 import (
 	"iter"
 	"time"
 
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -19,32 +21,30 @@ type Jobs interface {
 	Jobs(namespace, prefix string) iter.Seq[*structs.Job]
 	Job(namespace, id string) *structs.Job
 	EvalsByJob(namespace, id string) iter.Seq[*structs.Evaluation]
-	AllocsByJob(namespace, id string) iter.Seq[*structs.Allocation]
 	DeploymentsByJob(namespace, id string) iter.Seq[*structs.Deployment]
 }
 
 // Whole is what the sweeper reads by going through whole tables.
 type Whole interface {
 	Evals(namespace, prefix string) iter.Seq[*structs.Evaluation]
-	Allocs(namespace, prefix string) iter.Seq[*structs.Allocation]
 	Deployments(namespace, prefix string) iter.Seq[*structs.Deployment]
 	Nodes(prefix string) iter.Seq[*structs.Node]
-}
-
-// References is what the sweeper follows from one object to others.
-type References interface {
 	Eval(id string) *structs.Evaluation
 	Node(id string) *structs.Node
-	AllocsByEval(evalID string) iter.Seq[*structs.Allocation]
-	AllocsByDeployment(deploymentID string) iter.Seq[*structs.Allocation]
-	AllocsByNode(nodeID string) iter.Seq[*structs.Allocation]
+}
+
+// Allocs is what the sweeper reads of allocations, without making the objects.
+type Allocs interface {
+	AllocViews() iter.Seq[alloc.View]
+	AllocViewsByJob(namespace, id string) iter.Seq[alloc.View]
+	AllocViewsByNode(nodeID string) iter.Seq[alloc.View]
 }
 
 // View is what the sweeper reads of the state.
 type View interface {
 	Jobs
 	Whole
-	References
+	Allocs
 }
 
 // Thresholds say how long finished things stay.
@@ -52,8 +52,11 @@ type Thresholds struct {
 	Eval, BatchEval, Job, Node, Deployment time.Duration
 }
 
-// maxItems bounds one command.
-const maxItems = 2048
+const (
+	// maxItems bounds one command, maxCommands what one Step returns.
+	maxItems    = 2048
+	maxCommands = 64
+)
 
 // Sweeper finds what may go.
 type Sweeper struct{ thresholds Thresholds }
@@ -61,15 +64,17 @@ type Sweeper struct{ thresholds Thresholds }
 // New returns a sweeper.
 func New(t Thresholds) *Sweeper { return &Sweeper{thresholds: t} }
 
-// Step returns what is to be removed. With force set, age doesn't matter.
-func (s *Sweeper) Step(v View, now time.Time, force bool) []*command.Sweep {
+// Step returns what is to be removed, and whether there is more: then the next
+// step is due once this is. With force set, age doesn't matter.
+func (s *Sweeper) Step(v View, now time.Time, force bool) (commands []*command.Sweep, more bool) {
 	w := &sweep{v: v, now: now, force: force, t: s.thresholds, taken: map[string]bool{}}
 	w.jobs()
+	w.scan()
 	w.evals()
 	w.orphans()
 	w.deployments()
 	w.nodes()
-	return w.finish()
+	return w.finish(), w.full()
 }
 
 type sweep struct {
@@ -80,6 +85,12 @@ type sweep struct {
 	taken map[string]bool // ids that are listed already
 	out   []*command.Sweep
 	count int // items in the last command
+	found found
+}
+
+// full reports whether this step has listed as much as it may.
+func (w *sweep) full() bool {
+	return len(w.out) > maxCommands || len(w.out) == maxCommands && w.count >= maxItems
 }
 
 // old reports whether a time in unix nanoseconds lies a threshold back.
@@ -125,28 +136,37 @@ func (w *sweep) jobs() {
 		}
 	}
 	for job := range w.v.Jobs(structs.AllNamespaces, "") {
-		if job.GetStatus() != structs.JobStatusDead || !w.old(structs.Value(job.SubmitTime), w.t.Job) || parents[job.NamespacedID()] {
-			continue
+		if w.full() {
+			return
 		}
-		ns, id := job.GetNamespace(), job.GetID()
-		evals, ok := w.deadEvals(ns, id)
-		if !ok {
-			continue
+		if job.GetStatus() == structs.JobStatusDead && w.old(structs.Value(job.SubmitTime), w.t.Job) && !parents[job.NamespacedID()] {
+			w.job(job.GetNamespace(), job.GetID())
 		}
-		allocs, ok := w.deadAllocs(ns, id)
-		if !ok {
-			continue
-		}
-		var deployments []string
-		for d := range w.v.DeploymentsByJob(ns, id) {
-			deployments = append(deployments, d.ID)
-		}
-		w.take(allocIDs, allocs...)
-		w.take(evalIDs, evals...)
-		w.take(deploymentIDs, deployments...)
-		c := w.into()
-		c.Jobs = append(c.Jobs, command.JobKey{Namespace: ns, JobID: id})
 	}
+}
+
+// job takes one job, unless something of it is alive or too young.
+func (w *sweep) job(ns, id string) {
+	evals, ok := w.deadEvals(ns, id)
+	if !ok {
+		return
+	}
+	allocs, ok := w.deadAllocs(ns, id)
+	if !ok {
+		return
+	}
+	var deployments []string
+	for d := range w.v.DeploymentsByJob(ns, id) {
+		if d.Active() || !w.old(d.ModifyTime, w.t.Job) {
+			return
+		}
+		deployments = append(deployments, d.ID)
+	}
+	w.take(allocIDs, allocs...)
+	w.take(evalIDs, evals...)
+	w.take(deploymentIDs, deployments...)
+	c := w.into()
+	c.Jobs = append(c.Jobs, command.JobKey{Namespace: ns, JobID: id})
 }
 
 func (w *sweep) deadEvals(ns, job string) ([]string, bool) {
@@ -162,49 +182,78 @@ func (w *sweep) deadEvals(ns, job string) ([]string, bool) {
 
 func (w *sweep) deadAllocs(ns, job string) ([]string, bool) {
 	var out []string
-	for a := range w.v.AllocsByJob(ns, job) {
-		if !w.over(a) || !w.old(a.ModifyTime, w.t.Job) {
+	for v := range w.v.AllocViewsByJob(ns, job) {
+		r := v.Row()
+		if !w.over(r) || !w.old(r.ModifyTime, w.t.Job) {
 			return nil, false
 		}
-		out = append(out, a.ID)
+		out = append(out, v.ID())
 	}
 	return out, true
 }
 
 // evals takes finished evaluations with those of their allocations that ended.
 func (w *sweep) evals() {
+	needed := w.needed()
 	for e := range w.v.Evals(structs.AllNamespaces, "") {
-		threshold := w.t.Eval
-		if e.Type == structs.JobTypeBatch || e.Type == structs.JobTypeSysBatch {
-			threshold = w.t.BatchEval
+		if w.full() {
+			return
 		}
-		if !w.taken[e.ID] && e.Terminal() && w.old(e.ModifyTime, threshold) {
-			w.eval(e, threshold)
+		if !w.taken[e.ID] && e.Terminal() && w.old(e.ModifyTime, w.evalThreshold(e.Type)) {
+			w.eval(e, needed[e.ID])
 		}
 	}
 }
 
-// eval takes one evaluation; it stays while one of its allocations does.
-func (w *sweep) eval(e *structs.Evaluation, threshold time.Duration) {
-	job := w.v.Job(e.Namespace, e.JobID)
-	if keepsHistory(job) {
-		return
+func (w *sweep) evalThreshold(kind string) time.Duration {
+	if kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch {
+		return w.t.BatchEval
 	}
-	var gone []string
-	all := true
-	for a := range w.v.AllocsByEval(e.ID) {
-		if w.ended(a, job, threshold) {
-			gone = append(gone, a.ID)
-		} else {
-			all = false
+	return w.t.Eval
+}
+
+// needed are finished evaluations that others refer to: one that waits for
+// capacity tells by the one before it what stood in the way, and the last of a
+// dead job tells since when the job is dead.
+func (w *sweep) needed() map[string]bool {
+	out := map[string]bool{}
+	last := map[structs.NamespacedID]*structs.Evaluation{}
+	for e := range w.v.Evals(structs.AllNamespaces, "") {
+		key := e.JobNamespacedID()
+		switch {
+		case !e.Terminal():
+			if e.PreviousEval != "" {
+				out[e.PreviousEval] = true
+			}
+		case last[key] == nil || last[key].ModifyTime < e.ModifyTime:
+			last[key] = e
 		}
 	}
-	if len(gone) == 0 && !all {
+	for key, e := range last {
+		if job := w.v.Job(key.Namespace, key.ID); job != nil && job.GetStatus() == structs.JobStatusDead && !w.force {
+			out[e.ID] = true
+		}
+	}
+	return out
+}
+
+// eval takes one evaluation; it stays while one of its allocations does.
+func (w *sweep) eval(e *structs.Evaluation, needed bool) {
+	if keepsHistory(w.v.Job(e.Namespace, e.JobID)) {
 		return
 	}
-	w.take(allocIDs, gone...)
-	if all {
+	f := w.found.evals[e.ID]
+	if f != nil {
+		w.takeAllocs(f.gone)
+	}
+	if !needed && (f == nil || !f.stays) {
 		w.take(evalIDs, e.ID)
+	}
+}
+
+func (w *sweep) takeAllocs(gone []alloc.View) {
+	for _, v := range gone {
+		w.take(allocIDs, v.ID())
 	}
 }
 
@@ -218,65 +267,34 @@ func keepsHistory(job *structs.Job) bool {
 	return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch
 }
 
-// over reports whether an allocation's tasks have ended, or were told to on a
-// node that will never say so.
-func (w *sweep) over(a *structs.Allocation) bool {
-	if a.ClientTerminal() {
-		return true
-	}
-	n := w.v.Node(a.NodeID)
-	return a.ServerTerminal() && (n == nil || n.Status == structs.NodeStatusDown)
-}
-
-// ended reports whether an allocation may go: its tasks are over for good, long
-// enough ago, and nothing waits to replace it.
-func (w *sweep) ended(a *structs.Allocation, job *structs.Job, threshold time.Duration) bool {
-	if !w.over(a) || !w.old(a.ModifyTime, threshold) {
-		return false
-	}
-	if job.Stopped() || job.GetStatus() == structs.JobStatusDead {
-		return true
-	}
-	awaitsReplacement := a.ClientStatus == structs.AllocClientFailed &&
-		a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == ""
-	return !awaitsReplacement
-}
-
 // orphans takes ended allocations whose evaluation is gone already.
 func (w *sweep) orphans() {
-	for a := range w.v.Allocs(structs.AllNamespaces, "") {
-		if w.taken[a.ID] || !w.over(a) || w.v.Eval(a.EvalID) != nil {
-			continue
+	for _, id := range w.found.orphans {
+		if w.full() {
+			return
 		}
-		job := w.v.Job(a.Namespace, a.JobID)
-		if !keepsHistory(job) && w.ended(a, job, w.t.Eval) {
-			w.take(allocIDs, a.ID)
-		}
+		w.takeAllocs(w.found.evals[id].gone)
 	}
 }
 
 // deployments takes finished deployments without allocations that run.
 func (w *sweep) deployments() {
 	for d := range w.v.Deployments(structs.AllNamespaces, "") {
-		if w.taken[d.ID] || d.Active() || !w.old(d.ModifyTime, w.t.Deployment) || w.deploymentUsed(d) {
-			continue
+		if w.full() {
+			return
 		}
-		w.take(deploymentIDs, d.ID)
-	}
-}
-
-func (w *sweep) deploymentUsed(d *structs.Deployment) bool {
-	for a := range w.v.AllocsByDeployment(d.ID) {
-		if !w.over(a) {
-			return true
+		if !d.Active() && w.old(d.ModifyTime, w.t.Deployment) && !w.found.deployments[d.ID] {
+			w.take(deploymentIDs, d.ID)
 		}
 	}
-	return false
 }
 
 // nodes takes nodes that are down and have nothing left to tell.
 func (w *sweep) nodes() {
 	for n := range w.v.Nodes("") {
+		if w.full() {
+			return
+		}
 		since := time.Unix(n.StatusUpdatedAt, 0).UnixNano()
 		if n.Status != structs.NodeStatusDown || !w.old(since, w.t.Node) || w.nodeUsed(n.ID) {
 			continue
@@ -287,8 +305,8 @@ func (w *sweep) nodes() {
 }
 
 func (w *sweep) nodeUsed(id string) bool {
-	for a := range w.v.AllocsByNode(id) {
-		if !w.over(a) {
+	for v := range w.v.AllocViewsByNode(id) {
+		if !w.over(v.Row()) {
 			return true
 		}
 	}

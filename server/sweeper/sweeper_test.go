@@ -20,14 +20,24 @@ var (
 
 // world is a real store with a job that ran on a node.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	store *state.Store
 	index uint64
 	node  string
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, store: state.New(state.Options{}), node: ids.New()}
+	w.register()
+	return w
+}
+
+// register adds the node, if it isn't there.
+func (w *world) register() {
+	w.t.Helper()
+	if w.store.Snapshot().Node(w.node) != nil {
+		return
+	}
 	w.do(&command.RegisterNode{Now: start.UnixNano(), Node: &structs.Node{
 		ID: w.node, Name: "n", Datacenter: "dc1", NodePool: structs.NodePoolDefault,
 		Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
@@ -37,7 +47,6 @@ func newWorld(t *testing.T) *world {
 			Disk: structs.NodeDiskResources{DiskMB: 100_000},
 		},
 	}})
-	return w
 }
 
 func (w *world) do(c command.Command) any {
@@ -81,7 +90,8 @@ func (w *world) run(id, kind, status string) (evalID, allocID string) {
 
 func (w *world) sweep(after time.Duration, force bool) string {
 	var out []string
-	for _, c := range New(thresholds).Step(w.store.Snapshot(), start.Add(after), force) {
+	commands, _ := New(thresholds).Step(w.store.Snapshot(), start.Add(after), force)
+	for _, c := range commands {
 		add := func(noun string, n int) {
 			if n > 0 {
 				out = append(out, fmt.Sprint(n, " ", noun))
@@ -116,10 +126,13 @@ func TestWhatEndedGoesAtItsAge(t *testing.T) {
 	if got := w.sweep(59*time.Minute, false); got != "" {
 		t.Errorf("after 59m: swept %s", got)
 	}
-	if got := w.sweep(time.Hour, false); got != "1 evals, 1 allocs" {
+	if got := w.sweep(time.Hour, false); got != "1 allocs" { // the evaluation tells since when the job is dead
 		t.Errorf("after 1h: swept %s", got)
 	}
-	if got := w.sweep(4*time.Hour, false); got != "1 jobs" {
+	if got := w.sweep(4*time.Hour-time.Second, false); got != "" {
+		t.Errorf("before 4h: swept %s", got)
+	}
+	if got := w.sweep(4*time.Hour, false); got != "1 evals, 1 jobs" {
 		t.Errorf("after 4h: swept %s", got)
 	}
 	if w.store.Snapshot().Job("default", "web") != nil {
@@ -183,7 +196,7 @@ func TestLargeSweepsComeInPieces(t *testing.T) {
 		})
 	}
 	w.do(&command.UpsertEvals{Evals: evals, Now: start.UnixNano()})
-	commands := New(thresholds).Step(w.store.Snapshot(), start.Add(time.Hour), false)
+	commands, _ := New(thresholds).Step(w.store.Snapshot(), start.Add(time.Hour), false)
 	if len(commands) != 3 || slices.ContainsFunc(commands, func(c *command.Sweep) bool { return len(c.EvalIDs) > maxItems }) {
 		t.Errorf("%d commands", len(commands))
 	}
@@ -214,7 +227,7 @@ func TestALargeJobGoesInPieces(t *testing.T) {
 	}}})
 	w.do(&command.UpdateAllocs{Now: start.UnixNano(), Updates: updates})
 	w.stop("web")
-	commands := New(thresholds).Step(w.store.Snapshot(), start.Add(1000*time.Hour), true)
+	commands, _ := New(thresholds).Step(w.store.Snapshot(), start.Add(1000*time.Hour), true)
 	if len(commands) < 2 {
 		t.Fatalf("%d commands", len(commands))
 	}
@@ -258,7 +271,8 @@ func TestParentsGoAfterTheirChildren(t *testing.T) {
 	w.do(&command.RegisterJob{Job: cron, Now: at})
 	w.do(&command.RegisterJob{Job: child, Eval: e, Now: at})
 	left := func(later time.Duration) string {
-		for _, c := range New(thresholds).Step(w.store.Snapshot(), start.Add(later), false) {
+		commands, _ := New(thresholds).Step(w.store.Snapshot(), start.Add(later), false)
+		for _, c := range commands {
 			w.do(c)
 		}
 		var out []string
