@@ -44,7 +44,7 @@ func showHistory(ctx context.Context, c *connect.Call) error {
 		return err
 	}
 	for _, g := range page.Gaps {
-		c.Errorf("Server %s misses what left the state after index %d, up to %d: it was away then, or its disk failed. It asks the others for it.\n",
+		c.Errorf("Server %s misses what left the state after index %d, up to %d: it was away then, or its disk failed. Ask another server.\n",
 			view.Clean(page.Server), g.AfterIndex, g.UpToIndex)
 	}
 	if len(page.Entries) == 0 && page.NextToken == "" {

@@ -164,8 +164,8 @@ func (s *search) look() (queue []item, frames [][]*frame) {
 
 // couldBe rules out items without making their objects.
 func (w *wanted) couldBe(i *item) bool {
-	return w.inside(i.at) && (i.entry != nil || (w.Namespace == "" || i.event.Namespace() == w.Namespace) &&
-		(w.Prefix == "" || strings.HasPrefix(strings.ToLower(i.event.Key()), w.Prefix)))
+	return w.inside(i.at) && (w.Namespace == "" || i.event.Namespace() == w.Namespace) &&
+		(w.Prefix == "" || strings.HasPrefix(strings.ToLower(i.event.Key()), w.Prefix))
 }
 
 func (w *wanted) inside(p Position) bool { return p.before(w.Before) && w.After.before(p) }
@@ -219,7 +219,7 @@ func (s *search) next() (*record, error) {
 		}
 		r := s.ready[n-1]
 		s.ready = s.ready[:n-1]
-		if r.head.At != s.given { // the same may have been filled in twice
+		if r.head.At != s.given { // the same may stand on disk and still in the queue
 			s.given = r.head.At
 			return r, nil
 		}

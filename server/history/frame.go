@@ -41,11 +41,8 @@ type frameHead struct {
 	Count  int      `codec:"c"`
 	Kinds  uint8    `codec:"k"`
 	Bloom  []byte   `codec:"b"`
-	// Filled are positions of earlier gaps that are whole now: their records are
-	// in this frame, or there were none.
-	Filled []Range `codec:"f"`
-	Sum    uint32  `codec:"s"`
-	Size   int     `codec:"z"`
+	Sum    uint32   `codec:"s"`
+	Size   int      `codec:"z"`
 }
 
 // packer makes frames; it is for one goroutine.

@@ -9,8 +9,8 @@
 // old or all of them too large. A record's Position follows from the log, so
 // nothing is written twice when the log is replayed, and pages are alike on every
 // server. What a server can't know (it was handed a snapshot of the state, its
-// queue was full, its disk damaged) is a gap: it is told, and filled from others
-// (Fill).
+// queue was full, its disk damaged) is a gap: it is told; another server may have
+// it.
 //
 // It must not know HTTP, Raft, or why something left the state. Begin reading at
 // History, then intake.go for what comes in, writer.go for how it gets to the
@@ -200,9 +200,6 @@ func (h *History) loadSegment(number uint64, last bool) error {
 func (h *History) note(head *frameHead) {
 	h.gaps = h.gaps.with(Range{h.mark, head.Base})
 	h.mark = later(h.mark, head.Mark)
-	for _, f := range head.Filled {
-		h.gaps = h.gaps.without(f)
-	}
 	h.counts.Records += uint64(head.Count)
 }
 

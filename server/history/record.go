@@ -16,8 +16,6 @@ type item struct {
 	time  int64
 	gone  bool
 	event feed.Event
-	// entry takes the place of the event for what another server sent.
-	entry *structs.HistoryEntry
 }
 
 // kinds of records, as bits of a frame's head and as numbers on disk: never
@@ -73,26 +71,7 @@ type record struct {
 	ref  int          // the allocation's job among them, from 1
 }
 
-func (i *item) record() *record {
-	if e := i.entry; e != nil {
-		return recordOf(objectOf(e), i.at, i.time, e.Gone)
-	}
-	return recordOf(i.event.Old(), i.at, i.time, i.gone)
-}
-
-func objectOf(e *structs.HistoryEntry) any {
-	switch {
-	case e.Job != nil:
-		return e.Job
-	case e.Evaluation != nil:
-		return e.Evaluation
-	case e.Allocation != nil:
-		return e.Allocation
-	case e.Deployment != nil:
-		return e.Deployment
-	}
-	return nil
-}
+func (i *item) record() *record { return recordOf(i.event.Old(), i.at, i.time, i.gone) }
 
 // recordOf returns the record of an object, nil if it is none that is kept.
 func recordOf(object any, at Position, time int64, gone bool) *record {
