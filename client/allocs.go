@@ -122,6 +122,11 @@ func knownFirst(list []*structs.Allocation, runner func(id string) *alloc.Runner
 
 func (c *Client) upsert(a *structs.Allocation) {
 	r := c.runner(a.ID)
+	if r != nil && a.ClientStatus == structs.AllocClientUnknown {
+		// The servers had lost sight of this node, maybe without its noticing, and
+		// believe nothing that they were told before.
+		c.retell(a.ID)
+	}
 	switch {
 	case r == nil && a.ClientTerminal():
 		// It has ended, and the servers know.

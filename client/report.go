@@ -39,6 +39,15 @@ func (c *Client) reportAll() {
 	poke(c.sendWake)
 }
 
+// retell has an allocation told again, changed or not.
+func (c *Client) retell(id string) {
+	c.mu.Lock()
+	c.dirty[id] = true
+	delete(c.sent, id)
+	c.mu.Unlock()
+	poke(c.sendWake)
+}
+
 // report tells the servers what became of allocations: a new status or health
 // at once, mere events a little later.
 func (c *Client) report(ctx context.Context) error {

@@ -3,6 +3,7 @@ package chance
 import (
 	"flag"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,46 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	from   = flag.Uint64("from", 1, "the first seed")
 	runs   = flag.Int("runs", 50, "how many stories are made up and played")
+	tell   = flag.Bool("tell", false, "tell the story of -from as it happens")
+	logs   = flag.Bool("logs", false, "with -tell: also what servers and nodes log")
 	shrink = flag.Bool("shrink", true, "make what fails short")
 )
+
+// TestSeed plays the story of -from, told line by line.
+func TestSeed(t *testing.T) {
+	if !*tell {
+		t.Skip("asked for by -tell")
+	}
+	s, err := Story(*from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := story.Options{Trace: t.Output()}
+	if *logs {
+		options.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}}))
+	}
+	first, err := story.Run(s, story.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *shrink && first.Broken() {
+		want := kind(first)
+		s = Shrink(s, func(s *story.Story) bool { return kind(play(t, s)) == want })
+	}
+	t.Log("\n" + s.String())
+	result, err := story.Run(s, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Broken() {
+		t.Error(result)
+	}
+}
 
 func play(t testing.TB, s *story.Story) *story.Result {
 	result, err := story.Run(s, story.Options{})

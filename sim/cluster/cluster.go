@@ -103,6 +103,9 @@ func (c *Cluster) note(on *server.Server, index uint64) {
 // Now is the virtual time.
 func (c *Cluster) Now() time.Time { return c.runtime.Now() }
 
+// Applied is the index of the newest entry that any server has applied.
+func (c *Cluster) Applied() uint64 { return c.applied }
+
 // Runtime is the cluster's time, Net its network.
 func (c *Cluster) Runtime() *virtual.Runtime { return c.runtime }
 

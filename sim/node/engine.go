@@ -28,6 +28,8 @@ type Engine struct {
 	Started map[string]int
 	// refuse makes starts fail for a while.
 	refuse bool
+	// behave ends what tasks do wrong.
+	behave bool
 }
 
 // Task is one start of a task.
@@ -86,6 +88,9 @@ func (e *Engine) Fail(t *Task, code int) { e.end(t, &drivers.ExitResult{ExitCode
 // Refuse has all starts fail from now on, or not any more.
 func (e *Engine) Refuse(refuse bool) { e.refuse = refuse }
 
+// Behave has tasks that fail first not fail any more.
+func (e *Engine) Behave() { e.behave = true }
+
 // reboot ends every task, as a restart of the machine does.
 func (e *Engine) reboot() { e.tasks = map[string]*Task{} }
 
@@ -142,7 +147,7 @@ func (d driver) Start(ctx context.Context, config *drivers.TaskConfig) (*drivers
 	d.e.tasks[config.ID] = t
 	starts := config.AllocID + "/" + config.Name
 	d.e.Started[starts]++
-	if s.RunFor > 0 && (s.FailFirst == 0 || d.e.Started[starts] <= s.FailFirst) {
+	if s.RunFor > 0 && (s.FailFirst == 0 || d.e.Started[starts] <= s.FailFirst && !d.e.behave) {
 		d.e.runtime.After(s.RunFor, func() { d.e.Fail(t, s.ExitCode) })
 	}
 	return &drivers.Started{Handle: handleOf(config)}, nil

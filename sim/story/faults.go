@@ -191,7 +191,7 @@ func doDoom(p *Play, args []string) error {
 		name = ""
 	}
 	p.result.Faults["server dies at an entry"]++
-	p.crashes = append(p.crashes, crash{name: name, at: p.cluster.Snapshot().Index() + n})
+	p.crashes = append(p.crashes, crash{name: name, at: p.cluster.Applied() + n})
 	return nil
 }
 

@@ -52,6 +52,7 @@ func (p *Play) repair() error {
 	for _, n := range p.cluster.Nodes() {
 		n.Fill(false)
 		n.Engine().Refuse(false)
+		n.Engine().Behave()
 		n.KillAtWrite(0)
 		if n.Machine() == nil {
 			if err := n.Start(); err != nil {

@@ -32,7 +32,10 @@ func allocStates(s *Step) []string {
 			continue
 		}
 		was, is := p.old.ClientStatus, p.fresh.ClientStatus
-		if was != is && !slices.Contains(allowed[was], is) {
+		// A lost one that turns out to run, on a node that came back, is told so
+		// until it has been stopped.
+		found := was == structs.AllocClientLost && p.old.ServerTerminal()
+		if was != is && !found && !slices.Contains(allowed[was], is) {
 			out = append(out, fmt.Sprintf("%s of job %s turns from %s to %s", p.fresh.Name, p.fresh.JobID, was, is))
 		}
 		if p.old.ServerTerminal() && !p.fresh.ServerTerminal() {
