@@ -219,11 +219,13 @@ func (e *streamError) Error() string { return "the stream of allocations broke: 
 
 // stream is one connection by which a server tells a node of its allocations.
 type stream struct {
-	s     *nodeSession
-	to    *server.Server
-	queue []*link.AllocSet
-	wake  chan struct{}
-	ended error
+	s  *nodeSession
+	to *server.Server
+	// machine is the life of the server that serves it; nil until it is open.
+	machine *virtual.Machine
+	queue   []*link.AllocSet
+	wake    chan struct{}
+	ended   error
 }
 
 // watch opens a stream and takes what comes, until it breaks.
@@ -252,10 +254,15 @@ func (s *nodeSession) watch(ctx context.Context, from *uint64, each func(*link.A
 		if _, err := loop.Wait(ctx, s.m, silence, st.wake); err != nil {
 			return err
 		}
-		if s.m.Dead() || !s.c.linked(s.n.Name(), st.to) {
+		if !st.whole() {
 			end(errUnreachable)
 		}
 	}
+}
+
+// whole reports whether both ends live and reach each other.
+func (st *stream) whole() bool {
+	return !st.s.m.Dead() && st.s.c.linked(st.s.n.Name(), st.to) && st.machine == st.to.Machine()
 }
 
 func (st *stream) ring() {
@@ -279,13 +286,14 @@ func (st *stream) open(from uint64, end func(error)) context.CancelFunc {
 			end(errUnreachable)
 			return
 		}
+		st.machine = m
 		changes := st.to.Changes()
 		ctx, stop := context.WithCancel(m.Context())
 		cancel = func() { stop(); m.Look() }
 		m.Go("watch of "+s.n.Name(), func() {
 			var order orderly
 			err := changes.Watch(ctx, s.n.ID(), from, func(d *session.Delta) error {
-				if !c.linked(s.n.Name(), st.to) || s.m.Dead() {
+				if !st.whole() {
 					return errUnreachable
 				}
 				set := setOf(d)
