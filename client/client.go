@@ -295,7 +295,7 @@ func (c *Client) serve(ctx context.Context) error {
 	group.Go("watch drivers", c.watchDrivers)
 	group.Go("watch driver events", c.watchDriverEvents)
 	group.Go("keep registered", c.keepRegistered)
-	group.Go("watch allocations", c.watchAllocs)
+	group.Go("watch allocations", c.onceKnown(c.watchAllocs)) // a server that doesn't know the node yet knows nothing of its allocations
 	group.Go("report allocations", c.onceKnown(c.report))
 	group.Go("services", c.services.Run)
 	group.Go("collect garbage", c.collect)

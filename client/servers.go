@@ -21,9 +21,9 @@ type Servers interface {
 	Register(ctx context.Context, node *structs.Node) (time.Duration, error)
 	// Heartbeat renews the node's time to live and returns the next.
 	Heartbeat(ctx context.Context) (time.Duration, error)
-	// WatchAllocs delivers the node's allocations, then each change, from the
-	// index of the last set received (0: none yet). It returns when ctx ends
-	// or each fails.
+	// WatchAllocs, asked for once the node is registered, delivers the node's
+	// allocations, then each change, from the index of the last set received (0:
+	// none yet). It returns when ctx ends or each fails.
 	WatchAllocs(ctx context.Context, from uint64, each func(*link.AllocSet) error) error
 	// UpdateAllocs reports what became of allocations.
 	UpdateAllocs(ctx context.Context, updates []*structs.AllocUpdate) error

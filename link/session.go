@@ -49,6 +49,8 @@ type Session struct {
 	servers []string
 	current *connection   // nil while there is none
 	changed chan struct{} // closed when current changes
+	// registered is the index at which the servers stored the node last.
+	registered uint64
 	contact time.Time
 	failing time.Time // since when current has answered no call; zero if it has
 }
@@ -117,6 +119,9 @@ func (s *Session) Register(ctx context.Context, n *structs.Node) (time.Duration,
 		return 0, err
 	}
 	s.SetServers(reply.GetServers())
+	s.mu.Lock()
+	s.registered = max(s.registered, reply.GetIndex())
+	s.mu.Unlock()
 	return time.Duration(reply.GetTtlNanos()), nil
 }
 

@@ -59,7 +59,10 @@ func (e *stopError) Error() string { return e.err.Error() }
 func (s *Session) watchOnce(ctx context.Context, c *connection, from *uint64, each func(*AllocSet) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.node.WatchAllocs(ctx, &linkpb.WatchAllocsRequest{From: *from})
+	s.mu.Lock()
+	registered := s.registered
+	s.mu.Unlock()
+	stream, err := c.node.WatchAllocs(ctx, &linkpb.WatchAllocsRequest{From: *from, Registered: registered})
 	if err != nil {
 		return err
 	}

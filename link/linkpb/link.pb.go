@@ -218,7 +218,8 @@ func (x *HeartbeatReply) GetServers() []string {
 
 type WatchAllocsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"` // the index of the last set received; 0: none
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`             // the index of the last set received; 0: none
+	Registered    uint64                 `protobuf:"varint,2,opt,name=registered,proto3" json:"registered,omitempty"` // where the node was registered: a server that knows less knows less of its allocations than it does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,6 +257,13 @@ func (*WatchAllocsRequest) Descriptor() ([]byte, []int) {
 func (x *WatchAllocsRequest) GetFrom() uint64 {
 	if x != nil {
 		return x.From
+	}
+	return 0
+}
+
+func (x *WatchAllocsRequest) GetRegistered() uint64 {
+	if x != nil {
+		return x.Registered
 	}
 	return 0
 }
@@ -979,9 +987,12 @@ const file_link_proto_rawDesc = "" +
 	"\x10HeartbeatRequest\"G\n" +
 	"\x0eHeartbeatReply\x12\x1b\n" +
 	"\tttl_nanos\x18\x01 \x01(\x03R\bttlNanos\x12\x18\n" +
-	"\aservers\x18\x02 \x03(\tR\aservers\"(\n" +
+	"\aservers\x18\x02 \x03(\tR\aservers\"H\n" +
 	"\x12WatchAllocsRequest\x12\x12\n" +
-	"\x04from\x18\x01 \x01(\x04R\x04from\"\x89\x01\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x1e\n" +
+	"\n" +
+	"registered\x18\x02 \x01(\x04R\n" +
+	"registered\"\x89\x01\n" +
 	"\fAllocChanges\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04full\x18\x02 \x01(\bR\x04full\x125\n" +

@@ -21,7 +21,7 @@ import (
 // what it has applied itself.
 func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.ServerStreamingServer[linkpb.AllocChanges]) error {
 	ctx := out.Context()
-	err := n.s.changes.Watch(ctx, link.IncomingCaller(ctx).NodeID, req.GetFrom(), func(d *Delta) error { return d.send(out) })
+	err := n.s.changes.Watch(ctx, Seen{link.IncomingCaller(ctx).NodeID, req.GetFrom(), req.GetRegistered()}, func(d *Delta) error { return d.send(out) })
 	switch {
 	case errors.Is(err, errBehind):
 		return status.Error(codes.Unavailable, err.Error())
@@ -34,13 +34,24 @@ func (n *nodeService) WatchAllocs(req *linkpb.WatchAllocsRequest, out grpc.Serve
 // errBehind says that this server doesn't know yet what a node has seen.
 var errBehind = errors.New("this server is behind what the node has seen")
 
-// Watch sends what a node is to know of its allocations: first, if from is what
-// it has seen, what came after, else everything; then each change. It returns
+// Seen says who asks for its allocations, and what it knows.
+type Seen struct {
+	NodeID string
+	// From is the index of the last set that it received, 0 for none.
+	From uint64
+	// Registered is where it was registered, last of all: later than whatever it
+	// still knows from before its agent was started. A server that has applied
+	// less must not tell it what is gone.
+	Registered uint64
+}
+
+// Watch sends what a node is to know of its allocations: first, if it has seen
+// something, what came after, else everything; then each change. It returns
 // when ctx ends or send fails.
-func (f *Changes) Watch(ctx context.Context, nodeID string, from uint64, send func(*Delta) error) error {
-	w := f.watch(nodeID) // before the snapshot: nothing falls between
+func (f *Changes) Watch(ctx context.Context, seen Seen, send func(*Delta) error) error {
+	w, from := f.watch(seen.NodeID), seen.From // before the snapshot: nothing falls between
 	defer f.forget(w)
-	snap, err := f.reached(ctx, from)
+	snap, err := f.reached(ctx, max(from, seen.Registered))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -145,4 +146,31 @@ func TestLostChangesAreToldAllTheSame(t *testing.T) {
 	if _, full, _ := a.setCount(); full != 2 {
 		t.Errorf("%d full sets, want the first one and one more", full)
 	}
+}
+
+// A server that has just started knows less than the node: were it to tell what
+// there is, the node would end what runs.
+func TestAServerThatIsBehindTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := state.New(state.Options{})
+		store.Skip(7)
+		changes := NewChanges(store, clock.Real{})
+		told := 0
+		err := changes.Watch(t.Context(), Seen{NodeID: "n", Registered: 8}, func(*Delta) error { told++; return nil })
+		if !errors.Is(err, errBehind) || told > 0 {
+			t.Fatalf("told %d times, then %v", told, err)
+		}
+		store.Skip(8)
+		enough := errors.New("enough")
+		err = changes.Watch(t.Context(), Seen{NodeID: "n", Registered: 8}, func(d *Delta) error {
+			told++
+			if !d.Full || d.Index != 8 {
+				t.Errorf("told %+v", d)
+			}
+			return enough
+		})
+		if !errors.Is(err, enough) || told != 1 {
+			t.Fatalf("told %d times, then %v", told, err)
+		}
+	})
 }

@@ -37,6 +37,7 @@ type nodeSession struct {
 	c *Cluster
 	n *node.Node
 	m *virtual.Machine
+	registered uint64
 	// server is the one that the node is connected to, by number.
 	server int
 }
@@ -149,7 +150,9 @@ func (c *Cluster) serve(on *server.Server, forwarded bool, f call, answer func(e
 // Register implements client.Servers.
 func (s *nodeSession) Register(ctx context.Context, n *structs.Node) (ttl time.Duration, err error) {
 	err = s.do(ctx, func(ctx context.Context, on *control.Control) (err error) {
-		_, ttl, err = on.RegisterNode(ctx, n.Clone())
+		var index uint64
+		index, ttl, err = on.RegisterNode(ctx, n.Clone())
+		s.registered = max(s.registered, index)
 		return err
 	})
 	return ttl, err
@@ -292,7 +295,7 @@ func (st *stream) open(from uint64, end func(error)) context.CancelFunc {
 		cancel = func() { stop(); m.Look() }
 		m.Go("watch of "+s.n.Name(), func() {
 			var order orderly
-			err := changes.Watch(ctx, s.n.ID(), from, func(d *session.Delta) error {
+			err := changes.Watch(ctx, session.Seen{NodeID: s.n.ID(), From: from, Registered: s.registered}, func(d *session.Delta) error {
 				if !st.whole() {
 					return errUnreachable
 				}

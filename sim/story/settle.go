@@ -16,6 +16,8 @@ import (
 const (
 	quiet       = 2 * time.Minute
 	settleLimit = 3 * time.Hour
+	// A task may wait for its restart as long as the policy's interval.
+	restartLimit = 15 * time.Minute
 )
 
 // settle ends every fault, waits until nothing changes any more, and judges what
@@ -72,12 +74,22 @@ func (p *Play) calm() error {
 		if snap.Index() != last || p.waits(snap) {
 			last, since = snap.Index(), p.cluster.Now()
 		}
-		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= quiet
+		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= patience(snap)
 	})
 	if !ok {
 		return fmt.Errorf("something still changes after %s: %s", settleLimit, unrest(p.cluster.Snapshot()))
 	}
 	return nil
+}
+
+// patience is how long nothing must be written.
+func patience(s *state.Snapshot) time.Duration {
+	for a := range s.Allocs(structs.AllNamespaces, "") {
+		if !a.TerminalStatus() && a.ClientStatus == structs.AllocClientPending {
+			return restartLimit
+		}
+	}
+	return quiet
 }
 
 // waits reports whether something is to happen by itself yet.
