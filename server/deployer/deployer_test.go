@@ -157,6 +157,8 @@ func TestWhatADeploymentNeeds(t *testing.T) {
 	strict := structs.DeploymentState{DesiredTotal: 2}
 	canary := rolling
 	canary.DesiredCanaries = 1
+	canaries := rolling
+	canaries.DesiredCanaries = 2
 	cases := []struct {
 		name   string
 		state  structs.DeploymentState
@@ -188,6 +190,16 @@ func TestWhatADeploymentNeeds(t *testing.T) {
 			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }, want: "promote"},
 		{name: "an unhealthy canary does not", state: canary, allocs: "u",
 			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }, want: "replace a0"},
+		{name: "one that is not healthy yet does not", state: canary, allocs: "p",
+			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }},
+		{name: "one of two canaries is healthy", state: canaries, allocs: "cp",
+			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }, want: "evaluate"},
+		{name: "never back to itself", state: reverting, allocs: "p", after: 10 * time.Minute,
+			change: func(w *world) { w.versions[0] = job(1, "new", true, false) },
+			want:   "failed: Failed due to progress deadline - rolling back to job version 0 [to version 0]"},
+		{name: "never back to what was not stable", state: reverting, allocs: "p", after: 10 * time.Minute,
+			change: func(w *world) { w.versions[1] = job(0, "old", false, false) },
+			want:   "failed: Failed due to progress deadline - no stable job version to auto revert to"},
 		{name: "the job was stopped", state: rolling, allocs: "p",
 			change: func(w *world) { w.versions[0].Stop = ptr(true) }, want: "cancelled: Cancelled because job is stopped"},
 		{name: "the job is gone", state: rolling, change: func(w *world) { w.versions = nil }, want: "cancelled: Cancelled because job is stopped"},

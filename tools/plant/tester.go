@@ -106,6 +106,10 @@ func (t *tester) overlay(file, source string) (string, error) {
 	return overlay, nil
 }
 
+// frugal runs go with no more than 6 GiB of addresses a process: a loop that a
+// bug makes endless may take all of the machine's memory.
+const frugal = `ulimit -v 6291456; exec go "$@"`
+
 // run runs tests; a test that doesn't end in time has failed.
 func (t *tester) run(ctx context.Context, overlay string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.patient)
@@ -114,7 +118,7 @@ func (t *tester) run(ctx context.Context, overlay string, args []string) (string
 	if overlay != "" {
 		all = append(all, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "go", append(all, args...)...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", frugal, "go"}, append(all, args...)...)...)
 	// A test that hangs is ended with what it started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
