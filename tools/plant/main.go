@@ -61,7 +61,7 @@ func plant(ctx context.Context, args []string, out io.Writer) error {
 	flags.StringVar(&o.rooms, "rooms", "", "random: only rooms whose path contains one of these words, comma-separated")
 	flags.IntVar(&o.runs, "runs", 60, "random: how many made-up stories are played")
 	flags.Uint64Var(&o.from, "from", 1, "random: the first of them")
-	flags.DurationVar(&o.patient, "timeout", 3*time.Minute, "how long one run of tests may take")
+	flags.DurationVar(&o.patient, "timeout", 10*time.Minute, "how long one run of go test may take, building included")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
