@@ -9,6 +9,7 @@ package drainer
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -233,7 +234,8 @@ func (s *step) commands() []command.Command {
 
 func (s *step) evals() []*structs.Evaluation {
 	var out []*structs.Evaluation
-	for key, a := range s.jobs {
+	for _, key := range slices.SortedFunc(maps.Keys(s.jobs), compareIDs) {
+		a := s.jobs[key]
 		e := &structs.Evaluation{
 			ID:          s.newID(),
 			Namespace:   key.Namespace,
@@ -251,9 +253,6 @@ func (s *step) evals() []*structs.Evaluation {
 		}
 		out = append(out, e)
 	}
-	slices.SortFunc(out, func(a, b *structs.Evaluation) int {
-		return compareIDs(a.JobNamespacedID(), b.JobNamespacedID())
-	})
 	return out
 }
 

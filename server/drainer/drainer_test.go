@@ -164,6 +164,29 @@ func TestWhatADrainDoesNext(t *testing.T) {
 	}
 }
 
+// TestEqualViewsGiveEqualEvaluations wants evaluations, and their ids, to follow
+// from the view alone: by namespace, then by job.
+func TestEqualViewsGiveEqualEvaluations(t *testing.T) {
+	w := draw("service", 1, 1, "hhhhhh")
+	for i, id := range []string{"f", "b", "d", "a", "c", "e"} {
+		w.allocs[i].JobID = id
+		w.allocs[i].Namespace = []string{"x", "default"}[i%2]
+	}
+	for range 20 {
+		n := 0
+		commands, _ := New(func() string { n++; return fmt.Sprint(n) }).Step(w, start)
+		var got []string
+		for _, c := range commands {
+			for _, e := range c.(*command.TransitionAllocs).Evals {
+				got = append(got, e.ID+e.Namespace+"/"+e.JobID)
+			}
+		}
+		if want := "1default/a 2default/b 3default/e 4x/c 5x/d 6x/f"; strings.Join(got, " ") != want {
+			t.Fatalf("evaluations are %v, want %s", got, want)
+		}
+	}
+}
+
 func TestWithoutAVerdictRunningLongEnoughIsHealthy(t *testing.T) {
 	w := draw("service", 2, 1, "hh")
 	for _, a := range w.allocs {
