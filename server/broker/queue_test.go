@@ -113,11 +113,11 @@ func TestANewerFormOfARunningEvaluationRunsAgain(t *testing.T) {
 	q.Enqueue(eval("e", "job", 50, 1), start)
 	q.Take(1, start)
 	again := eval("e", "job", 50, 1)
-	again.ModifyIndex = 7
+	again.ModifyIndex = 2 // the very next
 	q.Enqueue(again, start)
 	q.Ack("e", start)
 	ds := q.Take(1, start)
-	if len(ds) != 1 || ds[0].Eval.ModifyIndex != 7 {
+	if len(ds) != 1 || ds[0].Eval.ModifyIndex != 2 {
 		t.Fatalf("took %+v", ds)
 	}
 }
