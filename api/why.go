@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/steppe-run/steppe/structs"
 )
@@ -19,6 +20,17 @@ func (c *Client) AllocationWhy(ctx context.Context, id string, q *Query) (*struc
 // NodeWhyNot says what keeps a job off a node, or how well it fits there.
 func (c *Client) NodeWhyNot(ctx context.Context, nodeID, jobID string, q *Query) (*structs.NodeWhyNot, *Meta, error) {
 	return one[structs.NodeWhyNot](ctx, c, "/v1/steppe/node/"+segment(nodeID)+"/why-not/"+segment(jobID), q)
+}
+
+// DrainPlan says what draining a node would do; nothing is stored. Deadline and
+// IgnoreSystemJobs are those of a drain.
+func (c *Client) DrainPlan(ctx context.Context, nodeID string, spec structs.DrainSpec, q *Query) (*structs.DrainPlan, *Meta, error) {
+	params := Query{}
+	if q != nil {
+		params = *q
+	}
+	params.Params = map[string]string{"deadline": spec.Deadline.String(), "ignore_system_jobs": strconv.FormatBool(spec.IgnoreSystemJobs)}
+	return one[structs.DrainPlan](ctx, c, "/v1/steppe/node/"+segment(nodeID)+"/drain-plan", &params)
 }
 
 // History reads what was swept or purged, newest first; see HistoryQuery.

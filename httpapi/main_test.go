@@ -73,6 +73,10 @@ func (f *fakeServer) WhyNot(context.Context, string, string, string) (*structs.N
 	return nil, 0, structs.ErrNodeNotFound
 }
 
+func (f *fakeServer) DrainPlan(context.Context, string, structs.DrainSpec) (*structs.DrainPlan, uint64, error) {
+	return nil, 0, structs.ErrNodeNotFound
+}
+
 func (f *fakeServer) Account(bool) (*structs.ServerFigures, error) {
 	return &structs.ServerFigures{Allocations: 3}, nil
 }

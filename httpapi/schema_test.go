@@ -153,6 +153,7 @@ func TestOwnAnswersFollowTheirSchema(t *testing.T) {
 		{"GET", "/v1/steppe/job/:job_id+/why", "/v1/steppe/job/web/why", "", "", "JobWhy"},
 		{"GET", "/v1/steppe/allocation/:alloc_id/why", "/v1/steppe/allocation/" + allocs[0].ID + "/why", "", "", "AllocWhy"},
 		{"GET", "/v1/steppe/node/:node_id/why-not/:job_id+", "/v1/steppe/node/" + full.ID + "/why-not/web", "", "", "NodeWhyNot"},
+		{"GET", "/v1/steppe/node/:node_id/drain-plan", "/v1/steppe/node/" + full.ID + "/drain-plan", "", "", "DrainPlan"},
 		{"GET", "/v1/steppe/history", "/v1/steppe/history?namespace=*", "", "", "HistoryPage"},
 		{"PUT", "/v1/steppe/capacity", "/v1/steppe/capacity", body(proposed), "", "CapacityReport"},
 		{"PUT", "/v1/steppe/capacity", "/v1/steppe/capacity", body(theirJob("web", 100)), "", "CapacityReport"},
@@ -187,6 +188,7 @@ func TestOwnAnswersFollowTheirSchema(t *testing.T) {
 // that is wrong.
 func TestOwnRoutesRefuseBadInput(t *testing.T) {
 	_, url := realServer(t)
+	const none = "00000000-0000-4000-8000-000000000000"
 	for _, test := range []struct {
 		method, path, body string
 		status             int
@@ -205,6 +207,9 @@ func TestOwnRoutesRefuseBadInput(t *testing.T) {
 		{"GET", "/v1/steppe/job/none/why", "", 404, []string{"job not found"}},
 		{"GET", "/v1/steppe/allocation/abc/why", "", 404, []string{"alloc not found"}},
 		{"GET", "/v1/steppe/node/abc/why-not/web", "", 404, []string{"node not found"}},
+		{"GET", "/v1/steppe/node/" + none + "/drain-plan", "", 404, []string{"node not found"}},
+		{"GET", "/v1/steppe/node/" + none + "/drain-plan?deadline=soon", "", 400, []string{`deadline: "soon" is no duration`}},
+		{"GET", "/v1/steppe/node/" + none + "/drain-plan?ignore_system_jobs=maybe", "", 500, []string{"as a bool"}},
 	} {
 		got := ask(t, test.method, url+test.path, test.body)
 		for _, text := range test.texts {

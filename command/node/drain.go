@@ -20,7 +20,11 @@ const defaultDrainDeadline = time.Hour
 func drainVerb() connect.Verb {
 	return connect.Verb{
 		Name: "drain", Usage: "move a node's allocations elsewhere", Args: []string{"[<node id>]"},
-		Flags: []cli.Flag{
+		Help: "With -plan nothing is changed: it tells what would move where, in which rounds, and what finds no room elsewhere and why.\n" +
+			"Exit code of -plan: 0: everything finds room. 2: something doesn't, or never leaves. 1: an error.",
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: "plan", Usage: "only tell what a drain would do"},
+			&cli.BoolFlag{Name: "verbose", Usage: "with -plan: full ids, all allocations"},
 			&cli.BoolFlag{Name: "enable", Usage: "begin"},
 			&cli.BoolFlag{Name: "disable", Usage: "end"},
 			&cli.StringFlag{Name: "deadline", Usage: "`duration` until what is left is stopped (default 1h)"},
@@ -34,12 +38,18 @@ func drainVerb() connect.Verb {
 			&cli.BoolFlag{Name: "monitor", Usage: "only follow a drain that runs"},
 			&cli.StringSliceFlag{Name: "meta", Usage: "`key=value` kept with the drain (repeatable)"},
 			&cli.StringFlag{Name: "m", Usage: "`message` kept with the drain"},
-		},
+		}, view.FormatFlags()...),
 		Do: drain,
 	}
 }
 
 func drain(ctx context.Context, c *connect.Call) error {
+	switch {
+	case c.Bool("plan"):
+		return planDrain(ctx, c)
+	case c.Bool("json") || c.String("t") != "":
+		return term.Fail("-json and -t show a plan: they need -plan")
+	}
 	if c.Bool("enable") == c.Bool("disable") && !c.Bool("monitor") {
 		return term.Fail("Either the '-enable' or '-disable' flag must be set, unless using '-monitor'")
 	}
@@ -60,8 +70,18 @@ func drain(ctx context.Context, c *connect.Call) error {
 		return err
 	}
 	req := &structs.NodeUpdateDrainRequest{NodeID: id, DrainSpec: spec, MarkEligible: c.Bool("disable") && !c.Bool("keep-ineligible"), Meta: meta}
+	already, err := drains(ctx, c, id)
+	if err != nil {
+		return err
+	}
 	if _, err := c.Client.DrainNode(ctx, req); err != nil {
 		return term.Fail("Error updating drain specification: %v", err)
+	}
+	switch {
+	case already && !c.Bool("disable"):
+		c.Printf("Node %q is draining already: the drain goes on with what is set now, its deadline counts from now\n", id)
+	case !already && c.Bool("disable"):
+		c.Printf("Node %q was not draining\n", id)
 	}
 	switch {
 	case c.Bool("disable"):
@@ -74,6 +94,15 @@ func drain(ctx context.Context, c *connect.Call) error {
 	c.Printf("%s: Ctrl-C to stop monitoring: will not cancel the node drain\n", view.Time(c.Clock.Now()))
 	c.Printf("%s: Node %q drain strategy set\n", view.Time(c.Clock.Now()), id)
 	return followDrain(ctx, c, id)
+}
+
+// drains reports whether a node is being drained.
+func drains(ctx context.Context, c *connect.Call, id string) (bool, error) {
+	n, _, err := c.Client.Node(ctx, id, nil)
+	if err != nil {
+		return false, term.Fail("Error querying node: %v", err)
+	}
+	return n.DrainStrategy != nil, nil
 }
 
 // drainMeta is what is kept with a drain for others to read.
@@ -99,7 +128,7 @@ func drainMeta(c *connect.Call) (map[string]string, error) {
 }
 
 func drainSpec(c *connect.Call) (*structs.DrainSpec, error) {
-	if !c.Bool("enable") {
+	if !c.Bool("enable") && !c.Bool("plan") {
 		return nil, nil
 	}
 	spec := &structs.DrainSpec{Deadline: defaultDrainDeadline, IgnoreSystemJobs: c.Bool("ignore-system")}

@@ -113,6 +113,7 @@ type Explanations interface {
 	WhyAlloc(ctx context.Context, id string) (*structs.AllocWhy, uint64, error)
 	WhyNot(ctx context.Context, nodeID, namespace, jobID string) (*structs.NodeWhyNot, uint64, error)
 	Capacity(context.Context, *structs.CapacityRequest) (*structs.CapacityReport, uint64, error)
+	DrainPlan(ctx context.Context, nodeID string, spec structs.DrainSpec) (*structs.DrainPlan, uint64, error)
 }
 
 // DeploymentWrites steers deployments.

@@ -3,6 +3,7 @@ package work
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/steppe-run/steppe/httpapi/door"
 	"github.com/steppe-run/steppe/structs"
@@ -21,6 +22,30 @@ func AllocWhy(c *door.Call) (door.Reply, error) {
 // NodeWhyNot says what keeps a job off a node.
 func NodeWhyNot(c *door.Call) (door.Reply, error) {
 	return door.Wrote(c.Server().WhyNot(c.Ctx(), c.Param("node_id"), c.Namespace, c.Param("job_id")))
+}
+
+// defaultDrainDeadline is that of a drain of which only a plan is wanted.
+const defaultDrainDeadline = time.Hour
+
+// DrainPlan says what draining a node would do. The query's deadline is a
+// duration: negative moves everything at once, 0 is none.
+func DrainPlan(c *door.Call) (door.Reply, error) {
+	if err := door.RecordID("node", c.Param("node_id")); err != nil {
+		return door.Reply{}, err
+	}
+	spec := structs.DrainSpec{Deadline: defaultDrainDeadline}
+	if text := c.Query.Get("deadline"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return door.Reply{}, door.Refuse(http.StatusBadRequest, "deadline: %q is no duration: write one such as 30m, 0 for none, or a negative one to move everything at once", text)
+		}
+		spec.Deadline = d
+	}
+	var err error
+	if spec.IgnoreSystemJobs, err = c.Flag("ignore_system_jobs"); err != nil {
+		return door.Reply{}, err
+	}
+	return door.Wrote(c.Server().DrainPlan(c.Ctx(), c.Param("node_id"), spec))
 }
 
 // Capacity counts how many more of a job's allocations fit.

@@ -24,6 +24,7 @@ type View interface {
 
 // Listing lists what is in the state.
 type Listing interface {
+	Alloc(id string) *structs.Allocation
 	Nodes(prefix string) iter.Seq[*structs.Node]
 	AllocsByNode(id string) iter.Seq[*structs.Allocation]
 	EvalsByJob(namespace, id string) iter.Seq[*structs.Evaluation]

@@ -7,6 +7,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/server/admission"
 	"github.com/steppe-run/steppe/server/evals"
+	"github.com/steppe-run/steppe/server/rehearse"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -147,6 +148,7 @@ func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainReq
 		Now:          now.UnixNano(),
 	}
 	switch {
+	case c.Strategy == nil && node.DrainStrategy == nil: // nothing ends
 	case c.Strategy == nil:
 		c.Event = nodeEvent(structs.NodeEventDrain, "Node drain ended on request", now)
 	case node.DrainStrategy != nil:
@@ -165,6 +167,21 @@ func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainReq
 		EvalCreateIndex: evals.CreateIndex(len(c.Evals)+len(result.EvalIDs), result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
+}
+
+// DrainPlan tells what draining a node would do; nothing is stored.
+func (s *Control) DrainPlan(ctx context.Context, nodeID string, spec structs.DrainSpec) (plan *structs.DrainPlan, index uint64, err error) {
+	there := func(on rehearse.Seat) []*structs.Job { return rehearse.On(on, nodeID) }
+	err = s.desk.UseForAll(ctx, there, func(on rehearse.Seat) (err error) {
+		node := on.Snap.Node(nodeID)
+		if node == nil {
+			return structs.ErrNodeNotFound
+		}
+		index = on.Snap.Index()
+		plan, err = rehearse.Drain(on, s.cfg.Clock.Now(), node, spec)
+		return err
+	})
+	return plan, index, err
 }
 
 // strategyOf turns what a user asks for into a strategy with a fixed deadline.

@@ -64,11 +64,19 @@ func (d *Desk) Use(ctx context.Context, f func(Seat) error) error {
 // UseFor is Use once the index is prepared for a job, which may take long: the
 // desk is left between the slices of that. The job may be nil.
 func (d *Desk) UseFor(ctx context.Context, job *structs.Job, f func(Seat) error) error {
+	return d.UseForAll(ctx, func(Seat) []*structs.Job { return []*structs.Job{job} }, f)
+}
+
+// UseForAll is UseFor for several jobs.
+func (d *Desk) UseForAll(ctx context.Context, jobs func(Seat) []*structs.Job, f func(Seat) error) error {
 	for done := false; ; {
 		err := d.Use(ctx, func(on Seat) error {
-			if done = scheduler.Prepare(on.Capacity, job); !done {
-				return ctx.Err()
+			for _, job := range jobs(on) {
+				if done = scheduler.Prepare(on.Capacity, job); !done {
+					return ctx.Err()
+				}
 			}
+			done = true
 			return f(on)
 		})
 		if done || err != nil {

@@ -32,3 +32,26 @@ func Capacity(on Seat, now time.Time, job *structs.Job) *structs.CapacityReport 
 	in.View = proposal{Snapshot: on.Snap, job: job}
 	return explain.Capacity(in, job)
 }
+
+// Drain says what draining a node would do. While it runs, what the seat's index
+// counts is changed.
+func Drain(on Seat, now time.Time, node *structs.Node, spec structs.DrainSpec) (*structs.DrainPlan, error) {
+	return explain.Drain(question(on, now), node, spec)
+}
+
+// On lists the jobs that have allocations on a node.
+func On(on Seat, nodeID string) []*structs.Job {
+	var out []*structs.Job
+	seen := map[structs.NamespacedID]bool{}
+	for a := range on.Snap.AllocsByNode(nodeID) {
+		id := a.JobNamespacedID()
+		if a.TerminalStatus() || seen[id] {
+			continue
+		}
+		seen[id] = true
+		if job := on.Snap.Job(id.Namespace, id.ID); job != nil {
+			out = append(out, job)
+		}
+	}
+	return out
+}

@@ -23,7 +23,7 @@ func TestSchema(t *testing.T) {
 	for _, root := range []reflect.Type{
 		reflect.TypeFor[structs.JobWhy](), reflect.TypeFor[structs.AllocWhy](), reflect.TypeFor[structs.NodeWhyNot](),
 		reflect.TypeFor[structs.CapacityReport](), reflect.TypeFor[structs.PlanOutcome](),
-		reflect.TypeFor[structs.ServerFigures](), reflect.TypeFor[structs.HistoryPage](),
+		reflect.TypeFor[structs.DrainPlan](), reflect.TypeFor[structs.ServerFigures](), reflect.TypeFor[structs.HistoryPage](),
 	} {
 		s.of(root)
 	}
@@ -35,7 +35,7 @@ func TestSchema(t *testing.T) {
 		"$schema": "https://json-schema.org/draft/2020-12/schema",
 		"title":   "Answers of the routes that only Steppe has",
 		"description": "GET /v1/steppe/job/:job_id/why answers with JobWhy, GET /v1/steppe/allocation/:alloc_id/why with AllocWhy, " +
-			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport, " +
+			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, GET /v1/steppe/node/:node_id/drain-plan with DrainPlan, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport, " +
 			"GET and PUT /v1/steppe/figures with ServerFigures, GET /v1/steppe/history with HistoryPage. " +
 			"PlanOutcome is the Outcome of POST /v1/job/:job_id/plan.",
 		"$defs": s.defs,
@@ -125,7 +125,7 @@ func (s *schemas) define(t reflect.Type) {
 // notes reads what the source says of types and fields.
 func notes(t *testing.T) map[string]string {
 	out := map[string]string{}
-	for _, path := range []string{"../../structs/explain.go", "../../structs/figures.go", "../../structs/history.go"} {
+	for _, path := range []string{"../../structs/explain.go", "../../structs/drainplan.go", "../../structs/figures.go", "../../structs/history.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)
