@@ -344,3 +344,20 @@ func TestManyAndMuch(t *testing.T) {
 		t.Errorf("%d missed: %s", d.Missed, d.Launch.Note)
 	}
 }
+
+func TestWhatUsersAreTold(t *testing.T) {
+	for _, c := range []struct {
+		d    Decision
+		told bool
+	}{
+		{Decision{}, false},
+		{Decision{Late: lateAfter}, false},
+		{Decision{Late: lateAfter + time.Nanosecond}, true},
+		{Decision{Missed: 1}, true},
+		{Decision{Overlap: true}, true},
+	} {
+		if got := c.d.Remarkable(); got != c.told {
+			t.Errorf("%+v is told: %v, want %v", c.d, got, c.told)
+		}
+	}
+}
