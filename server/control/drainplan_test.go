@@ -1,0 +1,79 @@
+package control
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/steppe-run/steppe/server/servertest"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// What the plan of a drain says is what the drain then does, and asking changes
+// nothing.
+func TestADrainDoesWhatItsPlanSays(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(servertest.Job("web", "service", 2))
+		w.addNode("b")
+		spec := structs.DrainSpec{Deadline: time.Hour}
+		plan := func() *structs.DrainPlan {
+			p, _, err := w.s.DrainPlan(t.Context(), a.id, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		p := plan()
+		if !p.Fits || p.Moves != 2 || p.Rounds != 2 || p.Draining || p.Groups[0].Allocs[0].NodeName != "b" {
+			t.Fatalf("%+v", p)
+		}
+		if w.s.store.Snapshot().Node(a.id).DrainStrategy != nil || plan().Summary != p.Summary {
+			t.Error("asking changed something")
+		}
+		drain := func(req *structs.NodeUpdateDrainRequest) *structs.DrainMetadata {
+			req.NodeID = a.id
+			if _, err := w.s.DrainNode(t.Context(), req); err != nil {
+				t.Fatal(err)
+			}
+			return w.s.store.Snapshot().Node(a.id).LastDrain
+		}
+		if m := drain(&structs.NodeUpdateDrainRequest{DrainSpec: &spec, Meta: map[string]string{"why": "disk"}}); m.Status != structs.DrainStatusDraining || m.Meta["why"] != "disk" {
+			t.Errorf("begun: %+v", m)
+		}
+		if p := plan(); !p.Draining {
+			t.Errorf("it drains already: %+v", p)
+		}
+		w.until(5*time.Minute, "the drain completes", func(snap *state.Snapshot) bool {
+			m := snap.Node(a.id).LastDrain
+			return m.Status == structs.DrainStatusComplete && m.Meta["why"] == "disk" && len(w.agents(snap, "web")["b"]) == 2
+		})
+		drain(&structs.NodeUpdateDrainRequest{DrainSpec: &structs.DrainSpec{}, Meta: map[string]string{"why": "fan"}})
+		w.until(time.Minute, "an empty node is done at once", func(snap *state.Snapshot) bool { return snap.Node(a.id).DrainStrategy == nil })
+		if m := drain(&structs.NodeUpdateDrainRequest{MarkEligible: true}); m.Status != structs.DrainStatusComplete || m.Meta["why"] != "fan" {
+			t.Errorf("the end of what has ended changes nothing: %+v", m)
+		}
+		if _, _, err := w.s.DrainPlan(t.Context(), "none", spec); !errors.Is(err, structs.ErrNodeNotFound) {
+			t.Errorf("a node that isn't there: %v", err)
+		}
+	})
+}
+
+func TestACanceledDrainSaysSo(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(servertest.Job("web", "service", 1))
+		for _, c := range []struct {
+			spec   *structs.DrainSpec
+			status string
+		}{{&structs.DrainSpec{}, structs.DrainStatusDraining}, {nil, structs.DrainStatusCanceled}, {&structs.DrainSpec{}, structs.DrainStatusDraining}} {
+			if _, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: a.id, DrainSpec: c.spec}); err != nil {
+				t.Fatal(err)
+			}
+			if n := w.s.store.Snapshot().Node(a.id); n.LastDrain.Status != c.status || (n.DrainStrategy != nil) != (c.spec != nil) {
+				t.Errorf("%+v, want %s", n.LastDrain, c.status)
+			}
+		}
+	})
+}
