@@ -94,17 +94,16 @@ const (
 // Why the servers want what they want of an allocation. Tools match on these
 // texts.
 const (
-	DescAllocNotNeeded    = "alloc not needed due to job update"
-	DescAllocReconnected  = "alloc not needed due to disconnected client reconnect"
-	DescAllocMigrating    = "alloc is being migrated"
-	DescAllocUpdating     = "alloc is being updated due to job update"
-	DescAllocLost         = "alloc is lost since its node is down"
-	DescAllocUnknown      = "alloc is unknown since its node is disconnected"
-	DescAllocNodeTainted  = "alloc not needed as node is tainted"
-	DescAllocRescheduled  = "alloc was rescheduled because it failed"
-	DescAllocInPlace      = "alloc updating in-place"
-	DescAllocPreempted    = "alloc was preempted by a job of higher priority"
-	DescAllocStoppedByAPI = "alloc was stopped on request"
+	DescAllocNotNeeded   = "alloc not needed due to job update"
+	DescAllocReconnected = "alloc not needed due to disconnected client reconnect"
+	DescAllocMigrating   = "alloc is being migrated"
+	DescAllocUpdating    = "alloc is being updated due to job update"
+	DescAllocLost        = "alloc is lost since its node is down"
+	DescAllocUnknown     = "alloc is unknown since its node is disconnected"
+	DescAllocNodeTainted = "alloc not needed as node is tainted"
+	DescAllocRescheduled = "alloc was rescheduled because it failed"
+	DescAllocInPlace     = "alloc updating in-place"
+	DescAllocPreempted   = "alloc was preempted by a job of higher priority"
 )
 
 // Where a deployment stands.

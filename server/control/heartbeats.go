@@ -101,7 +101,7 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 		c.Nodes = append(c.Nodes, command.NodeStatus{
 			NodeID: id,
 			Status: status,
-			Event:  nodeEvent(structs.NodeEventCluster, "Node missed its heartbeat", now),
+			Event:  nodeEvent(structs.NodeEventHeartbeat, "Node missed its heartbeat", now),
 		})
 		t.s.evals.Collect(snap, wanted, id, structs.TriggerNodeUpdate, now)
 	}

@@ -62,6 +62,10 @@ type memoryJournal struct {
 	index uint64
 	// refuse makes commits fail, if set.
 	refuse error
+	// before returns what gets in before a command, if set; after looks at the
+	// state that each leaves.
+	before func(c command.Command) []command.Command
+	after  func(store *state.Store)
 }
 
 // Commit implements journal.
@@ -74,12 +78,40 @@ func (j *memoryJournal) Commit(ctx context.Context, c command.Command) (any, err
 	if j.refuse != nil {
 		return nil, j.refuse
 	}
-	j.index++
-	result := j.store.Apply(j.index, c)
+	if j.before != nil {
+		for _, first := range j.before(c) {
+			j.apply(first)
+		}
+	}
+	result := j.apply(c)
 	if refusal, ok := result.(error); ok {
 		return nil, refusal
 	}
 	return result, nil
+}
+
+func (j *memoryJournal) apply(c command.Command) any {
+	j.index++
+	result := j.store.Apply(j.index, c)
+	if j.after != nil {
+		j.after(j.store)
+	}
+	return result
+}
+
+// watch has f look at the state after each entry, and at once.
+func (j *memoryJournal) watch(f func(store *state.Store)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.after = f
+	f(j.store)
+}
+
+// prepare has f say what gets in before each command; nil: nothing does.
+func (j *memoryJournal) prepare(f func(c command.Command) []command.Command) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.before = f
 }
 
 // set makes commits fail, or succeed again.

@@ -153,3 +153,21 @@ func specRows() []row {
 
 // describe is used by tests to name a row.
 func describe(r row) string { return fmt.Sprintf("%s: %s (%s)", r.name, r.status, r.note) }
+
+// objectRows lists what the objects of the contract may say. The list itself
+// tells how each value is proven; the tests of the rooms that it names hold it to
+// that.
+func objectRows() []row {
+	var out []row
+	for _, c := range lines("contract/objects.tsv") {
+		r := row{name: c[0] + "." + c[1] + ": " + c[2], status: works}
+		if len(c) == 6 {
+			r.note = c[5]
+		}
+		if c[4] == partly || c[4] == notYet {
+			r.status = c[4]
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -25,7 +25,7 @@ func TestEveryRowIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rows := range [][]row{httpRows(), cliRows(), specRows(), configRows()} {
+	for _, rows := range [][]row{httpRows(), cliRows(), specRows(), configRows(), objectRows()} {
 		for _, r := range rows {
 			if !strings.Contains(string(text), "`"+cell(r.name)+"`") {
 				t.Errorf("docs/status.md misses %s", describe(r))
