@@ -63,9 +63,11 @@ func (g *TaskGroup) validateVolumes(f faults, kind string) {
 		types := []string{VolumeTypeHost, VolumeTypeCSI}
 		in.in("type").check(slices.Contains(types, v.Type), "%s", wantOneOf(v.Type, types))
 		in.in("source").check(v.Source != "", "name the volume that is meant")
+		canary := g.Update != nil && Value(g.Update.Canary) > 0
+		in.check(!canary || v.ReadOnly || !strings.HasSuffix(v.AccessMode, "-single-writer") && v.AccessMode != "single-node-writer",
+			"a canary would have to write to it beside the old version, and its access_mode %q allows one writer: leave canary out, or let several write", v.AccessMode)
 		if v.PerAlloc {
 			in.in("per_alloc").check(kind != JobTypeSystem && kind != JobTypeSysBatch, "%s jobs can't have it", kind)
-			canary := g.Update != nil && Value(g.Update.Canary) > 0
 			in.in("per_alloc").check(!canary, "can't be used together with canaries")
 			in.in("sticky").check(!v.Sticky, "can't be used together with per_alloc")
 		}

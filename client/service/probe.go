@@ -14,9 +14,9 @@ import (
 
 // The statuses of a check.
 const (
-	StatusPending = "pending"
-	StatusSuccess = "success"
-	StatusFailure = "failure"
+	StatusPending = structs.CheckStatusPending
+	StatusSuccess = structs.CheckStatusSuccess
+	StatusFailure = structs.CheckStatusFailure
 )
 
 // The modes of a check: whether the health of a deployment depends on it.

@@ -138,7 +138,7 @@ func (in *Input) groupSummary(w *structs.GroupWhy, job *structs.Job, d *schedule
 	case missing > 0 && w.WouldPlace > 0:
 		return fmt.Sprintf("%s; %d would be placed by an evaluation now: %s.", have, w.WouldPlace, in.awaited(job))
 	case missing > 0:
-		return fmt.Sprintf("%s; %s.", have, in.waits(w.Group, missing, d))
+		return fmt.Sprintf("%s; %s.", have, in.waits(job, w.Group, missing, d))
 	case structs.EveryNode(job.GetType()):
 		return have + "; it runs once on every node that suits it, and none is left that does."
 	case w.Next.Fitting > 0:
@@ -163,7 +163,7 @@ func (in *Input) awaited(job *structs.Job) string {
 }
 
 // waits says why allocations are missing that an evaluation wouldn't place.
-func (in *Input) waits(group string, missing int, d *scheduler.Decision) string {
+func (in *Input) waits(job *structs.Job, group string, missing int, d *scheduler.Decision) string {
 	var when string
 	for _, f := range d.FollowUps {
 		if !f.WaitUntil.IsZero() && (when == "" || f.WaitUntil.UTC().Format(stamp) < when) {
@@ -180,7 +180,21 @@ func (in *Input) waits(group string, missing int, d *scheduler.Decision) string 
 	case d.Eval.DeploymentID != "":
 		return fmt.Sprintf("%d wait for the deployment to go on", missing)
 	}
+	if dep := in.failedDeployment(job); dep != nil {
+		return fmt.Sprintf("%d are not placed because deployment %.8s failed (%s): this version is not tried again, change the job or revert it",
+			missing, dep.ID, dep.StatusDescription)
+	}
 	return fmt.Sprintf("%d are not to be placed again: they failed and their reschedule block allows no further attempt, or a deployment holds them back", missing)
+}
+
+// failedDeployment is the deployment of a job's version if it failed: nothing
+// more of that version is placed.
+func (in *Input) failedDeployment(job *structs.Job) *structs.Deployment {
+	dep := in.View.LatestDeployment(job.GetNamespace(), job.GetID())
+	if dep == nil || dep.Status != structs.DeploymentStatusFailed || dep.JobVersion != job.GetVersion() || dep.JobCreateIndex != job.GetCreateIndex() {
+		return nil
+	}
+	return dep
 }
 
 // stamp is how times stand in sentences.

@@ -19,6 +19,11 @@ func (s *Control) PromoteDeployment(ctx context.Context, req *structs.Deployment
 		return nil, structs.NewError(structs.KindInvalid, "say which groups to promote, or all")
 	}
 	groups := req.Groups
+	for _, name := range groups {
+		if d.TaskGroups[name] == nil {
+			return nil, structs.NewError(structs.KindNotFound, "deployment %q has no group %q", d.ID, name)
+		}
+	}
 	if req.All {
 		groups = nil
 	}
