@@ -162,12 +162,13 @@ func (c *Client) clean(id string, update *structs.AllocUpdate) {
 	}
 }
 
-// same reports whether two updates say the same, their time aside.
+// same reports whether two updates say the same, time and order aside.
 func same(a, b *structs.AllocUpdate) bool {
 	if a == nil {
 		return false
 	}
 	x, y := *a, *b
 	x.ModifyTime, y.ModifyTime = 0, 0
+	x.Order, y.Order = 0, 0
 	return reflect.DeepEqual(x, y)
 }

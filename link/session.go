@@ -51,6 +51,8 @@ type Session struct {
 	changed chan struct{} // closed when current changes
 	// registered is the index at which the servers stored the node last.
 	registered uint64
+	// reports counts what was told of allocations since then.
+	reports uint64
 	contact time.Time
 	failing time.Time // since when current has answered no call; zero if it has
 }
@@ -120,7 +122,9 @@ func (s *Session) Register(ctx context.Context, n *structs.Node) (time.Duration,
 	}
 	s.SetServers(reply.GetServers())
 	s.mu.Lock()
-	s.registered = max(s.registered, reply.GetIndex())
+	if at := reply.GetIndex(); at > s.registered {
+		s.registered, s.reports = at, 0
+	}
 	s.mu.Unlock()
 	return time.Duration(reply.GetTtlNanos()), nil
 }
@@ -144,6 +148,13 @@ func (s *Session) Heartbeat(ctx context.Context) (time.Duration, error) {
 // UpdateAllocs reports the state of allocations; it returns once that is
 // committed.
 func (s *Session) UpdateAllocs(ctx context.Context, updates []*structs.AllocUpdate) error {
+	s.mu.Lock()
+	s.reports++
+	order := structs.ReportOrder(s.registered, s.reports)
+	s.mu.Unlock()
+	for _, u := range updates {
+		u.Order = order
+	}
 	packed, err := PackNoun(updates)
 	if err != nil {
 		return err

@@ -70,11 +70,15 @@ func (tx *txn) updateAllocs(c *command.UpdateAllocs) (any, error) {
 
 // updateAlloc stores what a client reports about one allocation.
 func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
+	if last := v.Row().Report().Order; u.Order != 0 && u.Order < last {
+		return // a later report has come before it
+	}
 	before := v.Row().Healthy()
 	var health *structs.AllocDeploymentStatus
 	next := tx.setRow(v, feed.AllocUpdated, func(r *alloc.Row) {
 		r.Client = nextStatus(r.Client, u.ClientStatus)
 		p := r.Report()
+		p.Order = max(p.Order, u.Order)
 		if u.ClientDescription != "" {
 			p.Description = u.ClientDescription
 		}

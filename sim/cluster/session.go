@@ -34,10 +34,10 @@ var errUnreachable = errors.New("no server could be reached")
 // nodeSession is what one life of an agent has of the servers: calls and a
 // stream over the simulated network, with retries as the real link has.
 type nodeSession struct {
-	c *Cluster
-	n *node.Node
-	m *virtual.Machine
-	registered uint64
+	c                   *Cluster
+	n                   *node.Node
+	m                   *virtual.Machine
+	registered, reports uint64
 	// server is the one that the node is connected to, by number.
 	server int
 }
@@ -152,7 +152,9 @@ func (s *nodeSession) Register(ctx context.Context, n *structs.Node) (ttl time.D
 	err = s.do(ctx, func(ctx context.Context, on *control.Control) (err error) {
 		var index uint64
 		index, ttl, err = on.RegisterNode(ctx, n.Clone())
-		s.registered = max(s.registered, index)
+		if index > s.registered {
+			s.registered, s.reports = index, 0
+		}
 		return err
 	})
 	return ttl, err
@@ -169,6 +171,10 @@ func (s *nodeSession) Heartbeat(ctx context.Context) (ttl time.Duration, err err
 
 // UpdateAllocs implements client.Servers.
 func (s *nodeSession) UpdateAllocs(ctx context.Context, updates []*structs.AllocUpdate) error {
+	s.reports++
+	for _, u := range updates {
+		u.Order = structs.ReportOrder(s.registered, s.reports)
+	}
 	return s.do(ctx, func(ctx context.Context, on *control.Control) error {
 		_, err := on.UpdateAllocs(ctx, s.n.ID(), updates)
 		return err

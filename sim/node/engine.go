@@ -88,7 +88,7 @@ func (e *Engine) Fail(t *Task, code int) { e.end(t, &drivers.ExitResult{ExitCode
 // Refuse has all starts fail from now on, or not any more.
 func (e *Engine) Refuse(refuse bool) { e.refuse = refuse }
 
-// Behave has tasks that fail first not fail any more.
+// Behave has tasks that end with an error not do so any more.
 func (e *Engine) Behave() { e.behave = true }
 
 // reboot ends every task, as a restart of the machine does.
@@ -148,7 +148,13 @@ func (d driver) Start(ctx context.Context, config *drivers.TaskConfig) (*drivers
 	starts := config.AllocID + "/" + config.Name
 	d.e.Started[starts]++
 	if s.RunFor > 0 && (s.FailFirst == 0 || d.e.Started[starts] <= s.FailFirst && !d.e.behave) {
-		d.e.runtime.After(s.RunFor, func() { d.e.Fail(t, s.ExitCode) })
+		d.e.runtime.After(s.RunFor, func() {
+			if d.e.behave {
+				d.e.end(t, &drivers.ExitResult{})
+				return
+			}
+			d.e.Fail(t, s.ExitCode)
+		})
 	}
 	return &drivers.Started{Handle: handleOf(config)}, nil
 }

@@ -52,20 +52,21 @@ type ReportImage struct {
 	Description string
 	Network     *structs.AllocNetworkStatus
 	Health      *structs.AllocDeploymentStatus
+	Order       uint64 `codec:",omitempty" json:",omitempty"`
 }
 
 func (p *Reported) image() *ReportImage {
 	if p == nil {
 		return nil
 	}
-	return &ReportImage{TaskStates: p.TaskStates.Map(), Description: p.Description, Network: p.Network, Health: p.Health}
+	return &ReportImage{TaskStates: p.TaskStates.Map(), Description: p.Description, Network: p.Network, Health: p.Health, Order: p.Order}
 }
 
 func (i *ReportImage) load() *Reported {
 	if i == nil {
 		return nil
 	}
-	return &Reported{TaskStates: StatesOf(i.TaskStates), Description: i.Description, Network: i.Network, Health: i.Health}
+	return &Reported{TaskStates: StatesOf(i.TaskStates), Description: i.Description, Network: i.Network, Health: i.Health, Order: i.Order}
 }
 
 // Image returns the batch to be written; jobs gives a job its place.

@@ -75,6 +75,8 @@ type Reported struct {
 	// Health is the deployment status; whether the row is a canary stands in
 	// the row.
 	Health *structs.AllocDeploymentStatus
+	// Order of the last report.
+	Order uint64
 }
 
 // Terminal reports whether the allocation is done: the servers want it gone,

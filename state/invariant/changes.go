@@ -140,7 +140,8 @@ func awaited(s *Step, key structs.NamespacedID, deploymentID, group string) int 
 // version that an update stopped.
 func updates(s *Step, a *structs.Allocation) bool {
 	prev := s.After.Alloc(a.PreviousAllocation)
-	return prev != nil && prev.DesiredDescription == structs.DescAllocUpdating
+	d := s.After.Deployment(a.DeploymentID)
+	return prev != nil && prev.DesiredDescription == structs.DescAllocUpdating && d != nil && a.CreateIndex >= d.CreateIndex
 }
 
 func canaries(s *Step) []string {
