@@ -77,6 +77,10 @@ func (f *fakeServer) DrainPlan(context.Context, string, structs.DrainSpec) (*str
 	return nil, 0, structs.ErrNodeNotFound
 }
 
+func (f *fakeServer) History(context.Context, server.HistoryQuery) (*structs.HistoryPage, error) {
+	return &structs.HistoryPage{}, nil
+}
+
 func (f *fakeServer) Account(bool) (*structs.ServerFigures, error) {
 	return &structs.ServerFigures{Allocations: 3}, nil
 }
