@@ -172,7 +172,8 @@ type world struct {
 func newWorld(t *testing.T, change func(*Config)) *world {
 	t.Helper()
 	w := &world{t: t, servers: newServers(), driver: clienttest.New()}
-	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Speaks: "1.2.3", Version: "0.1.0", NoHostUUID: true, Meta: map[string]string{"rack": "r1"}}
+	w.cfg = Config{StateDir: t.TempDir(), AllocDir: t.TempDir(), NetworkInterface: "lo", Speaks: "1.2.3", Version: "0.1.0", NoHostUUID: true, Meta: map[string]string{"rack": "r1"},
+		GC: GCConfig{DiskUsageThreshold: 100, InodeUsageThreshold: 100}} // whatever the disk of this machine holds
 	if change != nil {
 		change(&w.cfg)
 	}

@@ -27,7 +27,11 @@ server {
     retry_interval = "1s"
   }
 }
-client { enabled = %v }
+client {
+  enabled                  = %v
+  gc_disk_usage_threshold  = 100
+  gc_inode_usage_threshold = 100
+}
 `, join, nodes)
 		agents[i] = newAgent(t, home, fmt.Sprintf("s%d", i+1), fmt.Sprintf("127.0.0.%d", i+1), extra)
 		join = fmt.Sprintf(`"127.0.0.1:%d"`, agents[0].ports.serf)
@@ -103,6 +107,8 @@ func TestLostNodeIsReplaced(t *testing.T) {
 client {
   enabled = true
   servers = ["127.0.0.1:%d", "127.0.0.2:%d", "127.0.0.3:%d"]
+  gc_disk_usage_threshold  = 100
+  gc_inode_usage_threshold = 100
 }
 `, agents[0].ports.rpc, agents[1].ports.rpc, agents[2].ports.rpc))
 		nodes = append(nodes, n.start())

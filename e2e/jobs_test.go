@@ -16,7 +16,11 @@ server {
   enabled          = true
   bootstrap_expect = 1
 }
-client { enabled = true }
+client {
+  enabled                  = true
+  gc_disk_usage_threshold  = 100
+  gc_inode_usage_threshold = 100
+}
 `
 
 func ptr[T any](v T) *T { return &v }

@@ -39,7 +39,9 @@ func startAgent(dir string) (*agent, error) {
 		return nil, err
 	}
 	config := filepath.Join(dir, "agent.hcl")
-	text := fmt.Sprintf("name = \"rider\"\nports {\n  http = %d\n  rpc  = %d\n  serf = %d\n}\n", ports[0], ports[1], ports[2])
+	// A disk that is nearly full would make the node drop what ended at once.
+	text := fmt.Sprintf("name = \"rider\"\nports {\n  http = %d\n  rpc  = %d\n  serf = %d\n}\n"+
+		"client {\n  gc_disk_usage_threshold  = 100\n  gc_inode_usage_threshold = 100\n}\n", ports[0], ports[1], ports[2])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

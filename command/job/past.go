@@ -18,6 +18,10 @@ func showPast(ctx context.Context, c *connect.Call, prefix string, missing error
 		return err
 	}
 	past.Say(c, e)
+	// What it was when it was purged isn't what it is.
+	gone := *e.Job
+	gone.Status, gone.Stop = new(structs.JobStatusDead), new(true)
+	e.Job = &gone
 	if done, err := view.Formatted(c.Command, c.Streams, e.Job); done {
 		return err
 	}
