@@ -144,6 +144,9 @@ func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
 	if existing == nil {
 		return nil, structs.ErrNodeNotFound
 	}
+	if c.NodeModifyIndex != 0 && c.NodeModifyIndex != existing.ModifyIndex {
+		return nil, &ConflictError{What: "node " + existing.ID, Want: c.NodeModifyIndex, Have: existing.ModifyIndex}
+	}
 	n := *existing
 	n.LastDrain = tx.drained(existing, c)
 	n.Drain, n.DrainStrategy = c.Strategy != nil, c.Strategy

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -67,6 +68,46 @@ func TestDrains(t *testing.T) {
 	w.must(&command.SetNodeDrain{NodeID: id, MarkEligible: true})
 	n = w.snap().Node(id)
 	equal(t, "called off", []any{n.LastDrain.Status, n.SchedulingEligibility}, []any{"canceled", "eligible"})
+}
+
+// TestOneDrainIsNotEndedForAnother decides that a drain is done, and what happens
+// to the node before the decision is applied.
+func TestOneDrainIsNotEndedForAnother(t *testing.T) {
+	drain := func(ignore bool) *structs.DrainStrategy {
+		return &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: time.Hour, IgnoreSystemJobs: ignore}, StartedAt: time.Unix(5, 0)}
+	}
+	for _, c := range []struct {
+		name      string
+		meanwhile []command.Command
+		ends      bool
+	}{
+		{"nothing", nil, true},
+		{"called off", []command.Command{&command.SetNodeDrain{MarkEligible: true}}, false},
+		{"called off, and another begins in the same instant", []command.Command{
+			&command.SetNodeDrain{MarkEligible: true}, &command.SetNodeDrain{Strategy: drain(true)}}, false},
+		{"system jobs are to leave too", []command.Command{&command.SetNodeDrain{Strategy: drain(false)}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			id := w.addNode()
+			w.must(&command.SetNodeDrain{NodeID: id, Strategy: drain(true)})
+			done := &command.SetNodeDrain{NodeID: id, Complete: true, NodeModifyIndex: w.snap().Node(id).ModifyIndex}
+			for _, m := range c.meanwhile {
+				m.(*command.SetNodeDrain).NodeID = id
+				w.must(m)
+			}
+			before := w.snap().Node(id)
+			err, refused := w.apply(done).(error)
+			equal(t, "refused", refused, !c.ends)
+			if c.ends {
+				equal(t, "status", w.snap().Node(id).LastDrain.Status, structs.DrainStatusComplete)
+				return
+			}
+			var conflict *ConflictError
+			equal(t, "a conflict", errors.As(err, &conflict), true)
+			equal(t, "the node", w.snap().Node(id), before)
+		})
+	}
 }
 
 func TestPools(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -75,5 +76,39 @@ func TestACanceledDrainSaysSo(t *testing.T) {
 				t.Errorf("%+v, want %s", n.LastDrain, c.status)
 			}
 		}
+	})
+}
+
+// TestADrainThatIsDoneDoesNotEndTheNext has a drain called off and another begin
+// while the end of the first is on its way.
+func TestADrainThatIsDoneDoesNotEndTheNext(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.addNode("b")
+		w.settled(servertest.Job("web", "service", 2))
+		second := &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: -1}, StartedAt: time.Now()}
+		raced := 0
+		w.s.journal.(*memoryJournal).prepare(func(c command.Command) []command.Command {
+			done, ok := c.(*command.SetNodeDrain)
+			if !ok || !done.Complete || raced > 0 {
+				return nil
+			}
+			raced++
+			return []command.Command{
+				&command.SetNodeDrain{NodeID: a.id, MarkEligible: true, Now: time.Now().UnixNano()},
+				&command.SetNodeDrain{NodeID: a.id, Strategy: second, Meta: map[string]string{"drain": "second"}, Now: time.Now().UnixNano()},
+			}
+		})
+		if _, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: a.id, DrainSpec: &structs.DrainSpec{}}); err != nil {
+			t.Fatal(err)
+		}
+		w.until(time.Minute, "the first drain is done", func(*state.Snapshot) bool { return raced == 1 })
+		if n := w.s.store.Snapshot().Node(a.id); n.DrainStrategy == nil || n.LastDrain.Status != structs.DrainStatusDraining {
+			t.Errorf("the end of the first drain ended the second: %+v", n.LastDrain)
+		}
+		w.until(time.Minute, "the second drain is done", func(snap *state.Snapshot) bool {
+			n := snap.Node(a.id)
+			return n.DrainStrategy == nil && n.LastDrain.Status == structs.DrainStatusComplete && n.LastDrain.Meta["drain"] == "second"
+		})
 	})
 }

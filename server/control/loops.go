@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,7 +155,8 @@ func (l *drainLoop) step(ctx context.Context) time.Time {
 	}
 	for _, c := range commands {
 		if _, err := l.s.propose(ctx, c); err != nil {
-			if !leaderGone(err) {
+			var conflict *state.ConflictError
+			if !leaderGone(err) && !errors.As(err, &conflict) {
 				l.s.log.Warn("a drain could not be moved on; this is retried", logx.KeyError, err)
 			}
 			return now.Add(retryPause)

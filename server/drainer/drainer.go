@@ -221,8 +221,9 @@ func (s *step) commands() []command.Command {
 	}
 	for _, n := range s.done {
 		out = append(out, &command.SetNodeDrain{
-			NodeID:   n.ID,
-			Complete: true,
+			NodeID:          n.ID,
+			Complete:        true,
+			NodeModifyIndex: n.ModifyIndex,
 			Event: &structs.NodeEvent{
 				Message: "Node drain complete", Subsystem: structs.NodeEventDrain, Timestamp: s.now,
 			},

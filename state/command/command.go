@@ -172,9 +172,13 @@ type SetNodeDrain struct {
 	// Complete says that the drain ends (Strategy nil) because it is done, not
 	// because it was called off.
 	Complete bool
-	Meta     map[string]string
-	Event    *structs.NodeEvent
-	Evals    []*structs.Evaluation
+	// NodeModifyIndex is the node's modify index on which it was decided that the
+	// drain is done: it ends only if the node is still the same, for another drain
+	// may have begun meanwhile. 0: whatever happened since.
+	NodeModifyIndex uint64
+	Meta            map[string]string
+	Event           *structs.NodeEvent
+	Evals           []*structs.Evaluation
 	// EvalSeed is a UUID from which the ids of further evaluations are derived, ""
 	// for none: of the jobs that run on the nodes by the time the command is applied,
 	// and of those that run on every node, if it made one ready. What is decided
