@@ -28,6 +28,7 @@ type group struct {
 	later       []delayed                      // failed, will be replaced
 
 	destructive []*structs.Allocation // of keep, must be replaced to be updated
+	curable     []delayed             // of later, this version may cure it
 	state       *structs.DeploymentState
 	canarying   bool //  nothing of the old version changes until promotion
 	placing     int  // placements of this version so far
@@ -48,6 +49,7 @@ func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
 	g.trim()
 	changed := g.update()
 	g.deployment(changed)
+	g.cure()
 	g.nameAll()
 	g.canary()
 	g.replace()
@@ -181,23 +183,33 @@ func (g *group) update() bool {
 		}
 	}
 	g.desired.Ignore += uint64(len(g.canaries))
-	// A failed allocation that waits is replaced at once by a version that may
-	// cure it.
 	g.later = slices.DeleteFunc(g.later, func(l delayed) bool {
 		cure := g.run.outdated(l.alloc) && g.run.destructive(l.alloc, g.tg)
 		if cure {
-			g.destructive = append(g.destructive, l.alloc)
+			g.curable = append(g.curable, l)
 		}
 		return cure
 	})
 	g.desired.Ignore += uint64(len(g.complete) + g.tallied.runs + g.tallied.complete)
-	return g.moved+len(g.destructive) > 0
+	return g.moved+len(g.destructive)+len(g.curable) > 0
+}
+
+// cure has a failed allocation that waits replaced at once by a version that may
+// cure it; while the version may not roll out it waits for its time.
+func (g *group) cure() {
+	if g.canarying || g.held() {
+		g.later = append(g.later, g.curable...)
+		return
+	}
+	for _, l := range g.curable {
+		g.destructive = append(g.destructive, l.alloc)
+	}
 }
 
 // deployment finds the group's part of the deployment.
 func (g *group) deployment(changed bool) {
 	size := Total{Allocs: g.tg.GetCount()}
-	if u := g.run.strategy(g.tg); u != nil && len(g.destructive) > 0 {
+	if u := g.run.strategy(g.tg); u != nil && len(g.destructive)+len(g.curable) > 0 {
 		size.Canaries = structs.Value(u.Canary)
 	}
 	g.join(changed, size)
@@ -234,8 +246,8 @@ func (g *group) deploymentID() string {
 	return ""
 }
 
-// held reports whether nothing new may be placed: the deployment failed or is
-// paused. What was lost is replaced all the same.
+// held reports whether the newest version may not roll out further: the
+// deployment failed or is paused. What was lost is replaced all the same.
 func (g *group) held() bool { return g.state != nil && (g.run.failed || g.run.paused) }
 
 // canary places the canaries that are missing.

@@ -86,30 +86,53 @@ func (g *group) version(a *structs.Allocation) *structs.Job {
 // fill places what is missing up to the group's count, under the lowest free
 // names.
 func (g *group) fill() {
+	place := Place{Group: g.tg, Job: g.run.Job, DeploymentID: g.deploymentID()}
+	count := g.tg.GetCount()
 	if g.canarying || g.held() {
+		// What an older version lost when there was no room for a successor is
+		// owed all the same. What failed without being an update stays owed, too.
+		old := g.newestOld()
+		switch {
+		case old != nil:
+			place = Place{Group: old.LookupTaskGroup(g.name), Job: old}
+			count = min(count, place.Group.GetCount())
+		case g.canarying || g.run.paused:
+			return
+		}
+	}
+	missing := count - g.total() - len(g.destructive)
+	if missing <= 0 {
 		return
 	}
-	missing := g.tg.GetCount() - g.total() - len(g.destructive)
+	g.desired.Place += uint64(missing)
+	if place.Job == g.run.Job {
+		g.placing += missing
+	}
 	if most := g.run.Most; most > 0 && missing > most {
 		if g.run.out.Unlisted == nil {
 			g.run.out.Unlisted = map[string]int{}
 		}
 		g.run.out.Unlisted[g.name] = missing - most
-		g.desired.Place += uint64(missing - most)
-		g.placing += missing - most
 		missing = most
 	}
-	if missing > 0 {
-		g.run.out.Places = slices.Grow(g.run.out.Places, missing)
-		g.names.grow(missing)
+	g.run.out.Places = slices.Grow(g.run.out.Places, missing)
+	g.names.grow(missing)
+	for range missing {
+		place.NameIndex = g.names.free()
+		g.run.out.Places = append(g.run.out.Places, place)
 	}
-	for ; missing > 0; missing-- {
-		g.run.out.Places = append(g.run.out.Places, Place{
-			Group: g.tg, Job: g.run.Job, NameIndex: g.names.free(), DeploymentID: g.deploymentID(),
-		})
-		g.desired.Place++
-		g.placing++
+}
+
+// newestOld returns the newest version among the outdated allocations that have
+// this group, nil if there is none.
+func (g *group) newestOld() *structs.Job {
+	var old *structs.Job
+	for _, a := range g.destructive {
+		if a.Job.LookupTaskGroup(g.name) != nil && (old == nil || a.JobVersion() > old.GetVersion()) {
+			old = a.Job
+		}
 	}
+	return old
 }
 
 // roll replaces outdated allocations, as many as the deployment allows: what

@@ -248,7 +248,7 @@ func excused(s *state.Snapshot, job *structs.Job) bool {
 		}
 	}
 	d := s.LatestDeployment(job.GetNamespace(), job.GetID())
-	if d != nil && d.JobVersion == job.GetVersion() && d.Status != structs.DeploymentStatusSuccessful {
+	if d != nil && d.JobVersion == job.GetVersion() && (d.Active() || d.Status == structs.DeploymentStatusFailed && mixed(s, job)) {
 		return true
 	}
 	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
@@ -257,6 +257,12 @@ func excused(s *state.Snapshot, job *structs.Job) bool {
 		}
 	}
 	return false
+}
+
+// mixed reports whether versions of a job run side by side: its last change
+// stopped on the way.
+func mixed(s *state.Snapshot, job *structs.Job) bool {
+	return slices.ContainsFunc(running(s, job.GetID()), func(a *structs.Allocation) bool { return a.JobVersion() != job.GetVersion() })
 }
 
 // judgeReplicas compares the servers.
