@@ -139,6 +139,55 @@ func TestANodeGoesToAnotherServer(t *testing.T) {
 	}
 }
 
+// What an agent that was started anew asks for must be no older than its
+// registration: a server that has not applied that knows nothing of what runs.
+func TestANodeAsksForWhatIsNoOlderThanItsRegistration(t *testing.T) {
+	r := newRegion(t, 1)
+	a := r.join(newNode(), 0)
+	r.mu.Lock()
+	registered := r.index
+	r.mu.Unlock()
+	placed := r.place(r.job("web", "/bin/one"), a.node.ID, 1)
+	r.servers[0].asked.index.Store(0)
+	a.follow(t, 0)
+	testx.Eventually(t, 5*time.Second, "the first set", func() bool { return a.has(placed...) })
+	if got := r.servers[0].asked.index.Load(); got != registered {
+		t.Errorf("it asks for index %d, and was registered at %d", got, registered)
+	}
+}
+
+// Each report of a node says that it comes after the ones before, also after the
+// node was registered anew.
+func TestReportsSayInWhichOrderTheyWereMade(t *testing.T) {
+	r := newRegion(t, 1)
+	node := newNode()
+	a := r.join(node, 0)
+	placed := r.place(r.job("web", "/bin/one"), node.ID, 1)
+	report := func(a *agent, status string) {
+		t.Helper()
+		if err := a.UpdateAllocs(t.Context(), []*structs.AllocUpdate{{ID: placed[0], ClientStatus: status}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report(a, structs.AllocClientPending)
+	report(a, structs.AllocClientRunning)
+	if _, err := a.Register(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	report(a, structs.AllocClientPending)
+	report(r.join(node, 0), structs.AllocClientRunning) // the agent was started anew
+	last := uint64(0)
+	for i, u := range r.updates {
+		if u.Order <= last {
+			t.Errorf("report %d has order %d, the one before it %d", i, u.Order, last)
+		}
+		last = u.Order
+	}
+	if len(r.updates) != 4 {
+		t.Errorf("%d reports came", len(r.updates))
+	}
+}
+
 func TestARemovalThatWasMissedIsTold(t *testing.T) {
 	r := newRegion(t, 1)
 	a := r.join(newNode(), 0)

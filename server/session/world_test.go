@@ -40,11 +40,24 @@ type region struct {
 	updates []*structs.AllocUpdate
 }
 
+// asked is a store that notes the index up to which somebody waited for it last.
+type asked struct {
+	*state.Store
+	index atomic.Uint64
+}
+
+// SnapshotAt implements Store.
+func (s *asked) SnapshotAt(ctx context.Context, index uint64) (*state.Snapshot, error) {
+	s.index.Store(index)
+	return s.Store.SnapshotAt(ctx, index)
+}
+
 // box is one server of the region.
 type box struct {
 	r     *region
 	addr  string
 	store *state.Store
+	asked asked
 	srv   *Server
 	group *loop.Group
 	down  atomic.Bool
@@ -80,8 +93,9 @@ func (r *region) open() *box {
 		r.t.Fatal(err)
 	}
 	b := &box{r: r, addr: mux.Addr().String(), store: state.New(state.Options{}), group: loop.New(context.Background())}
+	b.asked.Store = b.store
 	b.srv, err = New(Config{
-		Backend: r, Cluster: b, Store: b.store, Listener: mux.Listener(link.ALPNSession), TLS: id, Logger: logx.Discard(),
+		Backend: r, Cluster: b, Store: &b.asked, Listener: mux.Listener(link.ALPNSession), TLS: id, Logger: logx.Discard(),
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -80,7 +80,11 @@ func (t *tester) passes(ctx context.Context, args []string) error {
 	if t.sound[key] {
 		return nil
 	}
-	if said, err := t.run(ctx, "", args); err != nil {
+	said, err := t.run(ctx, "", args)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
 		return fmt.Errorf("go test %s fails without any bug, so it proves nothing: %s", key, failure(said))
 	}
 	t.sound[key] = true
