@@ -177,6 +177,22 @@ func (d *Deployment) RequiresPromotion() bool {
 	return false
 }
 
+// RunningDescription is what is told of a deployment of a job while it runs: whether
+// it waits for a person to promote canaries, or promotes them itself.
+func (d *Deployment) RunningDescription(j *Job) string {
+	out := DescDeploymentRunning
+	for name, g := range d.TaskGroups {
+		if g.DesiredCanaries == 0 || g.Promoted {
+			continue
+		}
+		if tg := j.LookupTaskGroup(name); tg == nil || tg.Update == nil || !Value(tg.Update.AutoPromote) {
+			return DescDeploymentRunningNeedsPromote
+		}
+		out = DescDeploymentRunningAutoPromote
+	}
+	return out
+}
+
 // Ready reports whether the node takes placements: up, eligible, not draining.
 func (n *Node) Ready() bool {
 	return n.Status == NodeStatusReady && n.DrainStrategy == nil && !n.Drain &&

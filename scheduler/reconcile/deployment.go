@@ -101,27 +101,10 @@ func (r *run) newDeployment() *structs.Deployment {
 
 // finishDeployment describes a new deployment, once all groups are part of it.
 func (r *run) finishDeployment() {
-	if d := r.out.Deployment; d != nil && d.RequiresPromotion() {
-		d.StatusDescription = structs.DescDeploymentRunningNeedsPromote
-		if r.autoPromotes(d) {
-			d.StatusDescription = structs.DescDeploymentRunningAutoPromote
-		}
+	if d := r.out.Deployment; d != nil {
+		d.StatusDescription = d.RunningDescription(r.Job)
 	}
 	if d := r.active(); d != nil {
 		r.out.DeploymentID = d.ID
 	}
-}
-
-// autoPromotes reports whether every group with canaries promotes them itself.
-func (r *run) autoPromotes(d *structs.Deployment) bool {
-	for name, state := range d.TaskGroups {
-		if state.DesiredCanaries == 0 {
-			continue
-		}
-		tg := r.Job.LookupTaskGroup(name)
-		if tg == nil || tg.Update == nil || !structs.Value(tg.Update.AutoPromote) {
-			return false
-		}
-	}
-	return true
 }

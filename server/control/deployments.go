@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/steppe-run/steppe/server/deployer"
 	"github.com/steppe-run/steppe/state"
@@ -30,7 +31,7 @@ func (s *Control) PromoteDeployment(ctx context.Context, req *structs.Deployment
 	return s.changeDeployment(ctx, &command.PromoteDeployment{
 		DeploymentID:      d.ID,
 		Groups:            groups,
-		StatusDescription: structs.DescDeploymentRunning,
+		StatusDescription: describe(snap, d, d.Status, func(name string) bool { return req.All || slices.Contains(groups, name) }),
 		Eval:              s.deploymentEval(snap, d),
 		Now:               s.cfg.Clock.Now().UnixNano(),
 	})
@@ -77,11 +78,25 @@ func (s *Control) PauseDeployment(ctx context.Context, req *structs.DeploymentPa
 	}
 	c := &command.UpdateDeployment{Now: s.cfg.Clock.Now().UnixNano()}
 	if !req.Pause {
-		update.Status, update.StatusDescription = structs.DeploymentStatusRunning, structs.DescDeploymentRunning
+		update.Status = structs.DeploymentStatusRunning
+		update.StatusDescription = describe(snap, d, update.Status, func(string) bool { return false })
 		c.Eval = s.deploymentEval(snap, d)
 	}
 	c.Update = update
 	return s.changeDeployment(ctx, c)
+}
+
+// describe is what is told of a deployment with a status once some of its groups
+// are promoted; "" leaves what is told of one that doesn't run.
+func describe(snap *state.Snapshot, d *structs.Deployment, status string, promoted func(group string) bool) string {
+	if status != structs.DeploymentStatusRunning {
+		return ""
+	}
+	next := d.Clone()
+	for name, g := range next.TaskGroups {
+		g.Promoted = g.Promoted || promoted(name)
+	}
+	return next.RunningDescription(snap.Job(d.Namespace, d.JobID))
 }
 
 // SetAllocHealth records the health of a deployment's allocations by hand.

@@ -7,6 +7,28 @@
 // each allocation that becomes healthy. A deployment that waits for capacity
 // has no more time than that: with nothing placed it counts from its creation.
 //
+// Where a deployment stands, who moves it and how long it may stay there (States
+// and Exits tell the same, a test plays it and docs/deployments.md shows it):
+//
+//	scheduler: a version with canaries        scheduler: any other
+//	        │                                         │
+//	        ▼        nodes: all healthy               │
+//	  ┌──────────┐ ─────────────────────► ┌───────────┐   user: promote    ┌─────────┐
+//	  │ canaries │                        │ promotion │ ─────────────────► │ rolling │
+//	  └──────────┘ ◄───────────────────── └───────────┘   auto_promote     └─────────┘
+//	    │  ▲         nodes: one is lost      │  ▲                            │  ▲  │
+//	    │  │                                 │  │                            │  │  │ all are
+//	    ▼  │          user: pause, resume    ▼  │                            ▼  │  │ healthy
+//	  ┌──────────────────────────────────────────────────────────────────────────┐ │
+//	  │                                  paused                                  │ ▼
+//	  └──────────────────────────────────────────────────────────────────────────┘ successful
+//
+//	deadline: progress_deadline for canaries and rolling; none for promotion and
+//	paused, in which a person is waited for
+//	from each of them:  failed      user: fail; canaries and rolling by themselves at
+//	                                the deadline (auto_revert: back to a stable version)
+//	                    cancelled   user: another version, or the job is stopped
+//
 // It must not know clocks, the log or the scheduler: a Step takes a view and
 // the time and returns what to propose. Begin reading at Deployer.Step, then
 // examine.
@@ -28,7 +50,7 @@ type View interface {
 	ActiveDeployments() iter.Seq[*structs.Deployment]
 	Job(namespace, id string) *structs.Job
 	JobVersions(namespace, id string) []*structs.Job
-	AllocsByDeployment(id string) iter.Seq[*structs.Allocation]
+	Allocations
 }
 
 // Action is what a step wants done for one deployment.

@@ -46,7 +46,7 @@ func (x *examination) examine() command.Command {
 		x.w.paused, x.w.nudge = false, true
 	}
 	if x.needsScan() {
-		x.scan()
+		x.scan(x.v)
 	}
 	if c := x.unhealthy(); c != nil {
 		return c
@@ -85,13 +85,13 @@ func (x *examination) needsScan() bool {
 	return complete
 }
 
-func (x *examination) scan() {
+func (x *examination) scan(v Allocations) {
 	x.w.scan = false
 	x.groups = map[string]*groupFacts{}
 	for name := range x.dep.TaskGroups {
 		x.groups[name] = &groupFacts{}
 	}
-	for a := range x.v.AllocsByDeployment(x.dep.ID) {
+	for a := range v.AllocsByDeployment(x.dep.ID) {
 		if g := x.groups[a.TaskGroup]; g != nil {
 			g.count(a)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestBugsFit keeps the list true: each bug has its place in the code, once, and
@@ -86,6 +87,7 @@ func TestChanges(t *testing.T) {
 		"4 swap an operator: < → <=",
 		"4 swap an operator: && → ||",
 		"4 off by one: 3 → (3 + 1)",
+		"12 swap a sum: + → -",
 		"8 forget a case: n == 7 → false && (n == 7)",
 		"9 drop a statement: n++ → ",
 		"12 drop a statement: n = n + x → ",
@@ -93,6 +95,87 @@ func TestChanges(t *testing.T) {
 	} {
 		if !slices.Contains(told, want) {
 			t.Errorf("no change %q among\n%s", want, strings.Join(told, "\n"))
+		}
+	}
+}
+
+// TestAtOnce weaves all changes of a package into it: with none of them on it is as
+// it was, and each that a test can notice is noticed.
+func TestAtOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "go.mod", "module planted\n\ngo 1.26\n")
+	if err := os.Mkdir("room", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "room/room.go", `package room
+
+import "time"
+
+const wide = 3
+
+func classify(n int, all []int) (out int) {
+	if n < 3 && n > 0 || n == 99 {
+		return 1
+	}
+	switch {
+	case n == 7:
+		out++
+	}
+	for i := 0; i < len(all); i++ {
+		out = out + all[i]
+	}
+	return out - wide
+}
+
+func pause(n int64) time.Duration { return time.Duration(n) * 2 * time.Second }
+
+func untested(n int) bool { return n > 4 && n < 6 }
+`)
+	write(t, "room/room_test.go", `package room
+
+import "testing"
+
+func TestClassify(t *testing.T) {
+	for _, c := range [][2]int{{2, 1}, {1, 1}, {0, 3}, {3, 3}, {-1, 3}, {7, 4}, {99, 1}} {
+		if got := classify(c[0], []int{1, 2, 3}); got != c[1] {
+			t.Errorf("%d: %d", c[0], got)
+		}
+	}
+	if pause(3).Seconds() != 6 {
+		t.Error("pause")
+	}
+}
+`)
+	text, err := os.ReadFile("room/room.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := changesOf("room/room.go", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &room{path: "room", tests: [][]string{{"./room"}}}
+	for _, c := range changes {
+		c.room = r
+	}
+	tester, err := newTester(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tester.close()
+	var out bytes.Buffer
+	count, err := tester.tryAll(t.Context(), changes, r.tests, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of the function that nothing tests two operators, one && and two numbers
+	// survive, and nothing else; 2 * time.Second is no int.
+	if count[survived] != 5 || count[noBuild] != 1 || count[caught] != len(changes)-6 || len(changes) < 20 {
+		t.Errorf("%v of %d changes\n%s", count, len(changes), out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, string(survived)) && !strings.Contains(line, "room.go:23 ") {
+			t.Errorf("survived: %s", line)
 		}
 	}
 }

@@ -36,7 +36,8 @@ var rooms = []room{
 }
 
 // atRandom makes changes at random and lists those that no test notices. They
-// are no failure of the program: a person must say what each of them means.
+// are no failure of the program: a person must say what each of them means. All
+// are woven into the code together and switched on one at a time.
 func atRandom(ctx context.Context, t *tester, o options, out io.Writer) error {
 	all, err := everyChange(o.rooms)
 	if err != nil {
@@ -47,25 +48,30 @@ func atRandom(ctx context.Context, t *tester, o options, out io.Writer) error {
 	}
 	random := rand.New(rand.NewPCG(o.seed, 0))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	count := map[verdict]int{}
+	chosen := all[:min(o.random, len(all))]
+	total := map[verdict]int{}
 	began := time.Now()
-	for _, c := range all[:min(o.random, len(all))] {
-		at := time.Now()
-		source, err := c.apply()
-		if err != nil {
-			return err
+	for i := range rooms {
+		r := &rooms[i]
+		var mine []*change
+		for _, c := range chosen {
+			if c.room == r {
+				mine = append(mine, c)
+			}
 		}
-		result, err := t.try(ctx, c.file, source, append(slices.Clone(c.room.tests), stories(o)...))
-		if err != nil {
-			return fmt.Errorf("%s: %w", c, err)
+		if len(mine) == 0 {
+			continue
 		}
-		count[result.verdict]++
-		if result.verdict != noBuild {
-			_, _ = fmt.Fprintf(out, "%-8s %6.1fs  %s\n", result.verdict, time.Since(at).Seconds(), c)
+		count, err := t.tryAll(ctx, mine, append(slices.Clone(r.tests), stories(o)...), out)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.path, err)
+		}
+		for v, n := range count {
+			total[v] += n
 		}
 	}
-	_, _ = fmt.Fprintf(out, "%d of %d possible changes (seed %d): %d caught, %d survived, %d don't build, %s\n", min(o.random, len(all)),
-		len(all), o.seed, count[caught], count[survived], count[noBuild], time.Since(began).Round(time.Second))
+	_, _ = fmt.Fprintf(out, "%d of %d possible changes (seed %d): %d caught, %d survived, %d don't build, %s\n", len(chosen),
+		len(all), o.seed, total[caught], total[survived], total[noBuild], time.Since(began).Round(time.Second))
 	return nil
 }
 

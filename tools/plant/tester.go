@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -113,7 +111,7 @@ func (t *tester) overlay(file, source string) (string, error) {
 }
 
 // patience is how long the tests of one package may run, building aside.
-const patience = "45s"
+const patience = 45 * time.Second
 
 // frugal runs go with no more than 6 GiB of addresses a process: a loop that a
 // bug makes endless may take all of the machine's memory.
@@ -124,16 +122,11 @@ const frugal = `ulimit -v 6291456; exec go "$@"`
 func (t *tester) run(ctx context.Context, overlay string, args []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.patient)
 	defer cancel()
-	all := []string{"test", "-vet=off", "-failfast", "-timeout", patience}
+	all := []string{"test", "-vet=off", "-failfast", "-timeout", patience.String()}
 	if overlay != "" {
 		all = append(all, "-overlay", overlay)
 	}
-	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", frugal, "go"}, append(all, args...)...)...)
-	// A test that hangs is ended with what it started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
-	said, err := cmd.CombinedOutput()
+	said, err := t.shell(ctx, frugal, append(all, args...)).CombinedOutput()
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return string(said), ctx.Err()
 	}
