@@ -29,13 +29,15 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// Begin is when every simulated history begins.
+// Begin is when simulated histories begin unless they say otherwise.
 var Begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Config is what a cluster is made of.
 type Config struct {
 	Seed    uint64
 	Servers int
+	// Begin is when the history begins; zero: Begin.
+	Begin time.Time
 	// Settings are the servers', but for what makes them one.
 	Settings control.Config
 	Logger   *slog.Logger
@@ -65,7 +67,10 @@ func New(cfg Config) (*Cluster, error) {
 		cfg.Logger = logx.Discard()
 	}
 	c := &Cluster{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0x5eed))}
-	c.runtime = virtual.New(Begin, rand.New(rand.NewPCG(cfg.Seed, 1)))
+	if cfg.Begin.IsZero() {
+		c.cfg.Begin = Begin
+	}
+	c.runtime = virtual.New(c.cfg.Begin, rand.New(rand.NewPCG(cfg.Seed, 1)))
 	c.net = wire.New(c.runtime, rand.New(rand.NewPCG(cfg.Seed, 2)))
 	c.region = quorum.New(c.runtime, c.net, rand.New(rand.NewPCG(cfg.Seed, 3)))
 	c.users = c.runtime.Machine("users")

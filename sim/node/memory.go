@@ -138,12 +138,20 @@ func (m memory) PutIdentity(id local.Identity) error {
 }
 
 // NodeMeta implements client.NodeMemory.
-func (m memory) NodeMeta() (map[string]*string, error) { return m.d.meta, nil }
+func (m memory) NodeMeta() (map[string]*string, error) {
+	meta := maps.Clone(m.d.meta)
+	if meta == nil {
+		meta = map[string]*string{}
+	}
+	return meta, nil
+}
 
 // PutNodeMeta implements client.NodeMemory.
 func (m memory) PutNodeMeta(meta map[string]*string) error {
-	m.d.meta = meta
-	return nil
+	return m.write(func() error {
+		m.d.meta = maps.Clone(meta)
+		return nil
+	})
 }
 
 // Close implements client.Memory.

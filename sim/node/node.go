@@ -6,7 +6,9 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -99,6 +101,44 @@ func (n *Node) Start() error {
 	loop.New(m.Context()).Go("agent", c.Run)
 	return nil
 }
+
+// SetMeta changes the node's metadata, through the agent's own API.
+func (n *Node) SetMeta(meta map[string]string) error {
+	if n.machine == nil {
+		return fmt.Errorf("the agent of %s is away", n.cfg.Name)
+	}
+	body, err := json.Marshal(map[string]any{"Meta": meta})
+	if err != nil {
+		return fmt.Errorf("encode metadata: %w", err)
+	}
+	req, err := http.NewRequestWithContext(n.machine.Context(), http.MethodPost, "/v1/client/metadata", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	w := &answer{header: http.Header{}}
+	n.client.Handler().ServeHTTP(w, req)
+	n.machine.Look()
+	if w.status != 0 && w.status != http.StatusOK {
+		return fmt.Errorf("set metadata of %s: %s", n.cfg.Name, w.body.String())
+	}
+	return nil
+}
+
+// answer keeps what a handler answers.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (a *answer) Header() http.Header { return a.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (a *answer) WriteHeader(status int) { a.status = status }
+
+// Write implements io.Writer.
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // Kill ends the agent at once; its tasks go on.
 func (n *Node) Kill() {

@@ -28,7 +28,7 @@ func machineVerbs() []verb {
 			return nil
 		}},
 		{form: "NAME dies", do: onMachine("dies", (*server.Server).Crash, (*node.Node).Die)},
-		{form: "NAME dies in N entries", do: doDoom, check: secondIsNumber},
+		{form: "NAME dies in N entries", do: doDoom, check: numberAt(1)},
 		{form: "NAME returns", do: doReturn(false)},
 		{form: "NAME returns empty", do: doReturn(true)},
 		{form: "NAME freezes", do: onMachine("freezes", func(s *server.Server) {
@@ -48,9 +48,11 @@ func machineVerbs() []verb {
 			}
 			return s.Snapshot()
 		}},
+		{form: "clock of NAME is TIME ahead", do: func(p *Play, args []string) error { return p.setClock(args, 1) }, check: durationAt(1)},
+		{form: "clock of NAME is TIME behind", do: func(p *Play, args []string) error { return p.setClock(args, -1) }, check: durationAt(1)},
 		{form: "agent of NAME dies", do: onNode("agent dies", func(n *node.Node) { n.Kill() })},
-		{form: "agent of NAME dies before write N", do: func(p *Play, args []string) error { return p.killAtWrite(args, 1) }, check: secondIsNumber},
-		{form: "agent of NAME dies after write N", do: func(p *Play, args []string) error { return p.killAtWrite(args, -1) }, check: secondIsNumber},
+		{form: "agent of NAME dies before write N", do: func(p *Play, args []string) error { return p.killAtWrite(args, 1) }, check: numberAt(1)},
+		{form: "agent of NAME dies after write N", do: func(p *Play, args []string) error { return p.killAtWrite(args, -1) }, check: numberAt(1)},
 		{form: "disk of NAME is full", do: onNode("disk full", func(n *node.Node) { n.Fill(true) })},
 		{form: "disk of NAME has room", do: onNode("", func(n *node.Node) { n.Fill(false) })},
 	}
@@ -202,7 +204,11 @@ func doReturn(empty bool) func(*Play, []string) error {
 			if err != nil || s.Machine() != nil {
 				return err
 			}
-			return s.Start()
+			if err := s.Start(); err != nil {
+				return err
+			}
+			s.Machine().SetAhead(p.ahead[s.Name()])
+			return nil
 		}
 		n, err := p.node(args[0])
 		if err != nil || n.Machine() != nil {
@@ -225,6 +231,24 @@ func (p *Play) killAtWrite(args []string, sign int) error {
 	p.result.Faults["agent dies at a write"]++
 	n.KillAtWrite(sign * at)
 	return err
+}
+
+// setClock sets the clock of a server, through all of its lives.
+func (p *Play) setClock(args []string, sign time.Duration) error {
+	s, err := p.server(args[0])
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(args[1])
+	if err != nil {
+		return err
+	}
+	p.result.Faults["clock is wrong"]++
+	p.ahead[s.Name()] = d * sign
+	if m := s.Machine(); m != nil {
+		m.SetAhead(d * sign)
+	}
+	return nil
 }
 
 // cut stops what a machine sends or receives.

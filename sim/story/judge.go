@@ -2,7 +2,6 @@ package story
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +15,22 @@ func judgeVerbs() []verb {
 	within := func(i int) func([]string) error { return durationAt(i) }
 	return []verb{
 		{form: "expect NAME N running within TIME", do: expectRunning, check: within(2)},
+		{form: "expect NAME group GROUP N running within TIME", do: func(p *Play, args []string) error {
+			return p.expectCount(args[0], args[2], args[3], func(a *structs.Allocation) bool {
+				return a.TaskGroup == args[1] && runs(a)
+			})
+		}, check: within(3)},
+		{form: "expect NAME N complete within TIME", do: func(p *Play, args []string) error {
+			return p.expectCount(args[0], args[1], args[2], func(a *structs.Allocation) bool {
+				return a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun
+			})
+		}, check: within(2)},
+		{form: "expect NAME on all nodes within TIME", do: func(p *Play, args []string) error {
+			return p.until(args[1], func(s *state.Snapshot) (bool, string) {
+				missing := p.missing(s, s.Job(ns, args[0]))
+				return len(missing) == 0, strings.Join(missing, "; ")
+			})
+		}, check: within(1)},
 		{form: "expect NAME version N on all within TIME", do: expectVersion, check: within(2)},
 		{form: "expect NAME deployment STATUS within TIME", do: expectDeployment, check: within(2)},
 		{form: "expect NAME job STATUS within TIME", do: func(p *Play, args []string) error {
@@ -37,7 +52,8 @@ func judgeVerbs() []verb {
 		{form: "expect a leader within TIME", do: func(p *Play, args []string) error {
 			return p.until(args[0], func(*state.Snapshot) (bool, string) { return p.cluster.Leader() != nil, "there is none" })
 		}, check: within(0)},
-		{form: "show NAME", do: doShow},
+		{form: "show nodes", do: func(p *Play, _ []string) error { return p.answer(showNodes(p.cluster.Snapshot())) }},
+		{form: "show NAME", do: func(p *Play, args []string) error { return p.answer(show(p.cluster.Snapshot(), args[0])) }},
 		{form: "settle", do: func(p *Play, _ []string) error { return p.settle() }},
 	}
 }
@@ -49,7 +65,7 @@ func (p *Play) until(limit string, holds func(s *state.Snapshot) (bool, string))
 		return err
 	}
 	began, why := p.cluster.Now(), ""
-	ok := p.cluster.Until(d, func() bool {
+	ok := p.lookUntil(d, func() bool {
 		snap := p.cluster.Snapshot()
 		if snap == nil {
 			why = "every server is down"
@@ -69,21 +85,35 @@ func (p *Play) until(limit string, holds func(s *state.Snapshot) (bool, string))
 func running(s *state.Snapshot, job string) []*structs.Allocation {
 	var out []*structs.Allocation
 	for a := range s.AllocsByJob(ns, job) {
-		if a.DesiredStatus == structs.AllocDesiredRun && a.ClientStatus == structs.AllocClientRunning {
+		if runs(a) {
 			out = append(out, a)
 		}
 	}
 	return out
 }
 
+func runs(a *structs.Allocation) bool {
+	return a.DesiredStatus == structs.AllocDesiredRun && a.ClientStatus == structs.AllocClientRunning
+}
+
 func expectRunning(p *Play, args []string) error {
-	want, err := strconv.Atoi(args[1])
+	return p.expectCount(args[0], args[1], args[2], runs)
+}
+
+// expectCount waits until so many allocations of a job are as is asked for.
+func (p *Play) expectCount(job, count, limit string, counts func(a *structs.Allocation) bool) error {
+	want, err := strconv.Atoi(count)
 	if err != nil {
 		return err
 	}
-	return p.until(args[2], func(s *state.Snapshot) (bool, string) {
-		n := len(running(s, args[0]))
-		return n == want, fmt.Sprintf("%d run", n)
+	return p.until(limit, func(s *state.Snapshot) (bool, string) {
+		n := 0
+		for a := range s.AllocsByJob(ns, job) {
+			if counts(a) {
+				n++
+			}
+		}
+		return n == want, fmt.Sprintf("there are %d", n)
 	})
 }
 
@@ -111,53 +141,4 @@ func expectDeployment(p *Play, args []string) error {
 		}
 		return d.Status == args[1], fmt.Sprintf("it is %s: %s", d.Status, d.StatusDescription)
 	})
-}
-
-// doShow compares what is shown with the answer that the story has.
-func doShow(p *Play, args []string) error {
-	text := show(p.cluster.Snapshot(), args[0])
-	if p.options.Rewrite {
-		p.line.Answer = text
-		return nil
-	}
-	for line := range strings.Lines(text) {
-		p.trace("          | %s", line)
-	}
-	if p.line.Answer != "" && text != p.line.Answer {
-		return fmt.Errorf("want\n%sgot\n%s", p.line.Answer, text)
-	}
-	return nil
-}
-
-// show tells of a job what a person would ask about.
-func show(s *state.Snapshot, name string) string {
-	job := s.Job(ns, name)
-	if job == nil {
-		return "no such job\n"
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "job %s version %d: %s\n", name, job.GetVersion(), job.GetStatus())
-	if d := s.LatestDeployment(ns, name); d != nil {
-		fmt.Fprintf(&b, "deployment of version %d: %s: %s\n", d.JobVersion, d.Status, d.StatusDescription)
-	}
-	counts := map[string]int{}
-	for a := range s.AllocsByJob(ns, name) {
-		key := fmt.Sprintf("version %d %s/%s", a.JobVersion(), a.DesiredStatus, a.ClientStatus)
-		if a.DeploymentStatus.IsCanary() {
-			key += " canary"
-		}
-		if a.DesiredDescription != "" {
-			key += ": " + a.DesiredDescription
-		}
-		counts[key]++
-	}
-	keys := make([]string, 0, len(counts))
-	for key := range counts {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	for _, key := range keys {
-		fmt.Fprintf(&b, "%d of %s\n", counts[key], key)
-	}
-	return b.String()
 }

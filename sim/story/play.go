@@ -40,9 +40,13 @@ type Play struct {
 	// its outcome.
 	line       *Line
 	background bool
+	began      time.Time
 	unhealthy  map[string]bool // by job
-	crashes    []crash
-	result     *Result
+	// ahead is how far the clocks of servers are ahead, by name.
+	ahead   map[string]time.Duration
+	room    *room
+	crashes []crash
+	result  *Result
 }
 
 // crash is a server that is to die at an entry of the log.
@@ -84,20 +88,23 @@ func (r *Result) String() string {
 
 // Run plays a story. An error says that it could not be played at all.
 func Run(s *Story, o Options) (*Result, error) {
-	p := &Play{story: s, options: o, unhealthy: map[string]bool{}, result: &Result{Faults: map[string]int{}}}
-	c, err := cluster.New(cluster.Config{Seed: s.Seed, Servers: s.Servers, Logger: o.Logger, Applied: p.applied})
+	p := &Play{
+		story: s, options: o, unhealthy: map[string]bool{}, ahead: map[string]time.Duration{}, room: newRoom(),
+		result: &Result{Faults: map[string]int{}},
+	}
+	c, err := cluster.New(cluster.Config{Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	p.cluster = c
+	p.cluster, p.began = c, c.Now()
 	c.Healthy = p.healthy
 	for i := range s.Nodes {
-		if err := p.addNode(fmt.Sprint("node-", i+1)); err != nil {
+		if err := p.addNode(fmt.Sprint("node-", i+1), nil); err != nil {
 			return nil, err
 		}
 	}
-	c.Pass(5 * time.Second)
+	p.pass(5 * time.Second)
 	for i := range s.Lines {
 		p.play(&s.Lines[i])
 		if len(p.result.Violations) > 0 {
@@ -107,17 +114,17 @@ func Run(s *Story, o Options) (*Result, error) {
 	if snap := c.Snapshot(); snap != nil {
 		p.result.Entries, p.result.Hash = snap.Index(), snap.StateHash()
 	}
-	p.result.Steps, p.result.Took = c.Runtime().Steps(), c.Now().Sub(cluster.Begin)
+	p.result.Steps, p.result.Took = c.Runtime().Steps(), c.Now().Sub(p.began)
 	for what, n := range c.Net().Counts() {
 		p.result.Faults["message "+what] += n
 	}
 	return p.result, nil
 }
 
-func (p *Play) addNode(name string) error {
+func (p *Play) addNode(name string, meta map[string]string) error {
 	_, err := p.cluster.AddNode(node.Config{
 		Name:   name,
-		Client: client.Config{Speaks: "1.10.0", Version: "0.0.0"},
+		Client: client.Config{Speaks: "1.10.0", Version: "0.0.0", Meta: meta},
 		Facts: fingerprint.Facts{
 			Attributes: map[string]string{"kernel.name": "linux", "os.name": "simulated"},
 			MHz:        p.story.CPU, Cores: 4, MemoryMB: p.story.MemoryMB, DiskMB: 1_000_000,
@@ -131,13 +138,22 @@ func (p *Play) addNode(name string) error {
 func (p *Play) play(l *Line) {
 	p.line = l
 	words := l.words
-	p.background = words[0] == "try"
-	if p.background {
+	p.background = words[0] == wordTry
+	refused := words[0] == wordRefused
+	if p.background || refused {
 		words = words[1:]
 	}
 	args, _ := match(l.verb.form, words)
-	p.trace("%8s  %s\n", p.cluster.Now().Sub(cluster.Begin).Round(time.Millisecond), l.Text)
-	if err := l.verb.do(p, args); err != nil && !p.background {
+	p.trace("%8s  %s\n", p.cluster.Now().Sub(p.began).Round(time.Millisecond), l.Text)
+	err := l.verb.do(p, args)
+	switch {
+	case refused && err == nil:
+		p.fail("it was not refused")
+	case refused:
+		if err := p.answer(strings.TrimSpace(err.Error()) + "\n"); err != nil {
+			p.fail(err.Error())
+		}
+	case err != nil && !p.background:
 		p.fail(err.Error())
 	}
 }
@@ -161,7 +177,7 @@ func (p *Play) applied(on *server.Server, index uint64) {
 	violations := p.watch.Entry(on.Store())
 	p.result.Violations = append(p.result.Violations, violations...)
 	for _, v := range violations {
-		p.trace("%8s  ! %s\n", p.cluster.Now().Sub(cluster.Begin), v)
+		p.trace("%8s  ! %s\n", p.cluster.Now().Sub(p.began), v)
 	}
 	for i, c := range p.crashes {
 		if index >= c.at && (c.name == on.Name() || c.name == "") {
@@ -191,7 +207,7 @@ func (p *Play) ask(f func(ctx context.Context, on *control.Control) error) error
 	if p.background {
 		return nil
 	}
-	if !p.cluster.Until(70*time.Second, func() bool { return answered }) {
+	if !p.lookUntil(70*time.Second, func() bool { return answered }) {
 		return fmt.Errorf("no answer within 70s")
 	}
 	return outcome

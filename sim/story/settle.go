@@ -26,22 +26,33 @@ func (p *Play) settle() error {
 	if err := p.repair(); err != nil {
 		return err
 	}
+	if err := p.quieten(); err != nil {
+		return err
+	}
 	if err := p.calm(); err != nil {
 		return err
 	}
 	snap := p.cluster.Snapshot()
-	for _, judge := range []func(*state.Snapshot){p.judgeEvals, p.judgeDeployments, p.judgeDrains, p.judgeNodes, p.judgeCounts} {
+	for _, judge := range []func(*state.Snapshot){p.judgeEvals, p.judgeDeployments, p.judgeDrains, p.judgeNodes, p.judgeCounts, p.judgeEveryNode} {
 		judge(snap)
 	}
 	p.judgeReplicas()
 	return p.judgeRest()
 }
 
+// quieten waits until there is a leader and has nothing new begin by itself.
+func (p *Play) quieten() error {
+	p.lookUntil(time.Minute, func() bool { return p.cluster.Leader() != nil })
+	p.pass(10 * time.Second)
+	p.judgeLaunches(p.cluster.Snapshot())
+	return p.disable()
+}
+
 // repair ends every fault.
 func (p *Play) repair() error {
 	p.cluster.Net().HealAll()
 	p.crashes = nil
-	p.unhealthy = map[string]bool{}
+	p.unhealthy, p.ahead = map[string]bool{}, map[string]time.Duration{}
 	for _, s := range p.cluster.Servers() {
 		if s.Machine() == nil {
 			if err := s.Start(); err != nil {
@@ -49,6 +60,7 @@ func (p *Play) repair() error {
 			}
 		}
 		s.Machine().Thaw()
+		s.Machine().SetAhead(0)
 	}
 	p.cluster.Region().Changed()
 	for _, n := range p.cluster.Nodes() {
@@ -68,13 +80,16 @@ func (p *Play) repair() error {
 
 // calm waits until nothing was written for a while.
 func (p *Play) calm() error {
-	last, since := uint64(0), p.cluster.Now()
-	ok := p.cluster.Until(settleLimit, func() bool {
+	last, since, needs := uint64(0), p.cluster.Now(), quiet
+	ok := p.lookUntil(settleLimit, func() bool {
 		snap := p.cluster.Snapshot()
+		if snap.Index() != last {
+			needs = patience(snap)
+		}
 		if snap.Index() != last || p.waits(snap) {
 			last, since = snap.Index(), p.cluster.Now()
 		}
-		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= patience(snap)
+		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= needs
 	})
 	if !ok {
 		return fmt.Errorf("something still changes after %s: %s", settleLimit, unrest(p.cluster.Snapshot()))
@@ -164,7 +179,7 @@ func (p *Play) judgeDrains(s *state.Snapshot) {
 		}
 		left := 0
 		for a := range s.AllocsByNode(n.ID) {
-			if !a.TerminalStatus() {
+			if !a.TerminalStatus() && (!n.DrainStrategy.IgnoreSystemJobs || !everyNode(a.Job)) {
 				left++
 			}
 		}
@@ -209,7 +224,7 @@ func (p *Play) judgeCounts(s *state.Snapshot) {
 			}
 			continue
 		}
-		if job.GetType() == structs.JobTypeService {
+		if job.GetType() == structs.JobTypeService && !template(job) {
 			p.judgeCount(s, job)
 		}
 	}
@@ -285,7 +300,7 @@ func (p *Play) judgeReplicas() {
 func (p *Play) judgeRest() error {
 	before := allocsOf(p.cluster.Snapshot())
 	for job := range p.cluster.Snapshot().Jobs(structs.AllNamespaces, "") {
-		if job.Stopped() || job.IsPeriodic() || job.IsParameterized() {
+		if job.Stopped() || template(job) {
 			continue
 		}
 		err := p.ask(func(ctx context.Context, on *control.Control) error {
@@ -296,7 +311,7 @@ func (p *Play) judgeRest() error {
 			return fmt.Errorf("evaluate job %s once more: %w", job.GetID(), err)
 		}
 	}
-	p.cluster.Pass(10 * time.Second)
+	p.pass(10 * time.Second)
 	after := allocsOf(p.cluster.Snapshot())
 	for _, text := range after {
 		if !slices.Contains(before, text) {

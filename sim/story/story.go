@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Story is a text that can be played.
@@ -18,7 +19,9 @@ type Story struct {
 	// CPU (MHz) and MemoryMB are what each node has.
 	CPU, MemoryMB int
 	Seed          uint64
-	Lines         []Line
+	// Begin is when the story begins; zero: cluster.Begin.
+	Begin time.Time
+	Lines []Line
 }
 
 // Line is one sentence.
@@ -83,15 +86,24 @@ func (s *Story) add(line Line) (err error) {
 		}
 		s.Lines[len(s.Lines)-1].Answer += strings.TrimPrefix(strings.TrimPrefix(line.Text, "|"), " ") + "\n"
 		return nil
-	case (first == "a" || first == "seed") && len(s.Lines) > 0 && len(line.words) > 1 && line.words[1] != "task":
+	case opens(line.words) && len(s.Lines) > 0:
 		return errors.New("the cluster comes first, before anything happens to it")
-	case first == "seed" || first == "a" && len(line.words) > 1 && line.words[1] == "cluster":
+	case opens(line.words):
 		return s.describe(line.words)
 	}
 	if line.verb, err = find(line.words); err == nil {
 		s.Lines = append(s.Lines, line)
 	}
 	return err
+}
+
+// opens reports whether a line says what there is before anything happens.
+func opens(words []string) bool {
+	first, second := words[0], ""
+	if len(words) > 1 {
+		second = words[1]
+	}
+	return first == "seed" || first == "a" && second == "cluster" || first == "it" && second == "is"
 }
 
 // Bounds of a story.
@@ -101,18 +113,23 @@ const (
 )
 
 // describe reads "a cluster of 3 servers and 20 nodes of 4000 MHz and 8000 MB"
-// and "seed 7".
-func (s *Story) describe(words []string) error {
-	if words[0] == "seed" {
-		if len(words) != 2 {
-			return fmt.Errorf("say: seed NUMBER")
-		}
-		seed, err := strconv.ParseUint(words[1], 10, 64)
-		s.Seed = seed
-		if err != nil {
+// "seed 7" and "it is 2026-03-29T00:30:00Z".
+func (s *Story) describe(words []string) (err error) {
+	switch {
+	case words[0] == "seed" && len(words) == 2:
+		if s.Seed, err = strconv.ParseUint(words[1], 10, 64); err != nil {
 			return fmt.Errorf("%q is no number of a seed", words[1])
 		}
 		return nil
+	case words[0] == "seed":
+		return fmt.Errorf("say: seed NUMBER")
+	case words[0] == "it" && len(words) == 3:
+		if s.Begin, err = time.Parse(time.RFC3339, words[2]); err != nil {
+			return fmt.Errorf("%q is no time such as 2026-03-29T00:30:00Z", words[2])
+		}
+		return nil
+	case words[0] == "it":
+		return fmt.Errorf("say: it is 2026-03-29T00:30:00Z")
 	}
 	for i := 1; i < len(words); i++ {
 		n, err := strconv.Atoi(words[i-1])
@@ -146,7 +163,11 @@ func (s *Story) describe(words []string) error {
 // String is the story as text.
 func (s *Story) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "a cluster of %d servers and %d nodes of %d MHz and %d MB\nseed %d\n\n", s.Servers, s.Nodes, s.CPU, s.MemoryMB, s.Seed)
+	fmt.Fprintf(&b, "a cluster of %d servers and %d nodes of %d MHz and %d MB\nseed %d\n", s.Servers, s.Nodes, s.CPU, s.MemoryMB, s.Seed)
+	if !s.Begin.IsZero() {
+		fmt.Fprintf(&b, "it is %s\n", s.Begin.Format(time.RFC3339))
+	}
+	b.WriteByte('\n')
 	for _, l := range s.Lines {
 		b.WriteString(l.Text + "\n")
 		for answer := range strings.Lines(l.Answer) {

@@ -21,8 +21,9 @@ func userVerbs() []verb {
 		}},
 		{form: "stop NAME", do: func(p *Play, args []string) error { return p.stop(args[0], false) }},
 		{form: "purge NAME", do: func(p *Play, args []string) error { return p.stop(args[0], true) }},
-		{form: "scale NAME to N", do: doScale, check: secondIsNumber},
-		{form: "revert NAME to N", do: doRevert, check: secondIsNumber},
+		{form: "scale NAME to N", do: func(p *Play, args []string) error { return p.scale(args[0], "g", args[1]) }, check: numberAt(1)},
+		{form: "scale NAME group GROUP to N", do: func(p *Play, args []string) error { return p.scale(args[0], args[1], args[2]) }, check: numberAt(2)},
+		{form: "revert NAME to N", do: doRevert, check: numberAt(1)},
 		{form: "evaluate NAME", do: doEvaluate},
 		{form: "stop an allocation of NAME", do: doStopAlloc},
 		{form: "promote NAME", do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
@@ -35,34 +36,24 @@ func userVerbs() []verb {
 		})},
 		{form: "pause NAME", do: onDeployment(pause(true))},
 		{form: "resume NAME", do: onDeployment(pause(false))},
-		{form: "drain NAME", do: func(p *Play, args []string) error { return p.drain(args[0], &structs.DrainSpec{}) }},
-		{form: "drain NAME within TIME", do: func(p *Play, args []string) error {
-			d, err := time.ParseDuration(args[1])
-			if err != nil {
-				return err
-			}
-			return p.drain(args[0], &structs.DrainSpec{Deadline: d})
-		}, check: durationAt(1)},
-		{form: "drain NAME now", do: func(p *Play, args []string) error { return p.drain(args[0], &structs.DrainSpec{Deadline: -1}) }},
-		{form: "drain of NAME ends", do: func(p *Play, args []string) error { return p.drain(args[0], nil) }},
-		{form: "NAME is eligible", do: func(p *Play, args []string) error { return p.eligible(args[0], structs.NodeEligible) }},
-		{form: "NAME is ineligible", do: func(p *Play, args []string) error { return p.eligible(args[0], structs.NodeIneligible) }},
 		{form: "collect garbage", do: func(p *Play, _ []string) error {
 			return p.ask(func(ctx context.Context, on *control.Control) error { return on.GC(ctx) })
 		}},
 		{form: "wait TIME", do: func(p *Play, args []string) error {
 			d, err := time.ParseDuration(args[0])
-			p.cluster.Pass(d)
+			p.pass(d)
 			return err
 		}, check: durationAt(0)},
 	}
 }
 
-func secondIsNumber(args []string) error {
-	if _, err := strconv.Atoi(args[1]); err != nil {
-		return fmt.Errorf("%q is no number", args[1])
+func numberAt(i int) func(args []string) error {
+	return func(args []string) error {
+		if _, err := strconv.Atoi(args[i]); err != nil {
+			return fmt.Errorf("%q is no number", args[i])
+		}
+		return nil
 	}
-	return nil
 }
 
 func durationAt(i int) func(args []string) error {
@@ -92,14 +83,14 @@ func (p *Play) stop(name string, purge bool) error {
 	})
 }
 
-func doScale(p *Play, args []string) error {
-	n, err := strconv.ParseInt(args[1], 10, 64)
+func (p *Play) scale(job, group, count string) error {
+	n, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {
 		return err
 	}
 	return p.ask(func(ctx context.Context, on *control.Control) error {
-		_, err := on.ScaleJob(ctx, args[0], &structs.ScalingRequest{
-			Target: map[string]string{"Group": "g"}, Count: &n, WriteRequest: structs.WriteRequest{Namespace: ns},
+		_, err := on.ScaleJob(ctx, job, &structs.ScalingRequest{
+			Target: map[string]string{"Group": group}, Count: &n, WriteRequest: structs.WriteRequest{Namespace: ns},
 		})
 		return err
 	})
@@ -152,27 +143,4 @@ func onDeployment(f func(ctx context.Context, on *control.Control, id string) er
 			return f(ctx, on, d.ID)
 		})
 	}
-}
-
-func (p *Play) drain(name string, spec *structs.DrainSpec) error {
-	n, err := p.node(name)
-	if err != nil {
-		return err
-	}
-	p.result.Faults["drain"]++
-	return p.ask(func(ctx context.Context, on *control.Control) error {
-		_, err := on.DrainNode(ctx, &structs.NodeUpdateDrainRequest{NodeID: n.ID(), DrainSpec: spec, MarkEligible: spec == nil})
-		return err
-	})
-}
-
-func (p *Play) eligible(name, eligibility string) error {
-	n, err := p.node(name)
-	if err != nil {
-		return err
-	}
-	return p.ask(func(ctx context.Context, on *control.Control) error {
-		_, err := on.SetNodeEligibility(ctx, &structs.NodeUpdateEligibilityRequest{NodeID: n.ID(), Eligibility: eligibility})
-		return err
-	})
 }

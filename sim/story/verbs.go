@@ -18,12 +18,20 @@ type verb struct {
 
 // verbs are all sentences.
 func verbs() []verb {
-	return slices.Concat(userVerbs(), faultVerbs(), judgeVerbs())
+	return slices.Concat(userVerbs(), childVerbs(), nodeVerbs(), faultVerbs(), judgeVerbs())
 }
+
+// Words before a sentence.
+const (
+	// wordTry says that nobody waits for what comes of it.
+	wordTry = "try"
+	// wordRefused says that it must be refused; the answer is why.
+	wordRefused = "refused"
+)
 
 // find returns the verb of a sentence, whose arguments must be right.
 func find(words []string) (*verb, error) {
-	if words[0] == "try" {
+	if words[0] == wordTry || words[0] == wordRefused {
 		words = words[1:]
 	}
 	for _, v := range verbs() {

@@ -20,6 +20,8 @@ type Machine struct {
 	// frozen machines get no turn; their time stands still in no other way.
 	frozen bool
 	held   []*routine
+	// ahead is how far its clock is ahead of the true time.
+	ahead time.Duration
 }
 
 // Machine returns a new machine.
@@ -59,7 +61,11 @@ func (m *Machine) Dead() bool { return m.dead }
 func (m *Machine) Context() context.Context { return loop.Under(context.Background(), m) }
 
 // Now implements clock.Clock.
-func (m *Machine) Now() time.Time { return m.r.now }
+func (m *Machine) Now() time.Time { return m.r.now.Add(m.ahead) }
+
+// SetAhead sets the machine's clock: so far ahead of the true time from now on,
+// or behind it. How long it takes for time to pass doesn't change.
+func (m *Machine) SetAhead(d time.Duration) { m.ahead = d }
 
 // NewTimer implements clock.Clock. Code that waits for a timer by itself would
 // hold up every machine.
@@ -162,6 +168,9 @@ func (m *Machine) Kill() {
 
 // Freeze stops the machine's turns, Thaw lets it go on where it was.
 func (m *Machine) Freeze() { m.frozen = true }
+
+// Frozen reports whether the machine's turns are stopped.
+func (m *Machine) Frozen() bool { return m.frozen }
 
 // Thaw ends Freeze.
 func (m *Machine) Thaw() {

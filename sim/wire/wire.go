@@ -51,6 +51,9 @@ func (n *Net) HealAll() {
 	n.faults = Faults{}
 }
 
+// Whole reports whether there are no faults.
+func (n *Net) Whole() bool { return len(n.cut) == 0 && n.faults == Faults{} }
+
 // Reaches reports whether messages go from one host to another, right now.
 func (n *Net) Reaches(from, to string) bool { return !n.cut[link{from, to}] }
 
