@@ -65,6 +65,20 @@ func (c *Client) Figures(ctx context.Context, collect bool) (*structs.ServerFigu
 	return out, err
 }
 
+// Brake tells which nodes' loss is held back since too many are silent at once.
+func (c *Client) Brake(ctx context.Context, q *Query) (*structs.BrakeStatus, error) {
+	out := &structs.BrakeStatus{}
+	_, err := c.Get(ctx, "/v1/steppe/brake", q, out)
+	return out, err
+}
+
+// ReleaseBrake gives up the nodes whose loss is held back.
+func (c *Client) ReleaseBrake(ctx context.Context) (*structs.BrakeReleaseResponse, error) {
+	out := &structs.BrakeReleaseResponse{}
+	_, err := c.Put(ctx, "/v1/steppe/brake/release", nil, nil, out)
+	return out, err
+}
+
 // Peers lists the addresses of the servers that vote.
 func (c *Client) Peers(ctx context.Context) ([]string, error) {
 	out, _, err := list[string](ctx, c, "/v1/status/peers", nil)

@@ -81,6 +81,12 @@ func (f *fakeServer) History(context.Context, server.HistoryQuery) (*structs.His
 	return &structs.HistoryPage{}, nil
 }
 
+func (f *fakeServer) Brake() (*structs.BrakeStatus, uint64) { return &structs.BrakeStatus{}, 0 }
+
+func (f *fakeServer) ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, error) {
+	return &structs.BrakeReleaseResponse{}, nil
+}
+
 func (f *fakeServer) Account(bool) (*structs.ServerFigures, error) {
 	return &structs.ServerFigures{Allocations: 3}, nil
 }

@@ -16,6 +16,8 @@ func ownRoutes() []*door.Route {
 		{Methods: "GET", Path: "/v1/steppe/node/:node_id/drain-plan", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.DrainPlan},
 		{Methods: "PUT|POST", Path: "/v1/steppe/capacity", Access: "ns:submit-job or plan-job; node:read", Seat: door.SeatRead, Body: door.BodyJob, Do: work.Capacity},
 		{Methods: "GET", Path: "/v1/steppe/history", Access: "ns:read-job", Paged: true, Seat: door.SeatRead, Do: work.HistoryRead},
+		{Methods: "GET", Path: "/v1/steppe/brake", Access: "node:read", Seat: door.SeatRead, Do: cluster.BrakeRead},
+		{Methods: "PUT|POST", Path: "/v1/steppe/brake/release", Access: "node:write", Seat: door.SeatWrite, Do: cluster.BrakeRelease},
 		{Methods: "GET", Path: "/v1/steppe/figures", Access: "agent:read", Seat: door.SeatServer, Do: cluster.FiguresRead},
 		{Methods: "PUT|POST", Path: "/v1/steppe/figures", Access: "agent:write", Seat: door.SeatServer, Do: cluster.FiguresCollect},
 	}

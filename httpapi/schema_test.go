@@ -158,6 +158,8 @@ func TestOwnAnswersFollowTheirSchema(t *testing.T) {
 		{"PUT", "/v1/steppe/capacity", "/v1/steppe/capacity", body(proposed), "", "CapacityReport"},
 		{"PUT", "/v1/steppe/capacity", "/v1/steppe/capacity", body(theirJob("web", 100)), "", "CapacityReport"},
 		{"PUT", "", "/v1/job/web/plan", body(theirJob("web", 10)), "Outcome", "PlanOutcome"},
+		{"GET", "/v1/steppe/brake", "/v1/steppe/brake", "", "", "BrakeStatus"},
+		{"PUT", "/v1/steppe/brake/release", "/v1/steppe/brake/release", "", "", "BrakeReleaseResponse"},
 		{"GET", "/v1/steppe/figures", "/v1/steppe/figures", "", "", "ServerFigures"},
 		{"PUT", "/v1/steppe/figures", "/v1/steppe/figures", "", "", "ServerFigures"},
 	} {

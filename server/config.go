@@ -62,6 +62,11 @@ type Config struct {
 	MinHeartbeatTTL time.Duration
 	// MaxHeartbeatsPerSecond stretches the TTL of large regions. Default 50.
 	MaxHeartbeatsPerSecond int
+	// FailoverHeartbeatTTL is the least that a new leader gives every node at first.
+	// Default: the ordinary TTL.
+	FailoverHeartbeatTTL time.Duration
+	// Brake says when the loss of many nodes at once is held back.
+	Brake control.BrakeConfig
 
 	GC control.GCConfig
 	// History is what is kept of what left the state.

@@ -21,6 +21,8 @@ type (
 	NodeUpdateResponse = control.NodeUpdateResponse
 	// SchedulerConfigRequest replaces the scheduler's configuration.
 	SchedulerConfigRequest = control.SchedulerConfigRequest
+	// BrakeConfig says when the loss of many nodes at once is held back.
+	BrakeConfig = control.BrakeConfig
 	// GCConfig says how long finished things stay.
 	GCConfig = control.GCConfig
 	// Wait is what one blocked evaluation waits for.

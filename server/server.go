@@ -198,6 +198,8 @@ func (s *Server) controlConfig() control.Config {
 		HeartbeatGrace:         s.cfg.HeartbeatGrace,
 		MinHeartbeatTTL:        s.cfg.MinHeartbeatTTL,
 		MaxHeartbeatsPerSecond: s.cfg.MaxHeartbeatsPerSecond,
+		FailoverHeartbeatTTL:   s.cfg.FailoverHeartbeatTTL,
+		Brake:                  s.cfg.Brake,
 		GC:                     s.cfg.GC,
 		Room:                   s.historyRoom,
 		DefaultSchedulerConfig: s.cfg.DefaultSchedulerConfig,

@@ -54,7 +54,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 		n.Status = structs.NodeStatusInit
 	}
 	n.CreateIndex, n.Drain, n.DrainStrategy, n.Events, n.LastDrain = tx.Index, false, nil, nil, nil
-	n.StatusUpdatedAt = tx.now / int64(time.Second)
+	n.StatusUpdatedAt, n.SilentSince = tx.now/int64(time.Second), 0
 	if existing == nil {
 		if n.SchedulingEligibility == "" {
 			n.SchedulingEligibility = structs.NodeEligible
@@ -109,8 +109,10 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 			continue
 		}
 		n := *existing
-		n.Status, n.StatusDescription = s.Status, s.Description
-		n.StatusUpdatedAt = tx.now / int64(time.Second)
+		n.Status, n.StatusDescription, n.SilentSince = s.Status, s.Description, s.SilentSince
+		if n.Status != existing.Status {
+			n.StatusUpdatedAt = tx.now / int64(time.Second)
+		}
 		tx.addNodeEvent(&n, s.Event)
 		tx.storeNode(feed.NodeEvent, &n)
 		changes = append(changes, nodeChange{existing, &n})

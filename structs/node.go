@@ -28,17 +28,21 @@ type Node struct {
 	Status                string
 	StatusDescription     string
 	StatusUpdatedAt       int64
-	Events                []*NodeEvent
-	Drivers               map[string]*DriverInfo
-	HostVolumes           map[string]*HostVolumeInfo
-	GCVolumesOnNodeGC     bool
-	HostNetworks          map[string]*HostNetworkInfo
-	CSIControllerPlugins  map[string]*CSIInfo
-	CSINodePlugins        map[string]*CSIInfo
-	LastDrain             *DrainMetadata
-	CreateIndex           uint64
-	ModifyIndex           uint64
-	NodeMaxAllocs         int
+	// SilentSince is when (Unix nanoseconds) it was found that the node is silent
+	// together with so many others that nothing is moved away from it yet; 0 if it
+	// isn't held back so.
+	SilentSince          int64 `json:",omitempty"`
+	Events               []*NodeEvent
+	Drivers              map[string]*DriverInfo
+	HostVolumes          map[string]*HostVolumeInfo
+	GCVolumesOnNodeGC    bool
+	HostNetworks         map[string]*HostNetworkInfo
+	CSIControllerPlugins map[string]*CSIInfo
+	CSINodePlugins       map[string]*CSIInfo
+	LastDrain            *DrainMetadata
+	CreateIndex          uint64
+	ModifyIndex          uint64
+	NodeMaxAllocs        int
 }
 
 // NodeResources is what a machine has.

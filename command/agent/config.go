@@ -82,6 +82,7 @@ type ServerBlock struct {
 	HeartbeatGrace  string   `hcl:"heartbeat_grace,optional"`
 	MinHeartbeatTTL string   `hcl:"min_heartbeat_ttl,optional"`
 	MaxHeartbeats   float64  `hcl:"max_heartbeats_per_second,optional"`
+	FailoverTTL     string   `hcl:"failover_heartbeat_ttl,optional"`
 	StartJoin       []string `hcl:"start_join,optional"`
 	RetryJoin       []string `hcl:"retry_join,optional"`
 	RetryMax        int      `hcl:"retry_max,optional"`
@@ -106,6 +107,11 @@ type ServerBlock struct {
 	// Steppe's own keys.
 	HistoryMaxMB  int    `hcl:"history_max_mb,optional"`
 	HistoryMaxAge string `hcl:"history_max_age,optional"`
+	// LossBrakePercent, LossBrakeMinNodes and LossBrakeHold say when the loss of many
+	// nodes at once is held back, and for how long. Steppe's own keys.
+	LossBrakePercent  int    `hcl:"loss_brake_percent,optional"`
+	LossBrakeMinNodes int    `hcl:"loss_brake_min_nodes,optional"`
+	LossBrakeHold     string `hcl:"loss_brake_hold,optional"`
 
 	Scheduler *SchedulerBlock `hcl:"default_scheduler_config,block"`
 }

@@ -37,7 +37,7 @@ func Default() *Config {
 func defaultServer() *ServerBlock {
 	return &ServerBlock{
 		RaftMultiplier: 1, RaftProtocol: 3,
-		HeartbeatGrace: "10s", MinHeartbeatTTL: "10s", MaxHeartbeats: 50,
+		HeartbeatGrace: "10s", MinHeartbeatTTL: "10s", MaxHeartbeats: 50, FailoverTTL: "0s",
 		RetryInterval:   "30s",
 		ServerJoin:      &Join{RetryInterval: "30s"},
 		NodeGCThreshold: "24h", JobGCInterval: "5m", JobGCThreshold: "4h",
@@ -45,6 +45,7 @@ func defaultServer() *ServerBlock {
 		JobDefaultPriority: 50, JobMaxPriority: 100, JobMaxCount: structs.JobMaxCount, JobTrackedVersions: 6, EventBufferSize: 100,
 		RaftSnapshotThreshold: 8192, RaftSnapshotInterval: "120s", RaftTrailingLogs: 10240,
 		HistoryMaxMB: 1024, HistoryMaxAge: "336h",
+		LossBrakePercent: 40, LossBrakeMinNodes: 20, LossBrakeHold: "10m",
 	}
 }
 

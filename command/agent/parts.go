@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/steppe-run/steppe/client"
 	"github.com/steppe-run/steppe/drivers"
@@ -30,6 +31,8 @@ func (a *assembly) serverConfig() server.Config {
 		SnapshotThreshold: uint64(max(c.Server.RaftSnapshotThreshold, 0)), TrailingLogs: uint64(max(c.Server.RaftTrailingLogs, 0)),
 		SnapshotInterval: s.SnapshotInterval, MaxConnsPerClient: c.Limits.RPCMaxConnsPerClient,
 		HeartbeatGrace: s.HeartbeatGrace, MinHeartbeatTTL: s.MinHeartbeatTTL, MaxHeartbeatsPerSecond: int(c.Server.MaxHeartbeats),
+		FailoverHeartbeatTTL: s.FailoverTTL,
+		Brake:                server.BrakeConfig{Percent: c.Server.LossBrakePercent, MinNodes: c.Server.LossBrakeMinNodes, Hold: holdOf(s.LossBrakeHold)},
 		GC: server.GCConfig{
 			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
 			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
@@ -49,6 +52,15 @@ func limitOf(n int) int {
 		return -1
 	}
 	return n
+}
+
+// holdOf is how long a loss is held back as a server is told it, where a
+// configuration says 0 for ever.
+func holdOf(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {

@@ -21,6 +21,7 @@ type Settings struct {
 	HTTPAdvertise, RPCAdvertise, SerfAdvertise             string // host:port to tell
 	DataDir, ServerDir, ClientDir, AllocDir, PluginDir     string
 	HeartbeatGrace, MinHeartbeatTTL                        time.Duration
+	FailoverTTL, LossBrakeHold                             time.Duration
 	JobGCInterval, JobGC, EvalGC, BatchEvalGC              time.Duration
 	DeploymentGC, NodeGC, HistoryMaxAge                    time.Duration
 	MaxKillTimeout, ClientGCInterval                       time.Duration
@@ -72,6 +73,12 @@ func (c *Config) checkBasics(faults *diag.List) {
 	}
 	if n := c.Server.HistoryMaxMB; n < 0 || n > 0 && n < minHistoryMB {
 		faults.Add("server.history_max_mb", "%d is too little: give %d or more, or 0 to keep no history", n, minHistoryMB)
+	}
+	if n := c.Server.LossBrakePercent; n < 1 || n > 100 {
+		faults.Add("server.loss_brake_percent", "%d is no share of the nodes: give 1 to 99, or 100 for no brake", n)
+	}
+	if n := c.Server.LossBrakeMinNodes; n < 1 {
+		faults.Add("server.loss_brake_min_nodes", "%d is too little: give the number of nodes from which on there is a brake", n)
 	}
 	if strings.ContainsAny(c.Region, " \x00") || c.Region == "" {
 		faults.Add("region", "%q is not a name: use one word", c.Region)
@@ -166,6 +173,8 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 	}{
 		{"server.heartbeat_grace", c.Server.HeartbeatGrace, &s.HeartbeatGrace},
 		{"server.min_heartbeat_ttl", c.Server.MinHeartbeatTTL, &s.MinHeartbeatTTL},
+		{"server.failover_heartbeat_ttl", c.Server.FailoverTTL, &s.FailoverTTL},
+		{"server.loss_brake_hold", c.Server.LossBrakeHold, &s.LossBrakeHold},
 		{"server.job_gc_interval", c.Server.JobGCInterval, &s.JobGCInterval},
 		{"server.job_gc_threshold", c.Server.JobGCThreshold, &s.JobGC},
 		{"server.eval_gc_threshold", c.Server.EvalGCThreshold, &s.EvalGC},

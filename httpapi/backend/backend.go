@@ -167,8 +167,20 @@ type Settings interface {
 	GC(context.Context) error
 	ReconcileSummaries(context.Context) error
 	SetSchedulerConfig(context.Context, *server.SchedulerConfigRequest) (*structs.SchedulerSetConfigurationResponse, error)
+	Brake
+	Groups
+}
+
+// Groups stores what nodes and jobs are grouped by.
+type Groups interface {
 	Pools
 	Namespaces
+}
+
+// Brake acts on the loss of many nodes at once.
+type Brake interface {
+	Brake() (status *structs.BrakeStatus, index uint64)
+	ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, error)
 }
 
 // Pools stores node pools.

@@ -83,6 +83,21 @@ func figures(c *door.Call, collect bool) (door.Reply, error) {
 	return door.Wrote(out, 0, err)
 }
 
+// BrakeRead tells which nodes' loss is held back.
+func BrakeRead(c *door.Call) (door.Reply, error) {
+	status, index := c.Server().Brake()
+	return door.Reply{Value: status, Index: max(1, index)}, nil
+}
+
+// BrakeRelease gives them up.
+func BrakeRelease(c *door.Call) (door.Reply, error) {
+	resp, err := c.Server().ReleaseBrake(c.Ctx())
+	if err != nil {
+		return door.Reply{}, err
+	}
+	return door.Wrote(resp, resp.LastIndex, nil)
+}
+
 // SchedulerRead reads the scheduler's configuration.
 func SchedulerRead(c *door.Call, v backend.View) (door.Reply, error) {
 	cfg := v.SchedulerConfig()

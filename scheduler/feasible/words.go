@@ -89,6 +89,8 @@ func State(n *structs.Node) string {
 	switch {
 	case n.Status != structs.NodeStatusReady:
 		return n.Status
+	case n.SilentSince != 0:
+		return "silent"
 	case n.DrainStrategy != nil, n.Drain:
 		return "draining"
 	case n.SchedulingEligibility == structs.NodeIneligible:

@@ -35,6 +35,10 @@ type Config struct {
 	MinHeartbeatTTL time.Duration
 	// MaxHeartbeatsPerSecond stretches the TTL of large regions. Default 50.
 	MaxHeartbeatsPerSecond int
+	// FailoverHeartbeatTTL is the least that a new leader gives every node at first.
+	// Default: the ordinary TTL.
+	FailoverHeartbeatTTL time.Duration
+	Brake                BrakeConfig
 
 	GC GCConfig
 	// Room waits until what keeps the history of what is removed has room for more;
@@ -68,7 +72,7 @@ func (c Config) withDefaults() Config {
 	c.HeartbeatGrace = cmp.Or(c.HeartbeatGrace, 10*time.Second)
 	c.MinHeartbeatTTL = cmp.Or(c.MinHeartbeatTTL, 10*time.Second)
 	c.MaxHeartbeatsPerSecond = cmp.Or(c.MaxHeartbeatsPerSecond, 50)
-	c.GC = c.GC.withDefaults()
+	c.GC, c.Brake = c.GC.withDefaults(), c.Brake.withDefaults()
 	if c.NewID == nil {
 		c.NewID = ids.New
 	}

@@ -14,8 +14,6 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-func newGroup(t *testing.T) *loop.Group { return loop.New(t.Context()) }
-
 // addNodeIn adds a node in a pool.
 func (w *world) addNodeIn(name, pool string) {
 	w.t.Helper()

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
-	"github.com/steppe-run/steppe/server/evals"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -23,7 +22,7 @@ func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, 
 	if node == nil {
 		return 0, structs.ErrNodeNotFound
 	}
-	if node.Status != structs.NodeStatusReady {
+	if node.Status != structs.NodeStatusReady || node.SilentSince != 0 {
 		now := s.cfg.Clock.Now()
 		_, err := s.propose(ctx, &command.SetNodeStatus{
 			Nodes: []command.NodeStatus{{
@@ -31,7 +30,6 @@ func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, 
 				Status: structs.NodeStatusReady,
 				Event:  nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
 			}},
-			Evals:    s.evals.OfNode(snap, nodeID, returnTrigger(node), now),
 			EvalSeed: s.cfg.NewID(),
 			Now:      now.UnixNano(),
 		})
@@ -50,25 +48,54 @@ func (t *term) beat(nodeID string) time.Duration {
 	return ttl
 }
 
+// Rhythm of the loop that expires nodes: it looks at least so often, and finds out
+// that it stood still itself if it comes that much later than it wanted.
+const (
+	expireTick  = 2 * time.Second
+	expireStall = 2 * time.Second
+)
+
 // expireNodes gives up nodes that are silent beyond their time to live: all
-// that expire together in one entry.
+// that expire together in one entry. While the server itself stood still nobody
+// could be heard: that isn't held against the nodes.
 func (t *term) expireNodes(ctx context.Context) error {
 	for {
-		next, _ := t.heartbeats.Next()
+		next := t.s.cfg.Clock.Now().Add(expireTick)
+		if at, ok := t.heartbeats.Next(); ok && at.Before(next) {
+			next = at
+		}
 		if err := t.s.wait(ctx, t.beats, next); err != nil {
 			return err
 		}
-		expired := t.heartbeats.Expired(t.s.cfg.Clock.Now())
-		if len(expired) == 0 {
-			continue
+		now := t.s.cfg.Clock.Now()
+		if stall := now.Sub(next); stall >= expireStall {
+			t.s.log.Warn("this server stood still: nodes are given as much longer", logx.KeyDuration, stall)
+			t.heartbeats.Delay(stall + expireTick)
 		}
-		if err := t.giveUp(ctx, expired); err != nil {
-			t.s.log.Error("silent nodes could not be marked; this is retried", logx.KeyError, err, logx.KeyCount, len(expired))
-			for _, id := range expired {
-				t.heartbeats.Beat(id, t.s.cfg.Clock.Now())
-			}
+		if err := t.expire(ctx, now); err != nil && !leaderGone(err) {
+			t.s.log.Error("silent nodes could not be marked; this is retried", logx.KeyError, err)
 		}
 	}
+}
+
+// expire deals with the nodes that are overdue, and with those held back.
+func (t *term) expire(ctx context.Context, now time.Time) error {
+	if at, ok := t.heartbeats.Next(); !ok || at.After(now) {
+		return t.tend(ctx)
+	}
+	roll := t.heartbeats.Roll(now)
+	expired := t.heartbeats.Expired(now)
+	act := t.giveUp
+	if t.brake.holds(roll, t.heartbeats.Window(), now) {
+		act = t.holdBack
+	}
+	err := act(ctx, expired)
+	if err != nil {
+		for _, id := range expired {
+			t.heartbeats.Watch(id, now)
+		}
+	}
+	return err
 }
 
 // GiveUp does what follows when nodes fall silent: all of them in one entry.
@@ -84,7 +111,6 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 	now := t.s.cfg.Clock.Now()
 	snap := t.s.store.Snapshot()
 	c := &command.SetNodeStatus{EvalSeed: t.s.cfg.NewID(), Now: now.UnixNano()}
-	wanted := map[structs.NamespacedID]*structs.Evaluation{}
 	for _, id := range nodeIDs {
 		node := snap.Node(id)
 		if node == nil || node.Status == structs.NodeStatusDown {
@@ -92,9 +118,9 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 		}
 		status := silentStatus(snap, id)
 		if status == structs.NodeStatusDisconnected {
-			t.heartbeats.Beat(id, now) // to be looked at again: it may be down later
+			t.heartbeats.Watch(id, now) // it may be down later
 		}
-		if status == node.Status {
+		if status == node.Status && node.SilentSince == 0 {
 			continue
 		}
 		t.s.log.Warn("a node is silent", logx.KeyNode, id, "status", status)
@@ -103,13 +129,14 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 			Status: status,
 			Event:  nodeEvent(structs.NodeEventHeartbeat, "Node missed its heartbeat", now),
 		})
-		t.s.evals.Collect(snap, wanted, id, structs.TriggerNodeUpdate, now)
 	}
 	if len(c.Nodes) == 0 {
 		return nil
 	}
-	c.Evals = evals.Sorted(wanted)
 	_, err := t.s.propose(ctx, c)
+	if err == nil {
+		t.brake.count(len(c.Nodes), now)
+	}
 	return err
 }
 

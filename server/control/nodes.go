@@ -23,14 +23,10 @@ func (s *Control) RegisterNode(ctx context.Context, node *structs.Node) (uint64,
 		return 0, 0, err
 	}
 	now := s.cfg.Clock.Now()
-	snap := s.store.Snapshot()
 	n := node.Clone()
 	n.StatusUpdatedAt = now.Unix()
 	n.ComputedClass = admission.ComputedClass(n)
 	c := &command.RegisterNode{Node: n, CreatePool: true, EvalSeed: s.cfg.NewID(), Now: now.UnixNano()}
-	if old := snap.Node(n.ID); old != nil && needsEvals(old, n) {
-		c.Evals = s.evals.OfNode(snap, n.ID, returnTrigger(old), now)
-	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return 0, 0, err
@@ -53,20 +49,6 @@ func validateNode(n *structs.Node) error {
 		return structs.NewError(structs.KindInvalid, "a node can't be in the pool %q: every node is in it anyway", structs.NodePoolAll)
 	}
 	return nil
-}
-
-// needsEvals reports whether a changed node matters to the jobs that run on it.
-func needsEvals(old, n *structs.Node) bool {
-	return old.Status != n.Status || old.ComputedClass != n.ComputedClass ||
-		old.Datacenter != n.Datacenter || old.NodePool != n.NodePool
-}
-
-// returnTrigger is why jobs are evaluated when a node comes (back).
-func returnTrigger(old *structs.Node) string {
-	if old.Status == structs.NodeStatusDisconnected {
-		return structs.TriggerReconnect
-	}
-	return structs.TriggerNodeUpdate
 }
 
 // EvaluateNode has every job evaluated that has allocations on the node or should
@@ -113,17 +95,14 @@ func (s *Control) SetNodeEligibility(ctx context.Context, req *structs.NodeUpdat
 		EvalSeed:    s.cfg.NewID(),
 		Now:         now.UnixNano(),
 	}
-	if req.Eligibility == structs.NodeEligible && node.SchedulingEligibility != structs.NodeEligible {
-		c.Evals = s.evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
-	}
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return nil, err
 	}
 	return &structs.NodeEligibilityUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         append(evals.IDs(c.Evals), result.EvalIDs...),
-		EvalCreateIndex: evals.CreateIndex(len(c.Evals)+len(result.EvalIDs), result.Index),
+		EvalIDs:         result.EvalIDs,
+		EvalCreateIndex: evals.CreateIndex(len(result.EvalIDs), result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -156,15 +135,14 @@ func (s *Control) DrainNode(ctx context.Context, req *structs.NodeUpdateDrainReq
 	default:
 		c.Event = nodeEvent(structs.NodeEventDrain, "Node drain strategy set", now)
 	}
-	c.Evals = s.evals.OfNode(snap, req.NodeID, structs.TriggerNodeUpdate, now)
 	result, err := commit[*state.NodeResult](ctx, s, c)
 	if err != nil {
 		return nil, err
 	}
 	return &structs.NodeDrainUpdateResponse{
 		NodeModifyIndex: result.Index,
-		EvalIDs:         append(evals.IDs(c.Evals), result.EvalIDs...),
-		EvalCreateIndex: evals.CreateIndex(len(c.Evals)+len(result.EvalIDs), result.Index),
+		EvalIDs:         result.EvalIDs,
+		EvalCreateIndex: evals.CreateIndex(len(result.EvalIDs), result.Index),
 		WriteMeta:       structs.WriteMeta{LastIndex: result.Index},
 	}, nil
 }
@@ -208,7 +186,6 @@ func (s *Control) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePu
 	now := s.cfg.Clock.Now()
 	c := &command.DeleteNodes{
 		NodeIDs:  []string{nodeID},
-		Evals:    s.evals.OfNode(snap, nodeID, structs.TriggerNodeUpdate, now),
 		EvalSeed: s.cfg.NewID(),
 		Now:      now.UnixNano(),
 	}
@@ -216,8 +193,7 @@ func (s *Control) PurgeNode(ctx context.Context, nodeID string) (*structs.NodePu
 	if err != nil {
 		return nil, err
 	}
-	made := append(evals.IDs(c.Evals), result.EvalIDs...)
 	return &structs.NodePurgeResponse{
-		EvalIDs: made, EvalCreateIndex: evals.CreateIndex(len(made), result.Index), NodeModifyIndex: result.Index,
+		EvalIDs: result.EvalIDs, EvalCreateIndex: evals.CreateIndex(len(result.EvalIDs), result.Index), NodeModifyIndex: result.Index,
 	}, nil
 }

@@ -44,19 +44,6 @@ func TestAPausedBrokerSchedulesNothing(t *testing.T) {
 	})
 }
 
-// lead ends the leader's term and begins another.
-func (w *world) lead() {
-	w.g.Stop()
-	_ = w.g.Wait() // the nodes end with it
-	g := newGroup(w.t)
-	w.g = g
-	w.g.Go("leader", w.s.serveTerm)
-	synctest.Wait()
-	for name, n := range w.nodes {
-		w.g.Go("node "+name, n.run)
-	}
-}
-
 func TestRejectedRegistrations(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("n1")
@@ -146,7 +133,6 @@ func TestARegionBeginsAsConfigured(t *testing.T) {
 		w.settings(func(c *structs.SchedulerConfiguration) { c.PauseEvalBroker = false })
 		w.lead() // what users set stays
 		w.until(time.Minute, "the job runs", w.running("job", 1))
-		w.g.Stop()
-		_ = w.g.Wait()
+		w.end()
 	})
 }

@@ -30,6 +30,7 @@ type term struct {
 	broker     *broker.Broker
 	blocked    *blocked.Tracker
 	heartbeats *heartbeat.Tracker
+	brake      *brake
 	intake     *intake.Intake
 	placer     *placer.Placer
 	deploys    *deployLoop
@@ -109,7 +110,9 @@ func (s *Control) newTerm() *term {
 			MinTTL:    s.cfg.MinHeartbeatTTL,
 			PerSecond: s.cfg.MaxHeartbeatsPerSecond,
 			Grace:     s.cfg.HeartbeatGrace,
+			FirstTTL:  s.cfg.FailoverHeartbeatTTL,
 		}),
+		brake: newBrake(s.cfg.Brake),
 		beats: newBell(),
 	}
 	t.intake = intake.New(s.commitUpdates)
@@ -134,16 +137,41 @@ func (t *term) restore(snap *state.Snapshot) {
 	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
 	t.offerEvals(snap)
 	t.offerRoom(snap)
-	var alive []string
-	for n := range snap.Nodes("") {
-		if n.Status != structs.NodeStatusDown {
-			alive = append(alive, n.ID)
-		}
-	}
-	t.heartbeats.Reset(alive, t.s.cfg.Clock.Now())
+	t.watchNodes(snap)
 	t.deploys.reset(snap)
 	t.drains.note()
 	t.launches.reset()
+}
+
+// watchNodes gives every node that may be alive a time to live, and takes over
+// what the leader before knew of those that are not heard of.
+func (t *term) watchNodes(snap *state.Snapshot) {
+	now := t.s.cfg.Clock.Now()
+	var alive []string
+	all, held := 0, 0
+	for n := range snap.Nodes("") {
+		all++
+		if n.SilentSince != 0 {
+			held++
+			t.brake.note(n.ID, n.SilentSince)
+		} else if n.Status != structs.NodeStatusDown && n.Status != structs.NodeStatusDisconnected {
+			alive = append(alive, n.ID)
+		}
+	}
+	t.heartbeats.Reset(alive, all, now)
+	lost := 0
+	for n := range snap.Nodes("") {
+		switch {
+		case n.Status == structs.NodeStatusDisconnected:
+			t.heartbeats.Watch(n.ID, now)
+		case n.Status == structs.NodeStatusDown && now.Sub(time.Unix(n.StatusUpdatedAt, 0)) < t.heartbeats.Window():
+			lost++
+		}
+	}
+	t.brake.count(lost, now)
+	if held > 0 {
+		t.s.log.Error("many nodes are silent: their loss is held back, as it was by the leader before. "+brakeAdvice, logx.KeyCount, held)
+	}
 }
 
 // offerEvals hands everything unfinished to the broker and the blocked ones to

@@ -26,6 +26,7 @@ type world struct {
 	s     *Control
 	g     *loop.Group
 	nodes map[string]*fakeNode
+	term  *loop.Group // the leader's
 }
 
 // play runs a story in a bubble of virtual time and ends everything after it.
@@ -34,11 +35,18 @@ func play(t *testing.T, story func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Config{})
 		story(t, w)
-		w.g.Stop()
-		if err := w.g.Wait(); err != nil {
-			t.Errorf("the leader ended badly: %v", err)
-		}
+		w.end()
 	})
+}
+
+func (w *world) end() {
+	w.t.Helper()
+	for _, g := range []*loop.Group{w.g, w.term} {
+		g.Stop()
+		if err := g.Wait(); err != nil {
+			w.t.Errorf("the leader ended badly: %v", err)
+		}
+	}
 }
 
 func newWorld(t *testing.T, cfg Config) *world {
@@ -47,12 +55,25 @@ func newWorld(t *testing.T, cfg Config) *world {
 	cfg.Standing = func() (leads, known bool) { return true, true }
 	s := New(cfg)
 	w := &world{t: t, s: s, g: loop.New(t.Context()), nodes: map[string]*fakeNode{}}
-	w.g.Go("leader", s.serveTerm)
-	synctest.Wait()
-	if s.term.Load() == nil {
-		t.Fatal("the server doesn't lead")
-	}
+	w.term = loop.New(t.Context())
+	w.lead()
 	return w
+}
+
+// lead ends the leader's term, if there is one, and begins another with what the
+// state says. The nodes go on.
+func (w *world) lead() {
+	w.t.Helper()
+	w.term.Stop()
+	if err := w.term.Wait(); err != nil {
+		w.t.Fatalf("the leader ended badly: %v", err)
+	}
+	w.term = loop.New(w.t.Context())
+	w.term.Go("leader", w.s.serveTerm)
+	synctest.Wait()
+	if w.s.term.Load() == nil {
+		w.t.Fatal("the server doesn't lead")
+	}
 }
 
 // memoryJournal applies commands at once, one after the other.

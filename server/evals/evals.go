@@ -18,16 +18,9 @@ type Maker struct {
 	NewID func() string
 }
 
-// OfNode makes an evaluation for each job with allocations on a node.
-func (m Maker) OfNode(snap *state.Snapshot, nodeID, trigger string, now time.Time) []*structs.Evaluation {
-	wanted := map[structs.NamespacedID]*structs.Evaluation{}
-	m.Collect(snap, wanted, nodeID, trigger, now)
-	return Sorted(wanted)
-}
-
-// Collect adds to wanted an evaluation for each job with allocations on a node
+// collect adds to wanted an evaluation for each job with allocations on a node
 // that has none there yet.
-func (m Maker) Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Evaluation, nodeID, trigger string, now time.Time) {
+func (m Maker) collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*structs.Evaluation, nodeID, trigger string, now time.Time) {
 	for a := range snap.AllocsByNode(nodeID) {
 		key := a.JobNamespacedID()
 		if wanted[key] != nil || a.ClientTerminal() {
@@ -45,7 +38,7 @@ func (m Maker) Collect(snap *state.Snapshot, wanted map[structs.NamespacedID]*st
 // each that runs on every node and may have one there.
 func (m Maker) ForNode(snap *state.Snapshot, n *structs.Node, trigger string, now time.Time) []*structs.Evaluation {
 	wanted := map[structs.NamespacedID]*structs.Evaluation{}
-	m.Collect(snap, wanted, n.ID, trigger, now)
+	m.collect(snap, wanted, n.ID, trigger, now)
 	for job := range snap.JobsFor(n) {
 		if key := job.NamespacedID(); wanted[key] == nil {
 			wanted[key] = m.at(job, n, n.ID, trigger, now)

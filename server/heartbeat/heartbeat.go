@@ -2,7 +2,8 @@
 // to live, else it is reported once as expired.
 //
 // It must not know what happens to an expired node, nor any clock: who calls
-// it says what time it is. Begin reading at Tracker.
+// it says what time it is. Begin reading at Tracker, then Brake (brake.go), which
+// tells a few nodes that are gone from many that can't be heard.
 package heartbeat
 
 import (
@@ -21,6 +22,8 @@ type Options struct {
 	PerSecond int
 	// Grace is what a node gets beyond its time to live.
 	Grace time.Duration
+	// FirstTTL is the least that a new leader gives every node at first.
+	FirstTTL time.Duration
 }
 
 // Tracker holds the deadline of each node. It is safe for concurrent use.
@@ -36,6 +39,10 @@ type deadline struct {
 	nodeID string
 	at     time.Time
 	idx    int
+	// heard is when the node was last heard of, zero if this tracker never has.
+	heard time.Time
+	// idle is set for a node that is known to be silent and only looked at again.
+	idle bool
 }
 
 // New returns a tracker without nodes.
@@ -47,12 +54,20 @@ func New(opts Options) *Tracker {
 func (t *Tracker) Beat(nodeID string, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.beat(nodeID, now)
+	return t.renew(deadline{nodeID: nodeID, heard: now}, now)
 }
 
-// Reset forgets all nodes and gives the named ones a fresh, full time to live:
-// a new leader doesn't know when they were last heard of.
-func (t *Tracker) Reset(nodeIDs []string, now time.Time) {
+// Watch has a silent node looked at again after a time to live.
+func (t *Tracker) Watch(nodeID string, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.renew(deadline{nodeID: nodeID, idle: true}, now)
+}
+
+// Reset forgets all nodes and gives the named ones a fresh, full time to live: a
+// new leader doesn't know when they were last heard of. It is as long as it was
+// when there were so many nodes: that may be what they were last told.
+func (t *Tracker) Reset(nodeIDs []string, many int, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.nodes = make(map[string]*deadline, len(nodeIDs))
@@ -63,9 +78,18 @@ func (t *Tracker) Reset(nodeIDs []string, now time.Time) {
 		t.queue = append(t.queue, d)
 	}
 	// All deadlines are equal, so any order is a heap.
-	at := now.Add(t.ttl() + t.opts.Grace)
+	at := now.Add(max(t.ttl(max(many, len(nodeIDs))), t.opts.FirstTTL) + t.opts.Grace)
 	for _, d := range t.queue {
 		d.at = at
+	}
+}
+
+// Delay moves all deadlines by as long as nobody could be heard.
+func (t *Tracker) Delay(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.queue {
+		n.at = n.at.Add(d) // equally, so it stays a heap
 	}
 }
 
@@ -111,15 +135,16 @@ func (t *Tracker) Len() int {
 	return len(t.nodes)
 }
 
-func (t *Tracker) beat(nodeID string, now time.Time) time.Duration {
-	d := t.nodes[nodeID]
+func (t *Tracker) renew(next deadline, now time.Time) time.Duration {
+	d := t.nodes[next.nodeID]
 	fresh := d == nil
 	if fresh {
-		d = &deadline{nodeID: nodeID}
-		t.nodes[nodeID] = d
+		d = &deadline{}
+		t.nodes[next.nodeID] = d
 	}
-	ttl := t.ttl()
-	d.at = now.Add(ttl + t.opts.Grace)
+	ttl := t.ttl(len(t.nodes))
+	next.idx, next.at = d.idx, now.Add(ttl+t.opts.Grace)
+	*d = next
 	if fresh {
 		heap.Push(&t.queue, d)
 	} else {
@@ -128,10 +153,18 @@ func (t *Tracker) beat(nodeID string, now time.Time) time.Duration {
 	return ttl
 }
 
-func (t *Tracker) ttl() time.Duration {
+// Window is how long it takes until a node that falls silent has expired.
+func (t *Tracker) Window() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ttl(len(t.nodes)) + t.opts.Grace
+}
+
+// ttl is the time to live where there are so many nodes.
+func (t *Tracker) ttl(nodes int) time.Duration {
 	ttl := t.opts.MinTTL
 	if t.opts.PerSecond > 0 {
-		stretched := time.Duration(len(t.nodes)) * time.Second / time.Duration(t.opts.PerSecond)
+		stretched := time.Duration(nodes) * time.Second / time.Duration(t.opts.PerSecond)
 		ttl = max(ttl, stretched)
 	}
 	return ttl

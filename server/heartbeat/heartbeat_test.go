@@ -43,7 +43,7 @@ func TestTTLGrowsWithTheNumberOfNodes(t *testing.T) {
 func TestANewLeaderGivesEveryNodeAFullTTL(t *testing.T) {
 	tr := New(opts)
 	tr.Beat("gone", start.Add(-time.Minute))
-	tr.Reset([]string{"a", "b"}, start)
+	tr.Reset([]string{"a", "b"}, 2, start)
 	if at, ok := tr.Next(); !ok || !at.Equal(start.Add(20*time.Second)) {
 		t.Fatalf("next deadline %v", at)
 	}

@@ -134,6 +134,8 @@ type NodeStatus struct {
 	NodeID      string
 	Status      string
 	Description string
+	// SilentSince becomes that of the node; 0 ends that it is held back.
+	SilentSince int64
 	Event       *structs.NodeEvent
 }
 

@@ -24,6 +24,7 @@ func TestSchema(t *testing.T) {
 		reflect.TypeFor[structs.JobWhy](), reflect.TypeFor[structs.AllocWhy](), reflect.TypeFor[structs.NodeWhyNot](),
 		reflect.TypeFor[structs.CapacityReport](), reflect.TypeFor[structs.PlanOutcome](),
 		reflect.TypeFor[structs.DrainPlan](), reflect.TypeFor[structs.ServerFigures](), reflect.TypeFor[structs.HistoryPage](),
+		reflect.TypeFor[structs.BrakeStatus](), reflect.TypeFor[structs.BrakeReleaseResponse](),
 	} {
 		s.of(root)
 	}
@@ -36,7 +37,7 @@ func TestSchema(t *testing.T) {
 		"title":   "Answers of the routes that only Steppe has",
 		"description": "GET /v1/steppe/job/:job_id/why answers with JobWhy, GET /v1/steppe/allocation/:alloc_id/why with AllocWhy, " +
 			"GET /v1/steppe/node/:node_id/why-not/:job_id with NodeWhyNot, GET /v1/steppe/node/:node_id/drain-plan with DrainPlan, POST /v1/steppe/capacity (a body {\"Job\": ...}) with CapacityReport, " +
-			"GET and PUT /v1/steppe/figures with ServerFigures, GET /v1/steppe/history with HistoryPage. " +
+			"GET and PUT /v1/steppe/figures with ServerFigures, GET /v1/steppe/history with HistoryPage, GET /v1/steppe/brake with BrakeStatus, PUT /v1/steppe/brake/release with BrakeReleaseResponse. " +
 			"PlanOutcome is the Outcome of POST /v1/job/:job_id/plan.",
 		"$defs": s.defs,
 	}); err != nil {
