@@ -9,7 +9,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/structs"
 )
