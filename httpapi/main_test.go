@@ -83,8 +83,8 @@ func (f *fakeServer) History(context.Context, server.HistoryQuery) (*structs.His
 
 func (f *fakeServer) Brake() (*structs.BrakeStatus, uint64) { return &structs.BrakeStatus{}, 0 }
 
-func (f *fakeServer) ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, error) {
-	return &structs.BrakeReleaseResponse{}, nil
+func (f *fakeServer) ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, uint64, error) {
+	return &structs.BrakeReleaseResponse{}, 0, nil
 }
 
 func (f *fakeServer) Account(bool) (*structs.ServerFigures, error) {

@@ -28,5 +28,4 @@ type BrakeNode struct {
 // BrakeReleaseResponse lists the nodes that were given up.
 type BrakeReleaseResponse struct {
 	NodeIDs []string
-	WriteMeta
 }

@@ -39,6 +39,7 @@ func (c *Config) Settings() (*Settings, error) {
 	s := &Settings{}
 	c.checkBasics(&faults)
 	c.checkScheduler(&faults)
+	c.checkBrake(&faults)
 	c.resolveName(s, &faults)
 	c.resolveFolders(s, &faults)
 	c.resolveAddresses(s, &faults)
@@ -74,17 +75,20 @@ func (c *Config) checkBasics(faults *diag.List) {
 	if n := c.Server.HistoryMaxMB; n < 0 || n > 0 && n < minHistoryMB {
 		faults.Add("server.history_max_mb", "%d is too little: give %d or more, or 0 to keep no history", n, minHistoryMB)
 	}
-	if n := c.Server.LossBrakePercent; n < 1 || n > 100 {
-		faults.Add("server.loss_brake_percent", "%d is no share of the nodes: give 1 to 99, or 100 for no brake", n)
-	}
-	if n := c.Server.LossBrakeMinNodes; n < 1 {
-		faults.Add("server.loss_brake_min_nodes", "%d is too little: give the number of nodes from which on there is a brake", n)
-	}
 	if strings.ContainsAny(c.Region, " \x00") || c.Region == "" {
 		faults.Add("region", "%q is not a name: use one word", c.Region)
 	}
 	if strings.ContainsAny(c.Datacenter, " \x00*") || c.Datacenter == "" {
 		faults.Add("datacenter", "%q is not a name: use one word without *", c.Datacenter)
+	}
+}
+
+func (c *Config) checkBrake(faults *diag.List) {
+	if n := c.Server.LossBrakePercent; n < 1 || n > 100 {
+		faults.Add("server.loss_brake_percent", "%d is no share of the nodes: give 1 to 99, or 100 for no brake", n)
+	}
+	if n := c.Server.LossBrakeMinNodes; n < 1 {
+		faults.Add("server.loss_brake_min_nodes", "%d is too little: give the number of nodes from which on there is a brake", n)
 	}
 }
 

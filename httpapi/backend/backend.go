@@ -180,7 +180,7 @@ type Groups interface {
 // Brake acts on the loss of many nodes at once.
 type Brake interface {
 	Brake() (status *structs.BrakeStatus, index uint64)
-	ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, error)
+	ReleaseBrake(context.Context) (released *structs.BrakeReleaseResponse, index uint64, err error)
 }
 
 // Pools stores node pools.

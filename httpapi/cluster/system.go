@@ -91,11 +91,8 @@ func BrakeRead(c *door.Call) (door.Reply, error) {
 
 // BrakeRelease gives them up.
 func BrakeRelease(c *door.Call) (door.Reply, error) {
-	resp, err := c.Server().ReleaseBrake(c.Ctx())
-	if err != nil {
-		return door.Reply{}, err
-	}
-	return door.Wrote(resp, resp.LastIndex, nil)
+	resp, index, err := c.Server().ReleaseBrake(c.Ctx())
+	return door.Wrote(resp, index, err)
 }
 
 // SchedulerRead reads the scheduler's configuration.

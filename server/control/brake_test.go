@@ -120,11 +120,11 @@ func TestMostOfManyReturn(t *testing.T) {
 
 func TestManyAreGivenUpWhenAPersonSaysSo(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
-		if resp, err := w.s.ReleaseBrake(t.Context()); err != nil || len(resp.NodeIDs) != 0 {
+		if resp, _, err := w.s.ReleaseBrake(t.Context()); err != nil || len(resp.NodeIDs) != 0 {
 			t.Errorf("there is nothing to release: %v, %v", resp, err)
 		}
 		w.vanish(15)
-		resp, err := w.s.ReleaseBrake(t.Context())
+		resp, _, err := w.s.ReleaseBrake(t.Context())
 		if err != nil || len(resp.NodeIDs) != 15 {
 			t.Fatalf("%v, %v", resp, err)
 		}

@@ -97,3 +97,29 @@ func (g GCConfig) withDefaults() GCConfig {
 	g.DeploymentThreshold = cmp.Or(g.DeploymentThreshold, time.Hour)
 	return g
 }
+
+// BrakeConfig says when the loss of many nodes at once is held back. The zero
+// value of a field means its default.
+type BrakeConfig struct {
+	// Percent of the nodes may fall silent together before nothing is moved away
+	// from them; 100 for all of them: nothing is ever held back. Default 40.
+	Percent int
+	// MinNodes is how many nodes there must be for that. Default 20.
+	MinNodes int
+	// Hold is after how long they are given up all the same, less than 0 for never.
+	// Default 10 m.
+	Hold time.Duration
+}
+
+func (b BrakeConfig) withDefaults() BrakeConfig {
+	if b.Percent == 0 {
+		b.Percent = 40
+	}
+	if b.MinNodes == 0 {
+		b.MinNodes = 20
+	}
+	if b.Hold == 0 {
+		b.Hold = 10 * time.Minute
+	}
+	return b
+}

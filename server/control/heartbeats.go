@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
@@ -48,12 +49,8 @@ func (t *term) beat(nodeID string) time.Duration {
 	return ttl
 }
 
-// Rhythm of the loop that expires nodes: it looks at least so often, and finds out
-// that it stood still itself if it comes that much later than it wanted.
-const (
-	expireTick  = 2 * time.Second
-	expireStall = 2 * time.Second
-)
+// expireTick is how often the loop that expires nodes looks at the clock, at least.
+const expireTick = 2 * time.Second
 
 // expireNodes gives up nodes that are silent beyond their time to live: all
 // that expire together in one entry. While the server itself stood still nobody
@@ -68,9 +65,8 @@ func (t *term) expireNodes(ctx context.Context) error {
 			return err
 		}
 		now := t.s.cfg.Clock.Now()
-		if stall := now.Sub(next); stall >= expireStall {
-			t.s.log.Warn("this server stood still: nodes are given as much longer", logx.KeyDuration, stall)
-			t.heartbeats.Delay(stall + expireTick)
+		if d := t.heartbeats.Stood(now); d != 0 {
+			t.s.log.Warn("this server stood still, or its clock was set: the nodes' time to live is moved by as much", logx.KeyDuration, d)
 		}
 		if err := t.expire(ctx, now); err != nil && !leaderGone(err) {
 			t.s.log.Error("silent nodes could not be marked; this is retried", logx.KeyError, err)
@@ -86,7 +82,7 @@ func (t *term) expire(ctx context.Context, now time.Time) error {
 	roll := t.heartbeats.Roll(now)
 	expired := t.heartbeats.Expired(now)
 	act := t.giveUp
-	if t.brake.holds(roll, t.heartbeats.Window(), now) {
+	if t.held.Holds(roll, t.heartbeats.Window(), now) {
 		act = t.holdBack
 	}
 	err := act(ctx, expired)
@@ -135,7 +131,7 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 	}
 	_, err := t.s.propose(ctx, c)
 	if err == nil {
-		t.brake.count(len(c.Nodes), now)
+		t.held.Lost(len(c.Nodes), now)
 	}
 	return err
 }
@@ -157,4 +153,143 @@ func silentStatus(snap *state.Snapshot, nodeID string) string {
 
 func nodeEvent(subsystem, message string, now time.Time) *structs.NodeEvent {
 	return &structs.NodeEvent{Message: message, Subsystem: subsystem, Timestamp: now}
+}
+
+// brakeAdvice is what a person can do about nodes that are held back.
+const brakeAdvice = "See steppe operator brake status; steppe operator brake release gives them up"
+
+// holdBack leaves silent nodes and what runs on them as they are, and tells so.
+func (t *term) holdBack(ctx context.Context, nodeIDs []string) error {
+	now := t.s.cfg.Clock.Now()
+	snap := t.s.store.Snapshot()
+	c := &command.SetNodeStatus{Now: now.UnixNano()} // nothing follows from it
+	var others []string                              // of whom was known that they are silent
+	for _, id := range nodeIDs {
+		switch n := snap.Node(id); {
+		case n == nil || n.SilentSince != 0:
+		case n.Status == structs.NodeStatusDisconnected:
+			others = append(others, id)
+		case n.Status != structs.NodeStatusDown:
+			c.Nodes = append(c.Nodes, command.NodeStatus{
+				NodeID: id, Status: n.Status, SilentSince: now.UnixNano(),
+				Description: "silent, together with many others: nothing is moved away from it yet (see operator brake)",
+				Event:       nodeEvent(structs.NodeEventHeartbeat, "Node missed its heartbeat together with many others: its loss is held back", now),
+			})
+		}
+	}
+	t.held.Ease(false)
+	first := len(t.held.All()) == 0
+	if len(c.Nodes) > 0 {
+		if _, err := t.s.propose(ctx, c); err != nil {
+			return err
+		}
+		say := t.s.log.Warn
+		if first {
+			say = t.s.log.Error
+		}
+		say("many nodes are silent at once: their loss is held back, nothing is moved away from them. "+brakeAdvice, logx.KeyCount, len(c.Nodes))
+	}
+	return t.giveUp(ctx, others)
+}
+
+// tend gives up what was held back for long enough, and lets go once so many
+// nodes are back that the rest is no more than may be lost.
+func (t *term) tend(ctx context.Context) error {
+	now := t.s.cfg.Clock.Now()
+	held := t.held.All()
+	if len(held) == 0 {
+		return nil
+	}
+	if due := t.held.Due(); !due.IsZero() && !due.After(now) {
+		t.s.log.Error("many nodes have been silent for as long as their loss is held back: they are given up", logx.KeyCount, len(held))
+		return t.letGo(ctx, held)
+	}
+	if t.held.Holds(t.heartbeats.Roll(now), t.heartbeats.Window(), now) || t.held.Ease(true) {
+		return nil
+	}
+	t.s.log.Warn("most nodes are back: those that stay silent are given up after another time to live", logx.KeyCount, len(held))
+	for _, id := range held {
+		t.heartbeats.Watch(id, now)
+	}
+	return nil
+}
+
+// letGo gives nodes up that were held back, and for a while all that follow.
+func (t *term) letGo(ctx context.Context, nodeIDs []string) error {
+	if err := t.giveUp(ctx, nodeIDs); err != nil {
+		return err
+	}
+	t.held.Open(t.s.cfg.Clock.Now().Add(2 * t.heartbeats.Window()))
+	return nil
+}
+
+// ReleaseBrake gives up the nodes whose loss is held back, and returns the index.
+func (s *Control) ReleaseBrake(ctx context.Context) (*structs.BrakeReleaseResponse, uint64, error) {
+	t, err := s.leading()
+	if err != nil {
+		return nil, 0, err
+	}
+	resp := &structs.BrakeReleaseResponse{NodeIDs: []string{}}
+	for _, n := range heldNodes(s.store.Snapshot()) {
+		resp.NodeIDs = append(resp.NodeIDs, n.ID)
+	}
+	if len(resp.NodeIDs) == 0 {
+		return resp, s.store.Snapshot().Index(), nil
+	}
+	s.log.Warn("a person has silent nodes given up", logx.KeyCount, len(resp.NodeIDs))
+	if err := t.letGo(ctx, resp.NodeIDs); err != nil {
+		return nil, 0, err
+	}
+	return resp, s.store.Snapshot().Index(), nil
+}
+
+// Brake tells which nodes' loss is held back, and until when.
+func (s *Control) Brake() (*structs.BrakeStatus, uint64) {
+	snap := s.store.Snapshot()
+	cfg := s.cfg.Brake
+	out := &structs.BrakeStatus{Percent: cfg.Percent, MinNodes: cfg.MinNodes, Hold: max(0, cfg.Hold), Held: []*structs.BrakeNode{}}
+	for n := range snap.Nodes("") {
+		if n.Status != structs.NodeStatusDown {
+			out.Nodes++
+		}
+	}
+	for _, n := range heldNodes(snap) {
+		since := time.Unix(0, n.SilentSince).UTC()
+		out.Held = append(out.Held, &structs.BrakeNode{ID: n.ID, Name: n.Name, Datacenter: n.Datacenter, NodePool: n.NodePool, SilentSince: since})
+		if out.Since == nil || since.Before(*out.Since) {
+			out.Since = &since
+		}
+	}
+	if out.Since != nil && cfg.Hold >= 0 {
+		until := out.Since.Add(cfg.Hold)
+		out.Until = &until
+	}
+	out.Summary = brakeSummary(out)
+	return out, snap.Index()
+}
+
+func brakeSummary(b *structs.BrakeStatus) string {
+	switch {
+	case len(b.Held) > 0 && b.Until != nil:
+		return fmt.Sprintf("%d of %d nodes are silent. Their loss is held back: nothing is moved away from them until %s, unless they return or you release the brake.",
+			len(b.Held), b.Nodes, b.Until.Format(time.RFC3339))
+	case len(b.Held) > 0:
+		return fmt.Sprintf("%d of %d nodes are silent. Their loss is held back: nothing is moved away from them until they return or you release the brake.",
+			len(b.Held), b.Nodes)
+	case b.Percent >= 100:
+		return "The brake is off: silent nodes are given up however many they are."
+	case b.Nodes < b.MinNodes:
+		return fmt.Sprintf("The brake is off: there are %d nodes, and it is for %d or more.", b.Nodes, b.MinNodes)
+	}
+	return fmt.Sprintf("The brake is ready: should more than %d%% of the %d nodes fall silent together, their loss is held back.", b.Percent, b.Nodes)
+}
+
+func heldNodes(snap *state.Snapshot) []*structs.Node {
+	var out []*structs.Node
+	for n := range snap.Nodes("") {
+		if n.SilentSince != 0 {
+			out = append(out, n)
+		}
+	}
+	return out
 }

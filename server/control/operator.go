@@ -128,7 +128,7 @@ func (s *Control) Figures() map[string]int64 {
 		"broker.failed":     int64(b.Dead),
 		"blocked.evals":     int64(t.blocked.Len()),
 		"heartbeat.nodes":   int64(t.heartbeats.Len()),
-		"brake.held":        int64(len(t.brake.all())),
+		"brake.held":        int64(len(t.held.All())),
 	}
 	for k, v := range t.placer.Stats() {
 		out["placer."+k] = v

@@ -172,11 +172,11 @@ func (t *term) absorbNode(ev *feed.Event, index uint64) {
 	n, ok := ev.New().(*structs.Node)
 	if !ok {
 		t.heartbeats.Forget(ev.Key())
-		t.brake.note(ev.Key(), 0)
+		t.held.Note(ev.Key(), 0)
 		t.drains.note()
 		return
 	}
-	t.brake.note(n.ID, n.SilentSince)
+	t.held.Note(n.ID, n.SilentSince)
 	old, _ := ev.Old().(*structs.Node)
 	if n.DrainStrategy != nil || old != nil && old.DrainStrategy != nil {
 		t.drains.note()

@@ -30,7 +30,7 @@ type term struct {
 	broker     *broker.Broker
 	blocked    *blocked.Tracker
 	heartbeats *heartbeat.Tracker
-	brake      *brake
+	held       *heartbeat.Held
 	intake     *intake.Intake
 	placer     *placer.Placer
 	deploys    *deployLoop
@@ -111,8 +111,9 @@ func (s *Control) newTerm() *term {
 			PerSecond: s.cfg.MaxHeartbeatsPerSecond,
 			Grace:     s.cfg.HeartbeatGrace,
 			FirstTTL:  s.cfg.FailoverHeartbeatTTL,
+			Tick:      expireTick,
 		}),
-		brake: newBrake(s.cfg.Brake),
+		held:  heartbeat.NewHeld(heartbeat.Brake{Percent: s.cfg.Brake.Percent, MinNodes: s.cfg.Brake.MinNodes}, s.cfg.Brake.Hold),
 		beats: newBell(),
 	}
 	t.intake = intake.New(s.commitUpdates)
@@ -153,7 +154,7 @@ func (t *term) watchNodes(snap *state.Snapshot) {
 		all++
 		if n.SilentSince != 0 {
 			held++
-			t.brake.note(n.ID, n.SilentSince)
+			t.held.Note(n.ID, n.SilentSince)
 		} else if n.Status != structs.NodeStatusDown && n.Status != structs.NodeStatusDisconnected {
 			alive = append(alive, n.ID)
 		}
@@ -168,7 +169,7 @@ func (t *term) watchNodes(snap *state.Snapshot) {
 			lost++
 		}
 	}
-	t.brake.count(lost, now)
+	t.held.Lost(lost, now)
 	if held > 0 {
 		t.s.log.Error("many nodes are silent: their loss is held back, as it was by the leader before. "+brakeAdvice, logx.KeyCount, held)
 	}

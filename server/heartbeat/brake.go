@@ -17,6 +17,7 @@ type Roll struct {
 func (t *Tracker) Roll(now time.Time) Roll {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.look(now)
 	// Who is late by less may be about to call: it tries once a second.
 	recent := now.Add(-t.opts.Grace / 5)
 	since := now.Add(-t.opts.Grace)

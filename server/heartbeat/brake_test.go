@@ -143,18 +143,55 @@ func TestANewLeaderKeepsToWhatNodesWereTold(t *testing.T) {
 	}
 }
 
-func TestDelayAndWatch(t *testing.T) {
+func TestWatchedNodesAreNotCounted(t *testing.T) {
 	tr := New(opts)
 	tr.Beat("a", start)
 	tr.Watch("b", start.Add(time.Second))
-	tr.Delay(30 * time.Second)
-	if got := tr.Expired(start.Add(50*time.Second - 1)); got != nil {
-		t.Errorf("%v expired though nobody could be heard for 30 s", got)
-	}
-	if r := tr.Roll(start.Add(50 * time.Second)); r != (Roll{Nodes: 1, Silent: 1, Missed: 1}) {
+	if r := tr.Roll(start.Add(21 * time.Second)); r != (Roll{Nodes: 1, Silent: 1, Missed: 1}) {
 		t.Errorf("%+v", r)
 	}
-	if got := fmt.Sprint(tr.Expired(start.Add(51 * time.Second))); got != "[a b]" {
+	if got := fmt.Sprint(tr.Expired(start.Add(21 * time.Second))); got != "[a b]" {
 		t.Errorf("expired: %s", got)
+	}
+}
+
+// TestNobodyExpiresByALeapOfTime has time leap for a tracker that is looked at
+// every two seconds; what it is told first then is a call, or nothing.
+func TestNobodyExpiresByALeapOfTime(t *testing.T) {
+	ticking := opts
+	ticking.Tick = 2 * time.Second
+	for _, leap := range []time.Duration{-3 * time.Hour, -time.Second, 5 * time.Second, 15 * time.Second, time.Minute, time.Hour} {
+		for _, calls := range []bool{false, true} {
+			tr := New(ticking)
+			for _, id := range []string{"a", "b", "c"} {
+				tr.Beat(id, start)
+			}
+			now := start
+			for range 5 {
+				now = now.Add(2 * time.Second)
+				tr.Stood(now)
+			}
+			now = now.Add(leap)
+			if calls {
+				tr.Beat("c", now)
+			}
+			if got := tr.Stood(now); got != leap {
+				t.Errorf("a leap of %s is taken for one of %s", leap, got)
+			}
+			for range 4 {
+				if got := tr.Expired(now); got != nil {
+					t.Errorf("a leap of %s, and %v expire", leap, got)
+				}
+				now = now.Add(2 * time.Second)
+			}
+			now = now.Add(2 * time.Second)
+			want := "[a b c]"
+			if calls {
+				want = "[a b]"
+			}
+			if got := fmt.Sprint(tr.Expired(now)); got != want {
+				t.Errorf("after a leap of %s, %s expire in their time, want %s", leap, got, want)
+			}
+		}
 	}
 }

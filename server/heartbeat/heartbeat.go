@@ -24,6 +24,10 @@ type Options struct {
 	Grace time.Duration
 	// FirstTTL is the least that a new leader gives every node at first.
 	FirstTTL time.Duration
+	// Tick is how often the tracker is looked at, at least: what it hears after twice
+	// as long it hears late, because all of the server stood still or its clock was
+	// set. 0: that isn't noticed.
+	Tick time.Duration
 }
 
 // Tracker holds the deadline of each node. It is safe for concurrent use.
@@ -33,6 +37,10 @@ type Tracker struct {
 	mu    sync.Mutex
 	nodes map[string]*deadline
 	queue deadlines
+	// seen is what time it was last, stood by how much deadlines were moved since
+	// Stood was asked.
+	seen  time.Time
+	stood time.Duration
 }
 
 type deadline struct {
@@ -54,6 +62,7 @@ func New(opts Options) *Tracker {
 func (t *Tracker) Beat(nodeID string, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.look(now)
 	return t.renew(deadline{nodeID: nodeID, heard: now}, now)
 }
 
@@ -61,6 +70,7 @@ func (t *Tracker) Beat(nodeID string, now time.Time) time.Duration {
 func (t *Tracker) Watch(nodeID string, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.look(now)
 	t.renew(deadline{nodeID: nodeID, idle: true}, now)
 }
 
@@ -71,7 +81,7 @@ func (t *Tracker) Reset(nodeIDs []string, many int, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.nodes = make(map[string]*deadline, len(nodeIDs))
-	t.queue = nil
+	t.queue, t.seen = nil, now
 	for _, id := range nodeIDs {
 		d := &deadline{nodeID: id, idx: len(t.queue)}
 		t.nodes[id] = d
@@ -84,13 +94,31 @@ func (t *Tracker) Reset(nodeIDs []string, many int, now time.Time) {
 	}
 }
 
-// Delay moves all deadlines by as long as nobody could be heard.
-func (t *Tracker) Delay(d time.Duration) {
+// Stood looks what time it is and returns by how much all deadlines were moved
+// since it was asked last: for as long as the server stood still nobody could be
+// heard, and a clock that is set makes nobody older.
+func (t *Tracker) Stood(now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, n := range t.queue {
-		n.at = n.at.Add(d) // equally, so it stays a heap
+	t.look(now)
+	d := t.stood
+	t.stood = 0
+	return d
+}
+
+// look moves the deadlines if time has leapt.
+func (t *Tracker) look(now time.Time) {
+	leap := now.Sub(t.seen)
+	if t.opts.Tick > 0 && !t.seen.IsZero() && (leap < 0 || leap > 2*t.opts.Tick) {
+		t.stood += leap
+		for _, d := range t.queue {
+			d.at = d.at.Add(leap) // equally, so it stays a heap
+			if !d.heard.IsZero() {
+				d.heard = d.heard.Add(leap)
+			}
+		}
 	}
+	t.seen = now
 }
 
 // Forget stops watching a node.
@@ -108,6 +136,7 @@ func (t *Tracker) Forget(nodeID string) {
 func (t *Tracker) Expired(now time.Time) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.look(now)
 	var out []string
 	for len(t.queue) > 0 && !t.queue[0].at.After(now) {
 		d := heap.Pop(&t.queue).(*deadline)

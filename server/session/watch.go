@@ -94,7 +94,7 @@ func (f *Changes) await(ctx context.Context, w *watcher) error {
 	if _, err := loop.Await(ctx, w.wake); err != nil {
 		return err
 	}
-	return loop.Sleep(ctx, f.clock, soonest.Sub(f.clock.Now()))
+	return loop.Sleep(ctx, f.clock, min(soonest.Sub(f.clock.Now()), watchGap)) // no longer, should the clock be set back
 }
 
 // reached waits until this server knows at least as much as the node does.

@@ -79,6 +79,19 @@ func networkVerbs() []verb {
 	}
 	return []verb{
 		{form: "NAME is cut off", do: cut(true, true)},
+		{form: "first N nodes are cut off", do: func(p *Play, args []string) error {
+			n, err := strconv.Atoi(args[0])
+			if err != nil || n > len(p.cluster.Nodes()) {
+				return fmt.Errorf("there are %d nodes, not %s", len(p.cluster.Nodes()), args[0])
+			}
+			p.result.Faults["many cut off"]++
+			for _, node := range p.cluster.Nodes()[:n] {
+				if err := p.cut(node.Name(), true, true); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 		{form: "NAME can't send", do: cut(true, false)},
 		{form: "NAME can't receive", do: cut(false, true)},
 		{form: "NAME and OTHER are cut", do: func(p *Play, args []string) error {

@@ -49,6 +49,21 @@ func judgeVerbs() []verb {
 				return node != nil && node.Status == args[1], fmt.Sprintf("it is %v", node)
 			})
 		}, check: within(2)},
+		{form: "expect N nodes held back within TIME", do: func(p *Play, args []string) error {
+			n, err := strconv.Atoi(args[0])
+			if err != nil {
+				return err
+			}
+			return p.until(args[1], func(s *state.Snapshot) (bool, string) {
+				held := 0
+				for node := range s.Nodes("") {
+					if node.SilentSince != 0 {
+						held++
+					}
+				}
+				return held == n, fmt.Sprintf("there are %d", held)
+			})
+		}, check: within(1)},
 		{form: "expect a leader within TIME", do: func(p *Play, args []string) error {
 			return p.until(args[0], func(*state.Snapshot) (bool, string) { return p.cluster.Leader() != nil, "there is none" })
 		}, check: within(0)},

@@ -48,6 +48,12 @@ func nodeVerbs() []verb {
 			_, err := metaOf(args[1:])
 			return err
 		}},
+		{form: "the brake is released", do: func(p *Play, _ []string) error {
+			return p.ask(func(ctx context.Context, on *control.Control) error {
+				_, _, err := on.ReleaseBrake(ctx)
+				return err
+			})
+		}},
 		{form: "preemption of KIND jobs is on", do: func(p *Play, args []string) error { return p.preemption(args[0], true) }},
 		{form: "preemption of KIND jobs is off", do: func(p *Play, args []string) error { return p.preemption(args[0], false) }},
 	}

@@ -78,6 +78,9 @@ func showNodes(s *state.Snapshot) string {
 	var lines []string
 	for n := range s.Nodes("") {
 		text := fmt.Sprintf("%s: %s, %s", n.Name, n.Status, n.SchedulingEligibility)
+		if n.SilentSince != 0 {
+			text += ", silent with many others"
+		}
 		if n.DrainStrategy != nil {
 			text += ", drains"
 		}
