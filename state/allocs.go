@@ -76,7 +76,12 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 	before := v.Row().Healthy()
 	var health *structs.AllocDeploymentStatus
 	next := tx.setRow(v, feed.AllocUpdated, func(r *alloc.Row) {
-		r.Client = nextStatus(r.Client, u.ClientStatus)
+		was := r.Client
+		r.Client = nextStatus(was, u.ClientStatus)
+		if d := r.Decision(); was == alloc.Unknown && r.Client != was && d.Description == structs.DescAllocUnknown {
+			d.Description = "" // it isn't any more
+			r.Decided = d
+		}
 		p := r.Report()
 		p.Order = max(p.Order, u.Order)
 		if u.ClientDescription != "" {

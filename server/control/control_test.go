@@ -204,6 +204,46 @@ func TestADisconnectedNodeIsDownAfterItsTime(t *testing.T) {
 	})
 }
 
+// TestANodeWhoseWorkIsNotReplacedIsDownAfterItsTimeToo has what runs there stay
+// unknown until it returns, and the node not be waited for for ever.
+func TestANodeWhoseWorkIsNotReplacedIsDownAfterItsTimeToo(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(with(servertest.Job("web", "service", 1), func(g *structs.TaskGroup) {
+			g.Disconnect = &structs.DisconnectStrategy{LostAfter: ptr(time.Hour), Replace: ptr(false)}
+		}))
+		a.set(func(n *fakeNode) { n.silent = true })
+		w.until(time.Minute, "the node is disconnected", func(snap *state.Snapshot) bool {
+			return snap.Node(a.id).Status == structs.NodeStatusDisconnected
+		})
+		took := w.until(2*time.Hour, "the node is down", func(snap *state.Snapshot) bool { return snap.Node(a.id).Status == structs.NodeStatusDown })
+		if took < time.Hour-time.Minute || took > time.Hour+time.Minute {
+			t.Errorf("it was given up after %s", took)
+		}
+		w.pass(time.Minute)
+		live := w.live(w.s.store.Snapshot(), "web")
+		if len(live) != 1 || live[0].ClientStatus != structs.AllocClientUnknown || live[0].DesiredDescription != structs.DescAllocUnknown {
+			t.Fatalf("what ran there is not unknown: %s", w.describe())
+		}
+		a.set(func(n *fakeNode) { n.silent = false })
+		w.until(time.Minute, "it runs on", w.running("web", 1))
+		w.pass(time.Second)
+		back := w.live(w.s.store.Snapshot(), "web")[0]
+		if back.ID != live[0].ID || back.DesiredDescription != "" {
+			t.Errorf("%s, %q", back.ID, back.DesiredDescription)
+		}
+		reconnects := 0
+		for e := range w.s.store.Snapshot().Evals("*", "") {
+			if e.TriggeredBy == structs.TriggerReconnect {
+				reconnects++
+			}
+		}
+		if reconnects == 0 {
+			t.Error("no evaluation says that it is back")
+		}
+	})
+}
+
 func TestAStopWithRescheduleRecordsIt(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")

@@ -112,7 +112,7 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 		if node == nil || node.Status == structs.NodeStatusDown {
 			continue
 		}
-		status := silentStatus(snap, id)
+		status := silentStatus(snap, node, now)
 		if status == structs.NodeStatusDisconnected {
 			t.heartbeats.Watch(id, now) // it may be down later
 		}
@@ -137,14 +137,18 @@ func (t *term) giveUp(ctx context.Context, nodeIDs []string) error {
 }
 
 // silentStatus is disconnected for a node with allocations that may go on
-// without the servers for a while, else down.
-func silentStatus(snap *state.Snapshot, nodeID string) string {
-	for a := range snap.AllocsByNode(nodeID) {
+// without the servers for a while that is not over yet, else down.
+func silentStatus(snap *state.Snapshot, node *structs.Node, now time.Time) string {
+	var away time.Duration
+	if node.Status == structs.NodeStatusDisconnected {
+		away = now.Sub(time.Unix(node.StatusUpdatedAt, 0))
+	}
+	for a := range snap.AllocsByNode(node.ID) {
 		if a.TerminalStatus() {
 			continue
 		}
 		g := a.Job.LookupTaskGroup(a.TaskGroup)
-		if g != nil && g.Disconnect != nil && structs.Value(g.Disconnect.LostAfter) > 0 {
+		if g != nil && g.Disconnect != nil && structs.Value(g.Disconnect.LostAfter) > away {
 			return structs.NodeStatusDisconnected
 		}
 	}
