@@ -80,16 +80,14 @@ func (p *Play) repair() error {
 
 // calm waits until nothing was written for a while.
 func (p *Play) calm() error {
-	last, since, needs := uint64(0), p.cluster.Now(), quiet
+	var last uint64
+	var still time.Time
 	ok := p.lookUntil(settleLimit, func() bool {
-		snap := p.cluster.Snapshot()
-		if snap.Index() != last {
-			needs = patience(snap)
+		if snap := p.cluster.Snapshot(); snap.Index() != last {
+			last = snap.Index()
+			still = later(p.cluster.Now(), appointment(snap)).Add(patience(snap))
 		}
-		if snap.Index() != last || p.waits(snap) {
-			last, since = snap.Index(), p.cluster.Now()
-		}
-		return p.cluster.Leader() != nil && p.cluster.Now().Sub(since) >= needs
+		return p.cluster.Leader() != nil && !p.cluster.Now().Before(still)
 	})
 	if !ok {
 		return fmt.Errorf("something still changes after %s: %s", settleLimit, unrest(p.cluster.Snapshot()))
@@ -107,21 +105,28 @@ func patience(s *state.Snapshot) time.Duration {
 	return quiet
 }
 
-// waits reports whether something is to happen by itself yet.
-func (p *Play) waits(s *state.Snapshot) bool {
+// appointment is the last time at which something is to happen by itself.
+func appointment(s *state.Snapshot) time.Time {
+	var at time.Time
 	for e := range s.EvalsByStatus(structs.EvalStatusPending) {
-		if e.WaitUntil.After(p.cluster.Now()) {
-			return true
-		}
+		at = later(at, e.WaitUntil)
 	}
 	for d := range s.ActiveDeployments() {
+		if d.Status != structs.DeploymentStatusRunning || waitsForPromotion(s, d) {
+			continue
+		}
 		for _, st := range d.TaskGroups {
-			if st.RequireProgressBy.After(p.cluster.Now()) && d.Status == structs.DeploymentStatusRunning && !waitsForPromotion(s, d) {
-				return true
-			}
+			at = later(at, st.RequireProgressBy)
 		}
 	}
-	return false
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func unrest(s *state.Snapshot) string {
