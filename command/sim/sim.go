@@ -1,4 +1,5 @@
-// Package sim holds the verbs that measure clusters of simulated nodes.
+// Package sim holds the verbs that play stories of simulated clusters and measure
+// servers with simulated nodes.
 //
 // It must not know how they are simulated. Begin reading at Command.
 package sim
@@ -21,7 +22,8 @@ import (
 
 // Command returns the group `sim`.
 func Command(s term.Streams) *cli.Command {
-	return &cli.Command{Name: "sim", Usage: "measure clusters of simulated nodes", Commands: []*cli.Command{loadVerb(s), nodesVerb(s)}}
+	return &cli.Command{Name: "sim", Usage: "play stories of simulated clusters, measure servers with simulated nodes",
+		Commands: []*cli.Command{runVerb(s), randomVerb(s), loadVerb(s), nodesVerb(s)}}
 }
 
 // loadDescription is for people; the keys of -json are those of load.Report.

@@ -1,7 +1,7 @@
 // Package chance makes stories up: jobs, changes and faults by the dozen, from a
-// seed, and makes a story that fails as short as it can be.
+// seed, plays many of them, and makes one that fails as short as it can be.
 //
-// It must not know how stories are played. Begin reading at Story, then Shrink.
+// It must not know how stories are played. Begin reading at Story, then Play.
 package chance
 
 import (
@@ -302,6 +302,32 @@ func (w *writer) drain() {
 	case 5:
 		w.line("try %s is %s", n, w.words("eligible", "eligible", "ineligible"))
 	}
+}
+
+// Shortest returns a story that fails in the same way and needs all of its lines
+// for it; one that doesn't fail it returns as it is.
+func Shortest(s *story.Story) (*story.Story, error) {
+	first, err := story.Run(s, story.Options{})
+	if err != nil || !first.Broken() {
+		return s, err
+	}
+	short := Shrink(s, func(s *story.Story) bool {
+		result, err := story.Run(s, story.Options{})
+		return err == nil && kind(result) == kind(first)
+	})
+	return short, nil
+}
+
+// kind is what a failure is about, its particulars aside.
+func kind(r *story.Result) string {
+	if len(r.Violations) > 0 {
+		return r.Violations[0].Rule
+	}
+	if len(r.Failures) > 0 {
+		what := r.Failures[0].What
+		return fmt.Sprint("failure ", what[:min(len(what), 30)])
+	}
+	return ""
 }
 
 // Shrink leaves out of a story what it doesn't need to fail in the same way.

@@ -2,13 +2,9 @@ package chance
 
 import (
 	"flag"
-	"fmt"
-	"log/slog"
-	"runtime"
-	"sync"
-	"sync/atomic"
+	"os"
+	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -18,95 +14,97 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	from   = flag.Uint64("from", 1, "the first seed")
-	runs   = flag.Int("runs", 50, "how many stories are made up and played")
-	tell   = flag.Bool("tell", false, "tell the story of -from as it happens")
-	logs   = flag.Bool("logs", false, "with -tell: also what servers and nodes log")
-	shrink = flag.Bool("shrink", true, "make what fails short")
+	from = flag.Uint64("from", 1, "the first seed")
+	runs = flag.Uint64("runs", 200, "how many stories are made up and played")
 )
 
-// TestSeed plays the story of -from, told line by line.
-func TestSeed(t *testing.T) {
-	if !*tell {
-		t.Skip("asked for by -tell")
-	}
-	s, err := Story(*from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := story.Options{Trace: t.Output()}
-	if *logs {
-		options.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))
-	}
-	first, err := story.Run(s, story.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *shrink && first.Broken() {
-		want := kind(first)
-		s = Shrink(s, func(s *story.Story) bool { return kind(play(t, s)) == want })
-	}
-	t.Log("\n" + s.String())
-	result, err := story.Run(s, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if result.Broken() {
-		t.Error(result)
-	}
-}
-
-func play(t testing.TB, s *story.Story) *story.Result {
-	result, err := story.Run(s, story.Options{})
-	if err != nil {
-		t.Error(err)
-		return &story.Result{}
-	}
-	return result
-}
-
 func TestMadeUpStories(t *testing.T) {
-	var next atomic.Uint64
-	next.Store(*from)
-	end := *from + uint64(*runs)
-	var entries, steps, failed atomic.Int64
-	began := time.Now()
-	var group sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			for seed := next.Add(1) - 1; seed < end; seed = next.Add(1) - 1 {
-				s, err := Story(seed)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				result := play(t, s)
-				entries.Add(int64(result.Entries))
-				steps.Add(int64(result.Steps))
-				if result.Broken() {
-					failed.Add(1)
-					t.Errorf("seed %d fails:\n%s", seed, result)
-				}
-			}
-		})
+	sum, err := Play(t.Context(), *from, *runs, nil)
+	if err != nil {
+		t.Fatal(err)
 	}
-	group.Wait()
-	t.Logf("%d stories, %d entries, %d turns in %s; %d fail", *runs, entries.Load(), steps.Load(), time.Since(began), failed.Load())
+	for _, f := range sum.Failures {
+		t.Error(f)
+	}
+	t.Logf("%d stories, %d entries, %d turns; %d fail", sum.Stories, sum.Entries, sum.Turns, len(sum.Failures))
 }
 
-// kind is what a failure is about, its particulars aside.
-func kind(r *story.Result) string {
-	if len(r.Violations) > 0 {
-		return r.Violations[0].Rule
+func TestTheSameSeedIsTheSameHistory(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		var hashes [2][32]byte
+		for i := range hashes {
+			s, err := Story(seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := story.Run(s, story.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			hashes[i] = r.Hash
+		}
+		if hashes[0] != hashes[1] {
+			t.Errorf("seed %d went two ways", seed)
+		}
 	}
-	if len(r.Failures) > 0 {
-		what := r.Failures[0].What
-		return fmt.Sprint("failure ", what[:min(len(what), 30)])
+}
+
+func TestWhatFailsIsMadeShort(t *testing.T) {
+	s, err := story.Parse(`a cluster of 1 servers and 2 nodes
+job web service count=1
+wait 1m
+job api service count=2
+node-2 dies
+expect web 7 running within 10s
+wait 1m
+`)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return ""
+	short, err := Shortest(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(short.Lines) != 1 || short.Lines[0].Text != "expect web 7 running within 10s" {
+		t.Errorf("left over:\n%s", short)
+	}
+}
+
+func TestShardsAreNotPlayedTwice(t *testing.T) {
+	dir, err := os.OpenRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	shards := Shards{Dir: dir, Size: 2, Revision: "a"}
+	var told []uint64
+	done := func(n uint64) { told = append(told, n) }
+	first, err := shards.Play(t.Context(), 1, 3, done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told = nil
+	again, err := shards.Play(t.Context(), 1, 3, done)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 2 || first.Stories != 3 || again.Stories != 3 || first.Entries != again.Entries {
+		t.Errorf("the second time: %v, %+v", told, again)
+	}
+	if err := dir.WriteFile("seeds-1-2.json", []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	told = nil
+	if _, err := shards.Play(t.Context(), 1, 3, done); err != nil || len(told) != 4 {
+		t.Errorf("a shard that was cut off was taken for whole: %v, %v", told, err)
+	}
+	shards.Revision = "b"
+	told = nil
+	if _, err := shards.Play(t.Context(), 1, 3, done); err != nil || len(told) != 5 {
+		t.Errorf("shards of another program were taken: %v, %v", told, err)
+	}
+	var b strings.Builder
+	if err := first.Markdown(&b); err != nil || !strings.Contains(b.String(), "| stories | 3 |") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
 }

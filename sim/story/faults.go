@@ -205,7 +205,6 @@ func doDoom(p *Play, args []string) error {
 	if name == "leader" {
 		name = ""
 	}
-	p.result.Faults["server dies at an entry"]++
 	p.crashes = append(p.crashes, crash{name: name, at: p.cluster.Applied() + n})
 	return nil
 }

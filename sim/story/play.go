@@ -68,7 +68,9 @@ type Result struct {
 	Took    time.Duration
 	// Faults counts what was done to the cluster.
 	Faults map[string]int
-	Hash   [32]byte
+	// Features counts what was used of the system.
+	Features map[string]int
+	Hash     [32]byte
 }
 
 // Broken reports whether anything is wrong.
@@ -90,7 +92,7 @@ func (r *Result) String() string {
 func Run(s *Story, o Options) (*Result, error) {
 	p := &Play{
 		story: s, options: o, unhealthy: map[string]bool{}, ahead: map[string]time.Duration{}, room: newRoom(),
-		result: &Result{Faults: map[string]int{}},
+		result: &Result{Faults: map[string]int{}, Features: map[string]int{}},
 	}
 	c, err := cluster.New(cluster.Config{Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied})
 	if err != nil {
@@ -128,7 +130,6 @@ func (p *Play) addNode(name string, meta map[string]string) error {
 		Facts: fingerprint.Facts{
 			Attributes: map[string]string{"kernel.name": "linux", "os.name": "simulated"},
 			MHz:        p.story.CPU, Cores: 4, MemoryMB: p.story.MemoryMB, DiskMB: 1_000_000,
-			Networks: nil,
 		},
 	})
 	return err
@@ -182,6 +183,7 @@ func (p *Play) applied(on *server.Server, index uint64) {
 	for i, c := range p.crashes {
 		if index >= c.at && (c.name == on.Name() || c.name == "") {
 			p.crashes = append(p.crashes[:i], p.crashes[i+1:]...)
+			p.result.Faults["server dies at an entry"]++
 			p.cluster.Doom(on)
 			break
 		}
@@ -203,7 +205,12 @@ func (p *Play) healthy(n *node.Node, probe service.Probe) bool {
 func (p *Play) ask(f func(ctx context.Context, on *control.Control) error) error {
 	var answered bool
 	var outcome error
-	p.cluster.Ask(p.line.Text, f, func(err error) { answered, outcome = true, err })
+	line := p.line
+	p.cluster.Ask(line.Text, f, func(err error) {
+		if answered, outcome = true, err; err == nil {
+			p.used(line)
+		}
+	})
 	if p.background {
 		return nil
 	}

@@ -177,6 +177,26 @@ func (s *Story) String() string {
 	return b.String()
 }
 
+// Answered is the text of the story as it was written, with what its lines show
+// now below them.
+func (s *Story) Answered(text string) string {
+	answers := map[int]string{}
+	for _, l := range s.Lines {
+		answers[l.Number] = l.Answer
+	}
+	var out strings.Builder
+	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if strings.HasPrefix(strings.TrimSpace(line), "|") {
+			continue
+		}
+		out.WriteString(line + "\n")
+		for answer := range strings.Lines(answers[i+1]) {
+			out.WriteString("| " + answer)
+		}
+	}
+	return out.String()
+}
+
 // Without is the story with some of its lines left out.
 func (s *Story) Without(from, to int) *Story {
 	shorter := *s

@@ -42,27 +42,8 @@ func playFile(t *testing.T, file string) {
 		t.Error(result)
 	}
 	if *rewrite {
-		writeAnswers(t, file, string(text), s)
-	}
-}
-
-// writeAnswers puts below each line of a story what it shows now.
-func writeAnswers(t *testing.T, file, text string, s *Story) {
-	answers := map[int]string{}
-	for _, l := range s.Lines {
-		answers[l.Number] = l.Answer
-	}
-	var out strings.Builder
-	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
-		if strings.HasPrefix(strings.TrimSpace(line), "|") {
-			continue
+		if err := os.WriteFile(file, []byte(s.Answered(string(text))), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		out.WriteString(line + "\n")
-		for answer := range strings.Lines(answers[i+1]) {
-			out.WriteString("| " + answer)
-		}
-	}
-	if err := os.WriteFile(file, []byte(out.String()), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
