@@ -75,7 +75,7 @@ func TestShardsAreNotPlayedTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer dir.Close()
+	t.Cleanup(func() { _ = dir.Close() })
 	shards := Shards{Dir: dir, Size: 2, Revision: "a"}
 	var told []uint64
 	done := func(n uint64) { told = append(told, n) }
