@@ -78,6 +78,7 @@ type Runner struct {
 	noDelay    bool
 	again      bool      // the tasks are being ended to begin again
 	over       bool      // every task is dead for good
+	late       bool      // its max_run_duration is over
 	stopAt     time.Time // when tasks may be killed: after the group's shutdown_delay
 	rule       Rule
 	judged     bool // whether health is asked for
@@ -246,7 +247,7 @@ func (r *Runner) order(ctx context.Context) (time.Duration, bool) {
 	}
 	r.open(orders.Open)
 	wait = soonest(wait, r.judge(now, views))
-	wait = soonest(wait, r.limit(now, views))
+	wait = soonest(wait, r.limit(ctx, now, views))
 	r.refresh(views)
 	return wait, orders.Done && r.conclude(ctx)
 }
@@ -305,8 +306,9 @@ func (r *Runner) aim(ctx context.Context, now time.Time) (Aim, time.Duration) {
 	return AimHold, stopAt.Sub(now)
 }
 
-// limit ends a group that has run longer than max_run_duration.
-func (r *Runner) limit(now time.Time, views []View) time.Duration {
+// limit ends a group that has run longer than max_run_duration; what cleans up
+// after the others still does.
+func (r *Runner) limit(ctx context.Context, now time.Time, views []View) time.Duration {
 	most := structs.Value(r.group().MaxRunDuration)
 	if most <= 0 {
 		return 0
@@ -323,8 +325,14 @@ func (r *Runner) limit(now time.Time, views []View) time.Duration {
 	if left := began.Add(most).Sub(now); left > 0 {
 		return left
 	}
-	for _, t := range r.tasks {
-		t.Kill(task.Kill{Reason: fmt.Sprintf("max_run_duration of %s is over", most), Fail: true})
+	r.mu.Lock()
+	r.late = true
+	r.mu.Unlock()
+	r.dropGroupServices(ctx)
+	for _, v := range views {
+		if !v.Task.IsPoststop() {
+			r.task(v.Task.Name).Kill(task.Kill{Reason: fmt.Sprintf("max_run_duration of %s is over", most), Fail: true})
+		}
 	}
 	return 0
 }

@@ -330,19 +330,22 @@ func (r *Runner) restartUnhealthy(name, reason string) {
 	}
 }
 
-// groupServices offers the group's services once its main tasks were started.
-func (r *Runner) groupServices(_ context.Context, views []View) {
+// groupServices offers the group's services once its main tasks were started, and
+// takes them back as soon as the group is about to end by itself.
+func (r *Runner) groupServices(ctx context.Context, views []View) {
 	group := r.group()
 	ready := len(group.Services) > 0
-	alive := false
 	for _, v := range views {
 		if v.Task.IsMain() {
 			ready = ready && v.started()
-			alive = alive || !v.dead()
 		}
 	}
+	if f := survey(views); f.mainsDead || f.leaderDead || f.failed != "" {
+		r.dropGroupServices(ctx)
+		return
+	}
 	r.mu.Lock()
-	start := ready && alive && !r.groupUp && !r.stopping && !r.again
+	start := ready && !r.groupUp && !r.stopping && !r.again && !r.late
 	if start {
 		r.groupUp = true
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -36,6 +37,8 @@ type Driver struct {
 	modes     []drivers.NetworkMode
 	networks  map[string]bool
 	hanging   int
+	told      func(call string)
+	slow      map[string]time.Duration
 }
 
 type task struct {
@@ -75,6 +78,33 @@ func (d *Driver) Deaf(deaf bool) {
 	d.mu.Unlock()
 }
 
+// Tell has f hear of each call, as Calls lists it, and of the end of tasks that
+// were stopped.
+func (d *Driver) Tell(f func(call string)) {
+	d.mu.Lock()
+	d.told = f
+	d.mu.Unlock()
+}
+
+// Slow makes a task take so long to end after its signal; it is killed when the
+// time that it is given is over.
+func (d *Driver) Slow(task string, takes time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.slow == nil {
+		d.slow = map[string]time.Duration{}
+	}
+	d.slow[task] = takes
+}
+
+// note remembers a call; the caller holds mu.
+func (d *Driver) note(call string) {
+	d.calls = append(d.calls, call)
+	if d.told != nil {
+		d.told(call)
+	}
+}
+
 // MakeNetworks has the driver say that it makes networks of these modes.
 func (d *Driver) MakeNetworks(modes ...drivers.NetworkMode) {
 	d.mu.Lock()
@@ -93,7 +123,7 @@ func (d *Driver) Networks() []string {
 func (d *Driver) CreateNetwork(_ context.Context, allocID, hostname string) (*drivers.NetworkIsolation, bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.calls = append(d.calls, "network "+allocID)
+	d.note("network " + allocID)
 	created := !d.networks[allocID]
 	if d.networks == nil {
 		d.networks = map[string]bool{}
@@ -108,7 +138,7 @@ func (d *Driver) CreateNetwork(_ context.Context, allocID, hostname string) (*dr
 func (d *Driver) DestroyNetwork(_ context.Context, allocID string, network *drivers.NetworkIsolation) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.calls = append(d.calls, "unnetwork "+allocID)
+	d.note("unnetwork " + allocID)
 	if network != nil && network.Path != "/netns/"+allocID {
 		return errors.New("this network is another's")
 	}
@@ -206,7 +236,7 @@ func (d *Driver) Fingerprint(ctx context.Context, emit func(*drivers.Fingerprint
 // Start implements drivers.Runner.
 func (d *Driver) Start(ctx context.Context, config *drivers.TaskConfig) (*drivers.Started, error) {
 	d.mu.Lock()
-	d.calls = append(d.calls, "start "+config.Name)
+	d.note("start " + config.Name)
 	hold := d.holdStart
 	d.mu.Unlock()
 	if hold != nil {
@@ -253,17 +283,40 @@ func (d *Driver) Stop(ctx context.Context, id string, timeout time.Duration, sig
 		return err
 	}
 	d.mu.Lock()
-	d.calls = append(d.calls, strings.TrimSpace(fmt.Sprintf("stop %s %s %s", t.config.Name, timeout, signal)))
-	deaf := d.deaf
-	if !deaf && t.exit == nil {
-		t.end(&drivers.ExitResult{ExitCode: 130, Signal: 2})
-	}
+	d.note(strings.TrimSpace(fmt.Sprintf("stop %s %s %s", t.config.Name, timeout, signal)))
+	deaf, takes := d.deaf, d.slow[t.config.Name]
 	d.mu.Unlock()
+	if !deaf {
+		d.await(ctx, t, min(takes, timeout))
+		d.mu.Lock()
+		if t.exit == nil && ctx.Err() == nil {
+			exit := &drivers.ExitResult{ExitCode: 130, Signal: 2}
+			if takes > timeout {
+				exit = &drivers.ExitResult{ExitCode: 137, Signal: 9}
+			}
+			t.end(exit)
+		}
+		d.mu.Unlock()
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.done:
 		return nil
+	}
+}
+
+// await waits while a task ends by itself.
+func (d *Driver) await(ctx context.Context, t *task, takes time.Duration) {
+	if takes <= 0 {
+		return
+	}
+	timer := clock.Real{}.NewTimer(takes)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.done:
+	case <-timer.C():
 	}
 }
 
@@ -275,7 +328,7 @@ func (d *Driver) Destroy(_ context.Context, id string, force bool) error {
 	if t == nil {
 		return drivers.ErrTaskNotFound
 	}
-	d.calls = append(d.calls, "destroy "+t.config.Name)
+	d.note("destroy " + t.config.Name)
 	if t.exit == nil {
 		if !force {
 			return errors.New("task is running")
@@ -290,7 +343,7 @@ func (d *Driver) Destroy(_ context.Context, id string, force bool) error {
 func (d *Driver) Recover(_ context.Context, handle *drivers.Handle) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.calls = append(d.calls, "recover "+handle.Config.Name)
+	d.note("recover " + handle.Config.Name)
 	if d.tasks[string(handle.DriverState)] == nil {
 		return drivers.ErrTaskNotFound
 	}
@@ -330,7 +383,7 @@ func (d *Driver) Signal(_ context.Context, id, signal string) error {
 		return err
 	}
 	d.mu.Lock()
-	d.calls = append(d.calls, "signal "+t.config.Name+" "+signal)
+	d.note("signal " + t.config.Name + " " + signal)
 	d.mu.Unlock()
 	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/loop"
@@ -226,6 +228,7 @@ func (m *Manager) takeDue(now time.Time) (due []*probe, next time.Time) {
 			}
 		}
 	}
+	slices.SortFunc(due, func(a, b *probe) int { return strings.Compare(a.result.ID, b.result.ID) })
 	return due, next
 }
 
