@@ -25,7 +25,8 @@ type binary struct {
 }
 
 // tryAll weaves changes of one room into it, builds the tests once, and runs them
-// with each of the changes until one fails.
+// with each of the changes: those near it first, the others with what these let
+// live.
 func (t *tester) tryAll(ctx context.Context, changes []*change, tests [][]string, out io.Writer) (map[verdict]int, error) {
 	count := map[verdict]int{}
 	changes, dropped, err := t.weave(ctx, changes, tests[0])
@@ -33,25 +34,33 @@ func (t *tester) tryAll(ctx context.Context, changes []*change, tests [][]string
 		return nil, err
 	}
 	count[noBuild] = dropped
-	stages := make([][]*binary, len(tests))
-	for _, c := range changes {
-		at := time.Now()
-		result := result{verdict: survived}
-		for i, args := range tests {
-			if stages[i] == nil {
-				if stages[i], err = t.compile(ctx, args); err != nil {
-					return nil, err
-				}
-			}
-			if result, err = t.with(ctx, c, stages[i]); err != nil {
+	for i, args := range tests {
+		if len(changes) == 0 {
+			break
+		}
+		binaries, err := t.compile(ctx, i, args)
+		if err != nil {
+			return nil, err
+		}
+		var left []*change
+		for _, c := range changes {
+			at := time.Now()
+			result, err := t.with(ctx, c, binaries)
+			if err != nil {
 				return nil, err
 			}
-			if result.verdict == caught {
-				break
+			if result.verdict != caught {
+				left = append(left, c)
+				continue
 			}
+			count[caught]++
+			_, _ = fmt.Fprintf(out, "%-8s %6.1fs  %s  %s\n", caught, time.Since(at).Seconds(), c, result.by)
 		}
-		count[result.verdict]++
-		_, _ = fmt.Fprintf(out, "%-8s %6.1fs  %s  %s\n", result.verdict, time.Since(at).Seconds(), c, result.by)
+		changes = left
+	}
+	for _, c := range changes {
+		count[survived]++
+		_, _ = fmt.Fprintf(out, "%-8s          %s\n", survived, c)
 	}
 	return count, nil
 }
@@ -90,8 +99,12 @@ func (t *tester) overlayPath() string { return filepath.Join(t.dir, "woven.json"
 // originalOf returns the file that a file of the overlay takes the place of, as the
 // compiler names either.
 func (t *tester) originalOf(name string) string {
-	if rel, err := filepath.Rel(t.dir, name); err == nil && !strings.HasPrefix(rel, "..") {
-		return filepath.Join(filepath.Dir(rel), filepath.Base(rel))
+	abs, err := filepath.Abs(name)
+	if err != nil {
+		return name
+	}
+	if rel, err := filepath.Rel(t.dir, abs); err == nil && !strings.HasPrefix(rel, "..") {
+		return rel
 	}
 	return filepath.Clean(name)
 }
@@ -130,7 +143,7 @@ func (t *tester) overlayAll(changes []*change) error {
 }
 
 // compile builds the tests of some packages with the changes woven in.
-func (t *tester) compile(ctx context.Context, args []string) ([]*binary, error) {
+func (t *tester) compile(ctx context.Context, stage int, args []string) ([]*binary, error) {
 	var out []*binary
 	var flags []string
 	for _, a := range args {
@@ -144,7 +157,7 @@ func (t *tester) compile(ctx context.Context, args []string) ([]*binary, error) 
 		flags = append(flags, a)
 	}
 	for i, b := range out {
-		b.path = filepath.Join(t.dir, fmt.Sprintf("%d-%s.test", i, strings.ReplaceAll(b.dir[2:], "/", "-")))
+		b.path = filepath.Join(t.dir, fmt.Sprintf("%d-%d-%s.test", stage, i, strings.ReplaceAll(b.dir[2:], "/", "-")))
 		said, err := t.gotool(ctx, "test", "-c", "-vet=off", "-overlay", t.overlayPath(), "-o", b.path, b.dir)
 		if err != nil {
 			return nil, fmt.Errorf("go test -c %s: %w: %s", b.dir, err, said)
