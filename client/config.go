@@ -115,6 +115,8 @@ type Simulated struct {
 	Memory Memory
 	// Facts are what the machine is found to be.
 	Facts fingerprint.Facts
+	// Node, if not nil, is how the node is described instead, but for the metadata.
+	Node *structs.Node
 	// Ask is how a check is probed.
 	Ask func(ctx context.Context, p service.Probe) service.Outcome
 	// Random and NewID are the only sources of chance.

@@ -31,6 +31,10 @@ const (
 
 // fingerprint describes the node for the first time.
 func (c *Client) fingerprint(ctx context.Context) {
+	if sim := c.deps.Simulated; sim != nil && sim.Node != nil {
+		c.describe(sim.Node.Clone())
+		return
+	}
 	facts, errs := c.look(ctx)
 	for _, err := range errs {
 		c.logger.Warn("a part of the node could not be found out", logx.KeyError, err)
@@ -50,6 +54,10 @@ func (c *Client) fingerprint(ctx context.Context) {
 	facts.Fill(n)
 	n.NodeResources.MinDynamicPort, n.NodeResources.MaxDynamicPort = c.cfg.MinDynamicPort, c.cfg.MaxDynamicPort
 	c.ownAttributes(n)
+	c.describe(n)
+}
+
+func (c *Client) describe(n *structs.Node) {
 	n.Meta = c.meta()
 	c.nodeMu.Lock()
 	c.node = n

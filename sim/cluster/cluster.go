@@ -36,8 +36,10 @@ var Begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 type Config struct {
 	Seed    uint64
 	Servers int
-	// Begin is when the history begins; zero: Begin.
+	// Begin is when the history begins; zero: Begin, or when the origin was so.
 	Begin time.Time
+	// Origin is what the history begins with; nil: with nothing.
+	Origin *Origin
 	// Settings are the servers', but for what makes them one.
 	Settings control.Config
 	Logger   *slog.Logger
@@ -61,28 +63,38 @@ type Cluster struct {
 }
 
 // New returns a cluster whose servers are up, without a leader yet, and without
-// nodes.
+// nodes but those of its origin.
 func New(cfg Config) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = logx.Discard()
 	}
 	c := &Cluster{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0x5eed))}
-	if cfg.Begin.IsZero() {
+	switch {
+	case !cfg.Begin.IsZero():
+	case cfg.Origin != nil:
+		c.cfg.Begin = cfg.Origin.At
+	default:
 		c.cfg.Begin = Begin
 	}
+	c.applied = cfg.Origin.base()
 	c.runtime = virtual.New(c.cfg.Begin, rand.New(rand.NewPCG(cfg.Seed, 1)))
 	c.net = wire.New(c.runtime, rand.New(rand.NewPCG(cfg.Seed, 2)))
-	c.region = quorum.New(c.runtime, c.net, rand.New(rand.NewPCG(cfg.Seed, 3)))
+	c.region = quorum.New(c.runtime, c.net, rand.New(rand.NewPCG(cfg.Seed, 3)), c.applied)
 	c.users = c.runtime.Machine("users")
 	for i := range cfg.Servers {
 		s := server.New(server.Config{
 			Name: fmt.Sprint("server-", i+1), Runtime: c.runtime, Region: c.region, NewID: c.NewID,
-			Logger: cfg.Logger, Settings: cfg.Settings, Applied: c.note,
+			Logger: cfg.Logger, Settings: cfg.Settings, Applied: c.note, State: cfg.Origin.state(),
 		})
 		c.servers = append(c.servers, s)
 		if err := s.Start(); err != nil {
+			c.Close()
 			return nil, err
 		}
+	}
+	if err := c.populate(cfg.Origin); err != nil {
+		c.Close()
+		return nil, err
 	}
 	return c, nil
 }
@@ -157,15 +169,26 @@ func (c *Cluster) Close() {
 
 // AddNode adds a node and starts its agent.
 func (c *Cluster) AddNode(cfg node.Config) (*node.Node, error) {
+	n, err := c.newNode(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return n, n.Start()
+}
+
+func (c *Cluster) newNode(cfg node.Config) (*node.Node, error) {
 	cfg.Runtime, cfg.NewID, cfg.Logger = c.runtime, c.NewID, c.cfg.Logger
 	cfg.Random = rand.New(rand.NewPCG(c.cfg.Seed, uint64(100+len(c.nodes))))
 	cfg.Connect = func(n *node.Node, m *virtual.Machine) client.Session {
 		return &nodeSession{c: c, n: n, m: m, server: c.random.IntN(len(c.servers))}
 	}
 	cfg.Healthy = func(n *node.Node, p service.Probe) bool { return c.Healthy == nil || c.Healthy(n, p) }
-	n := node.New(cfg)
+	n, err := node.New(cfg)
+	if err != nil {
+		return nil, err
+	}
 	c.nodes = append(c.nodes, n)
-	return n, n.Start()
+	return n, nil
 }
 
 // Leader is the server that leads and is ready to act, nil if none is.

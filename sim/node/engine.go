@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steppe-run/steppe/drivers"
@@ -36,7 +37,6 @@ type Engine struct {
 type Task struct {
 	Config *drivers.TaskConfig
 	spec   spec
-	begun  time.Time
 	done   chan struct{}
 	exit   *drivers.ExitResult // nil while it runs
 	ended  time.Time
@@ -68,18 +68,8 @@ func (e *Engine) Running() []*Task {
 			out = append(out, t)
 		}
 	}
-	slices.SortFunc(out, func(a, b *Task) int { return compare(a.Config.ID, b.Config.ID) })
+	slices.SortFunc(out, func(a, b *Task) int { return strings.Compare(a.Config.ID, b.Config.ID) })
 	return out
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Fail ends a running task by itself, with an exit code.
@@ -107,17 +97,10 @@ func (e *Engine) end(t *Task, exit *drivers.ExitResult) {
 
 // driver is the engine as one agent sees it.
 type driver struct {
-	drivers.Driver // what isn't overridden below no simulated job asks for
+	drivers.Driver // what isn't overridden no simulated job asks for
+	name           string
 	e              *Engine
 	m              *virtual.Machine
-}
-
-// Capabilities implements drivers.Describer.
-func (d driver) Capabilities(context.Context) (*drivers.Capabilities, error) {
-	return &drivers.Capabilities{
-		SendSignals: true, FSIsolation: drivers.FSNone, NoMounts: true, DisableLogCollection: true,
-		NetworkModes: []drivers.NetworkMode{drivers.NetworkHost},
-	}, nil
 }
 
 // Start implements drivers.Runner.
@@ -143,20 +126,25 @@ func (d driver) Start(ctx context.Context, config *drivers.TaskConfig) (*drivers
 	case s.StartError != "":
 		return nil, err
 	}
-	t := &Task{Config: config, spec: s, begun: d.e.runtime.Now(), done: make(chan struct{})}
-	d.e.tasks[config.ID] = t
+	d.e.begin(config, s, s.RunFor)
+	return &drivers.Started{Handle: handleOf(config)}, nil
+}
+
+// begin has a task run, and end by itself after a while if its spec says so.
+func (e *Engine) begin(config *drivers.TaskConfig, s spec, left time.Duration) {
+	t := &Task{Config: config, spec: s, done: make(chan struct{})}
+	e.tasks[config.ID] = t
 	starts := config.AllocID + "/" + config.Name
-	d.e.Started[starts]++
-	if s.RunFor > 0 && (s.FailFirst == 0 || d.e.Started[starts] <= s.FailFirst && !d.e.behave) {
-		d.e.runtime.After(s.RunFor, func() {
-			if d.e.behave {
-				d.e.end(t, &drivers.ExitResult{})
+	e.Started[starts]++
+	if s.RunFor > 0 && (s.FailFirst == 0 || e.Started[starts] <= s.FailFirst && !e.behave) {
+		e.runtime.After(left, func() {
+			if e.behave {
+				e.end(t, &drivers.ExitResult{})
 				return
 			}
-			d.e.Fail(t, s.ExitCode)
+			e.Fail(t, s.ExitCode)
 		})
 	}
-	return &drivers.Started{Handle: handleOf(config)}, nil
 }
 
 func handleOf(config *drivers.TaskConfig) *drivers.Handle {
@@ -215,40 +203,10 @@ func (d driver) Recover(_ context.Context, h *drivers.Handle) error {
 // Signal implements drivers.Commander.
 func (d driver) Signal(context.Context, string, string) error { return nil }
 
-// catalog has the one driver of a simulated node.
-type catalog struct{ d driver }
-
-// Names implements drivers.Catalog.
-func (c catalog) Names() []string { return []string{DriverName} }
-
-// Driver implements drivers.Catalog.
-func (c catalog) Driver(name string) (drivers.Driver, error) {
-	if name != DriverName {
-		return nil, &drivers.UnknownDriverError{Name: name}
-	}
-	return c.d, nil
-}
-
-// EncodeConfig implements drivers.Catalog.
-func (c catalog) EncodeConfig(_ context.Context, _ string, config map[string]any, _ map[string]string) ([]byte, error) {
-	s, err := specOf(config)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(s)
-}
-
-// WatchFingerprints implements drivers.Catalog.
-func (c catalog) WatchFingerprints(ctx context.Context, emit func(string, *drivers.Fingerprint)) error {
-	emit(DriverName, &drivers.Fingerprint{Health: drivers.Healthy})
-	_, err := loop.Await(ctx)
-	return err
-}
-
-// WatchEvents implements drivers.Catalog.
-func (c catalog) WatchEvents(ctx context.Context, _ func(string, *drivers.Event)) error {
-	_, err := loop.Await(ctx)
-	return err
+// encode is the spec as Start reads it.
+func (s spec) encode() []byte {
+	data, _ := json.Marshal(s) // texts and numbers can be written
+	return data
 }
 
 func specOf(config map[string]any) (s spec, err error) {

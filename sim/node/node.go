@@ -32,6 +32,8 @@ type Config struct {
 	// Client is the agent's own configuration, Facts what its machine has.
 	Client client.Config
 	Facts  fingerprint.Facts
+	// Before is what the node was before the history begins; nil: it is new.
+	Before *Before
 	// Connect makes the session of a life of the agent.
 	Connect func(n *Node, m *virtual.Machine) client.Session
 	// Healthy answers the checks of tasks that run; nil: they pass.
@@ -50,16 +52,19 @@ type Node struct {
 }
 
 // New returns a node whose agent has not run yet.
-func New(cfg Config) *Node {
+func New(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, engine: newEngine(cfg.Runtime)}
 	n.disk.allocs = map[string]*record{}
-	n.disk.identity = local.Identity{NodeID: cfg.NewID(), SecretID: cfg.NewID()}
 	n.engine.look = func() {
 		if n.machine != nil {
 			n.machine.Look()
 		}
 	}
-	return n
+	if cfg.Before != nil {
+		return n, n.remember(cfg.Before)
+	}
+	n.disk.identity = local.Identity{NodeID: cfg.NewID(), SecretID: cfg.NewID()}
+	return n, nil
 }
 
 // Name of the node.
@@ -83,12 +88,13 @@ func (n *Node) Start() error {
 	cfg.Name, cfg.StateDir, cfg.AllocDir = n.cfg.Name, "/state", "/alloc"
 	c, err := client.New(cfg, client.Deps{
 		Connect: func(client.Identity, http.Handler) (client.Session, error) { return n.cfg.Connect(n, m), nil },
-		Drivers: catalog{driver{e: n.engine, m: m}},
+		Drivers: n.catalog(m),
 		Clock:   m,
 		Logger:  n.cfg.Logger.With("node", n.cfg.Name),
 		Simulated: &client.Simulated{
 			Memory: memory{d: &n.disk, m: m, kill: n.Kill},
 			Facts:  n.cfg.Facts,
+			Node:   n.described(),
 			Ask:    n.ask,
 			Random: n.cfg.Random,
 			NewID:  n.cfg.NewID,

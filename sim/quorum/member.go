@@ -22,7 +22,7 @@ type Member struct {
 	g    *Region
 	name string
 
-	log  []Entry // durable; the entry of index i at i-1
+	log  []Entry // durable; the entry of index i at i-1-base of the region
 	term uint64  // durable
 
 	up       bool
@@ -38,11 +38,10 @@ type Member struct {
 
 // Future is an entry under way.
 type Future struct {
-	machine *virtual.Machine
-	done    chan struct{}
-	index   uint64
-	result  any
-	err     error
+	done   chan struct{}
+	index  uint64
+	result any
+	err    error
 }
 
 // Wait returns what applying the entry gave.
@@ -82,8 +81,8 @@ func (m *Member) Leading() bool { return m.leading }
 // Applied is the index of the last entry that was applied here.
 func (m *Member) Applied() uint64 { return m.applied }
 
-// Entries are how many entries its log has.
-func (m *Member) Entries() int { return len(m.log) }
+// end is the index of the last entry of a log of the region.
+func (g *Region) end(log []Entry) uint64 { return g.base + uint64(len(log)) }
 
 // Propose begins to commit an entry.
 func (m *Member) Propose(data []byte) (*Future, error) {
@@ -91,7 +90,7 @@ func (m *Member) Propose(data []byte) (*Future, error) {
 		return nil, ErrNotLeader
 	}
 	m.log = append(m.log, Entry{Term: m.term, Data: data})
-	f := &Future{machine: m.machine, done: make(chan struct{}), index: uint64(len(m.log))}
+	f := &Future{done: make(chan struct{}), index: m.g.end(m.log)}
 	m.futures[f.index] = f
 	m.flushSoon()
 	return f, nil
@@ -101,7 +100,7 @@ func (m *Member) lead(term uint64) {
 	m.term, m.leading = term, true
 	m.match = map[*Member]uint64{}
 	m.log = append(m.log, Entry{Term: term})
-	m.owner.Leads(uint64(len(m.log)))
+	m.owner.Leads()
 	m.flush()
 }
 
@@ -178,8 +177,8 @@ func (m *Member) take(leader *Member, term uint64, log []Entry, commit uint64) {
 		}
 		m.log = append(m.log, log[same:]...)
 	}
-	m.applyTo(min(commit, uint64(len(log))))
-	matched := uint64(len(log))
+	matched := m.g.end(log)
+	m.applyTo(min(commit, matched))
 	m.g.net.Send(m.name, leader.name, func() { leader.acked(m, term, matched) })
 }
 
@@ -205,7 +204,7 @@ func (m *Member) acked(from *Member, term, matched uint64) {
 
 // advance commits what a majority has, of the leader's own term.
 func (m *Member) advance() bool {
-	have := []uint64{uint64(len(m.log))}
+	have := []uint64{m.g.end(m.log)}
 	for _, other := range m.g.members {
 		if other != m {
 			have = append(have, m.match[other])
@@ -213,7 +212,7 @@ func (m *Member) advance() bool {
 	}
 	slices.Sort(have)
 	commit := have[(len(have)-1)/2]
-	if commit <= m.commit || m.log[commit-1].Term != m.term {
+	if commit <= m.commit || m.log[commit-1-m.g.base].Term != m.term {
 		return false
 	}
 	m.applyTo(commit)
@@ -227,7 +226,7 @@ func (m *Member) applyTo(commit uint64) {
 	}
 	from := m.applied
 	m.commit, m.applied = commit, commit
-	results := m.owner.Apply(from+1, m.log[from:commit])
+	results := m.owner.Apply(from+1, m.log[from-m.g.base:commit-m.g.base])
 	for i, result := range results {
 		index := from + 1 + uint64(i)
 		if f := m.futures[index]; f != nil {

@@ -37,11 +37,14 @@ type Region struct {
 	random  *rand.Rand
 	members []*Member
 	term    uint64
+	// base is the index of the entry before the log's first one: what came before
+	// is in the snapshot that every server begins with.
+	base uint64
 }
 
-// New returns a region without servers.
-func New(runtime *virtual.Runtime, net *wire.Net, random *rand.Rand) *Region {
-	return &Region{runtime: runtime, net: net, random: random}
+// New returns a region without servers, whose log begins after the entry at base.
+func New(runtime *virtual.Runtime, net *wire.Net, random *rand.Rand, base uint64) *Region {
+	return &Region{runtime: runtime, net: net, random: random, base: base}
 }
 
 // Owner is what runs on a server.
@@ -49,9 +52,8 @@ type Owner interface {
 	// Apply is called with the entries that were committed, in their order, from
 	// index on, and returns their results.
 	Apply(index uint64, entries []Entry) []any
-	// Leads tells that the server leads from now on; it must act only on what it
-	// has applied up to the entry at index.
-	Leads(index uint64)
+	// Leads tells that the server leads from now on.
+	Leads()
 	// Follows tells that it leads no more.
 	Follows()
 }

@@ -31,6 +31,9 @@ type Config struct {
 	Logger  *slog.Logger
 	// Settings are the control plane's, but for what this room fills in.
 	Settings control.Config
+	// State is the snapshot of a state that the server begins with, nil for none:
+	// all entries up to the one before the log's first.
+	State []byte
 	// Applied is told of each entry that this server applied, right after it.
 	Applied func(s *Server, index uint64)
 }
@@ -49,9 +52,10 @@ type Server struct {
 	leads   uint64 // counts how often leadership was gained or lost; odd while it leads
 }
 
-// New returns a server that is down, with nothing on its disk.
+// New returns a server that is down, with nothing on its disk but what it begins
+// with.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, member: cfg.Region.Add(cfg.Name)}
+	return &Server{cfg: cfg, member: cfg.Region.Add(cfg.Name), snapshot: cfg.State}
 }
 
 // Name of the server.
@@ -141,7 +145,7 @@ func (s *Server) Apply(index uint64, entries []quorum.Entry) []any {
 }
 
 // Leads implements quorum.Owner.
-func (s *Server) Leads(uint64) { s.turn() }
+func (s *Server) Leads() { s.turn() }
 
 // Follows implements quorum.Owner.
 func (s *Server) Follows() { s.turn() }
