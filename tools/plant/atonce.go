@@ -45,7 +45,7 @@ func (t *tester) tryAll(ctx context.Context, changes []*change, tests [][]string
 		var left []*change
 		for _, c := range changes {
 			at := time.Now()
-			result, err := t.with(ctx, c, binaries)
+			result, err := t.with(ctx, c.number, binaries)
 			if err != nil {
 				return nil, err
 			}
@@ -111,17 +111,7 @@ func (t *tester) originalOf(name string) string {
 
 // overlayAll writes what makes go see a room with all changes woven in.
 func (t *tester) overlayAll(changes []*change) error {
-	replace := map[string]string{}
-	put := func(file, text string) error {
-		real, err := filepath.Abs(file)
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(t.dir, file)
-		replace[real] = to
-		return errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, []byte(text), 0o600))
-	}
-	files := map[string][]*change{}
+	files, texts := map[string][]*change{}, map[string]string{}
 	for i, c := range changes {
 		c.number = i + 1
 		files[c.file] = append(files[c.file], c)
@@ -131,7 +121,23 @@ func (t *tester) overlayAll(changes []*change) error {
 		if err != nil {
 			return fmt.Errorf("change a room: %w", err)
 		}
-		if err := errors.Join(put(file, weave(string(text), list)), put(filepath.Join(filepath.Dir(file), "planted_switches.go"), switchesOf(string(text)))); err != nil {
+		texts[file] = weave(string(text), list)
+		texts[filepath.Join(filepath.Dir(file), "planted_switches.go")] = switchesOf(string(text))
+	}
+	return t.overlayTexts(texts)
+}
+
+// overlayTexts writes what makes go see files with other texts.
+func (t *tester) overlayTexts(texts map[string]string) error {
+	replace := map[string]string{}
+	for file, text := range texts {
+		real, err := filepath.Abs(file)
+		if err != nil {
+			return fmt.Errorf("find %s: %w", file, err)
+		}
+		to := filepath.Join(t.dir, file)
+		replace[real] = to
+		if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o700), os.WriteFile(to, []byte(text), 0o600)); err != nil {
 			return fmt.Errorf("write a changed room: %w", err)
 		}
 	}
@@ -142,65 +148,110 @@ func (t *tester) overlayAll(changes []*change) error {
 	return err
 }
 
-// compile builds the tests of some packages with the changes woven in.
-func (t *tester) compile(ctx context.Context, stage int, args []string) ([]*binary, error) {
+// testsOf are the packages that arguments of go test name, with its flags.
+func testsOf(args []string) []*binary {
 	var out []*binary
 	var flags []string
 	for _, a := range args {
-		if strings.HasPrefix(a, "./") {
+		switch {
+		case a == "." || strings.HasPrefix(a, "./"):
 			out = append(out, &binary{dir: a})
-			continue
+		case a == "-run":
+			flags = append(flags, "-test.run")
+		default:
+			flags = append(flags, a)
 		}
-		if a == "-run" {
-			a = "-test.run"
-		}
-		flags = append(flags, a)
 	}
+	for _, b := range out {
+		b.args = flags
+	}
+	return out
+}
+
+// compile builds the tests of some packages with the changes woven in.
+func (t *tester) compile(ctx context.Context, stage int, args []string) ([]*binary, error) {
+	out := testsOf(args)
 	for i, b := range out {
-		b.path = filepath.Join(t.dir, fmt.Sprintf("%d-%d-%s.test", stage, i, strings.ReplaceAll(b.dir[2:], "/", "-")))
-		said, err := t.gotool(ctx, "test", "-c", "-vet=off", "-overlay", t.overlayPath(), "-o", b.path, b.dir)
-		if err != nil {
-			return nil, fmt.Errorf("go test -c %s: %w: %s", b.dir, err, said)
-		}
-		b.args = append([]string{"-test.failfast"}, flags...)
-		if help, _ := t.exec(ctx, b, nil, patience, "-h"); strings.Contains(help, "rapid.nofailfile") {
-			b.args = append(b.args, "-rapid.nofailfile")
+		if err := t.build(ctx, b, fmt.Sprintf("%d-%d-", stage, i)); err != nil {
+			return nil, err
 		}
 	}
 	return out, nil
 }
 
+// build builds a test, unless it has a path already.
+func (t *tester) build(ctx context.Context, b *binary, prefix string) error {
+	if b.path == "" {
+		b.path = filepath.Join(t.dir, prefix+strings.ReplaceAll(strings.TrimPrefix(b.dir[1:], "/"), "/", "-")+".test")
+		said, err := t.gotool(ctx, "test", "-c", "-vet=off", "-overlay", t.overlayPath(), "-o", b.path, b.dir)
+		if err != nil {
+			return fmt.Errorf("go test -c %s: %w: %s", b.dir, err, said)
+		}
+	}
+	b.args = append([]string{"-test.failfast"}, b.args...)
+	if help, _ := t.exec(ctx, b, 0, patience, "-h"); strings.Contains(help, "rapid.nofailfile") {
+		b.args = append(b.args, "-rapid.nofailfile")
+	}
+	return nil
+}
+
 // with runs tests with a change switched on. Those that fail as things are prove
 // nothing: that is an error.
-func (t *tester) with(ctx context.Context, c *change, tests []*binary) (result, error) {
+func (t *tester) with(ctx context.Context, change int, tests []*binary) (result, error) {
 	for _, b := range tests {
 		if b.took == 0 {
-			at := time.Now()
-			if said, err := t.exec(ctx, b, nil, 4*patience); err != nil {
-				return result{}, fmt.Errorf("%s fails without any change, so it proves nothing: %s", b.dir, failure(said))
+			if err := t.measure(ctx, b); err != nil {
+				return result{}, err
 			}
-			b.took = time.Since(at)
 		}
-		// Tests that a change makes endless are not waited for longer than need be.
-		said, err := t.exec(ctx, b, c, 3*b.took+15*time.Second)
-		if ctx.Err() != nil {
+		said, err := t.exec(ctx, b, change, t.limit(b))
+		if err != nil && endless(said) && ctx.Err() == nil {
+			// The machine may be slower than it was: then they get longer.
+			was := t.limit(b)
+			if err := t.measure(ctx, b); err != nil {
+				return result{}, err
+			}
+			if t.limit(b) > was {
+				said, err = t.exec(ctx, b, change, 2*t.limit(b))
+			}
+		}
+		switch why := failure(said); {
+		case ctx.Err() != nil:
 			return result{}, ctx.Err()
-		}
-		if err != nil {
-			return result{caught, strings.TrimSpace(b.dir + ": " + failure(said))}, nil
+		case err != nil && why == "":
+			return result{}, fmt.Errorf("%s with change %d was ended, by no test: %w: %s", b.dir, change, err, lastLine(said))
+		case err != nil:
+			return result{caught, b.dir + ": " + why}, nil
 		}
 	}
 	return result{verdict: survived}, nil
 }
 
-// exec runs a test binary where its package is.
-func (t *tester) exec(ctx context.Context, b *binary, c *change, limit time.Duration, more ...string) (string, error) {
+// limit is how long tests may run: what a change makes endless is not waited for
+// longer than need be.
+func (t *tester) limit(b *binary) time.Duration { return 3*b.took + t.slack }
+
+// measure runs tests as things are.
+func (t *tester) measure(ctx context.Context, b *binary) error {
+	at := time.Now()
+	said, err := t.exec(ctx, b, 0, 4*patience)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return fmt.Errorf("%s fails without any change, so it proves nothing: %s", b.dir, failure(said))
+	}
+	b.took = time.Since(at)
+	return nil
+}
+
+// exec runs a test binary where its package is, with a change switched on or, 0,
+// none.
+func (t *tester) exec(ctx context.Context, b *binary, change int, limit time.Duration, more ...string) (string, error) {
 	args := append(append([]string{"-test.timeout", limit.String()}, b.args...), more...)
 	cmd := t.shell(ctx, frugalBinary, append([]string{b.path}, args...))
 	cmd.Dir = b.dir
-	if c != nil {
-		cmd.Env = append(os.Environ(), switchName+"="+strconv.Itoa(c.number))
-	}
+	cmd.Env = append(os.Environ(), switchName+"="+strconv.Itoa(change))
 	said, err := cmd.CombinedOutput()
 	return string(said), err
 }

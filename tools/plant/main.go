@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,6 +50,7 @@ type options struct {
 	runs    int
 	from    uint64
 	patient time.Duration
+	slack   time.Duration
 }
 
 func plant(ctx context.Context, args []string, out io.Writer) error {
@@ -62,6 +64,7 @@ func plant(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&o.runs, "runs", 60, "random: how many made-up stories are played")
 	flags.Uint64Var(&o.from, "from", 1, "random: the first of them")
 	flags.DurationVar(&o.patient, "timeout", 10*time.Minute, "how long one run of go test may take, building included")
+	flags.DurationVar(&o.slack, "slack", 15*time.Second, "what tests may take beyond three times what they take without a bug")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -70,6 +73,7 @@ func plant(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer t.close()
+	t.slack = o.slack
 	if o.random > 0 {
 		return atRandom(ctx, t, o, out)
 	}
@@ -82,29 +86,27 @@ func fromList(ctx context.Context, t *tester, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	began, failed, n := time.Now(), 0, 0
+	bugs = slices.DeleteFunc(bugs, func(b *bug) bool { return !contains(b.name, o.only) })
+	began, failed := time.Now(), 0
+	bed, err := t.sow(ctx, bugs)
+	if err != nil {
+		return err
+	}
+	_, _ = fmt.Fprintf(out, "%d bugs, %d of them woven together, %s\n", len(bugs), len(bed.numbers), time.Since(began).Round(time.Second))
 	for _, b := range bugs {
-		if !contains(b.name, o.only) {
-			continue
-		}
-		source, err := b.apply()
-		if err != nil {
-			return err
-		}
 		at := time.Now()
-		result, err := t.try(ctx, b.file, source, b.tests)
+		result, err := bed.try(ctx, b)
 		if err != nil {
 			return fmt.Errorf("plant %s: %w", b.name, err)
 		}
-		n++
 		if result.verdict != caught {
 			failed++
 		}
 		_, _ = fmt.Fprintf(out, "%-14s %6.1fs  %-34s %s\n", result.verdict, time.Since(at).Seconds(), b.name, result.by)
 	}
-	_, _ = fmt.Fprintf(out, "%d bugs, %d not caught, %s\n", n, failed, time.Since(began).Round(time.Second))
+	_, _ = fmt.Fprintf(out, "%d bugs, %d not caught, %s\n", len(bugs), failed, time.Since(began).Round(time.Second))
 	switch {
-	case n == 0:
+	case len(bugs) == 0:
 		return fmt.Errorf("no bug's name contains %q", o.only)
 	case failed > 0:
 		return errSurvived

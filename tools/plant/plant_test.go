@@ -180,15 +180,19 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestPlant plants into a module of its own: one bug is caught, one survives,
-// one doesn't build; tests that fail anyway prove nothing.
+// TestPlant plants into a module of its own: bugs are caught, one survives, one
+// doesn't build; tests that fail anyway, or that no test ended, prove nothing.
 func TestPlant(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write(t, "go.mod", "module planted\n\ngo 1.26\n")
-	write(t, "p.go", "package planted\n\nfunc double(n int) int { return 2 * n }\n\nfunc half(n int) int { return n / 2 }\n")
+	write(t, "p.go", "package planted\n\nfunc double(n int) int { return 2 * n }\n\nfunc half(n int) int {\n\treturn n / 2 // or so\n}\n")
+	write(t, "q.go", "package planted\n\nconst two = 2\n\nfunc q(n *int) { *n = two * *n }\n")
 	write(t, "p_test.go", `package planted
 
-import "testing"
+import (
+	"os"
+	"testing"
+)
 
 func TestDouble(t *testing.T) {
 	if double(2) != 4 {
@@ -196,7 +200,20 @@ func TestDouble(t *testing.T) {
 	}
 }
 
+func TestQ(t *testing.T) {
+	n := 2
+	if q(&n); n != 4 {
+		t.Error("wrong")
+	}
+}
+
 func TestBroken(t *testing.T) { t.Error("always") }
+
+func TestCrash(t *testing.T) {
+	if double(2) != 4 {
+		os.Exit(3)
+	}
+}
 `)
 	const list = `== a
 Doubles wrongly.
@@ -214,27 +231,45 @@ test . -run Double
 
 == c
 Is no Go.
+file q.go
+-*n = two * *n
++*n = "x"
+test . -run Double
+
+== d
+Isn't in a function.
+file q.go
+-const two = 2
++const two = 3
+test . -run Q
+
+== e
+Never ends.
 file p.go
--return n / 2
-+return "x"
+-return 2 * n
++for n > 0 { n = 2 }; return n
 test . -run Double
 `
 	write(t, "bugs.txt", list)
 	var out bytes.Buffer
-	err := plant(context.Background(), []string{"-bugs", "bugs.txt"}, &out)
+	err := plant(context.Background(), []string{"-slack", "2s", "-bugs", "bugs.txt"}, &out)
 	if err == nil || !strings.Contains(err.Error(), errSurvived.Error()) {
 		t.Errorf("the error is %v", err)
 	}
-	for i, want := range []string{"caught ", "SURVIVED ", "DOES NOT BUILD ", "3 bugs, 2 not caught"} {
+	for i, want := range []string{"5 bugs, 3 of them woven", "caught ", "SURVIVED ", "DOES NOT BUILD ", "caught ", "caught ", "5 bugs, 2 not caught"} {
 		if lines := strings.Split(out.String(), "\n"); i >= len(lines) || !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d doesn't begin with %q in\n%s", i+1, want, out.String())
 		}
 	}
-	if err := plant(context.Background(), []string{"-bugs", "bugs.txt", "-only", "a"}, &out); err != nil {
+	if err := plant(context.Background(), []string{"-slack", "2s", "-bugs", "bugs.txt", "-only", "a"}, &out); err != nil {
 		t.Errorf("caught, and yet: %v", err)
 	}
+	write(t, "bugs.txt", strings.ReplaceAll(list, "-run Double", "-run Crash"))
+	if err := plant(context.Background(), []string{"-slack", "2s", "-bugs", "bugs.txt", "-only", "a"}, &out); err == nil || !strings.Contains(err.Error(), "by no test") {
+		t.Errorf("tests that crash: %v", err)
+	}
 	write(t, "bugs.txt", strings.ReplaceAll(list, "-run Double", "-run Broken"))
-	if err := plant(context.Background(), []string{"-bugs", "bugs.txt"}, &out); err == nil || !strings.Contains(err.Error(), "proves nothing") {
+	if err := plant(context.Background(), []string{"-slack", "2s", "-bugs", "bugs.txt"}, &out); err == nil || !strings.Contains(err.Error(), "proves nothing") {
 		t.Errorf("tests that always fail: %v", err)
 	}
 }
