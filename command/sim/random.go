@@ -48,7 +48,8 @@ func randomVerb(s term.Streams) *cli.Command {
 				return tellSeed(cmd, s)
 			}
 			// Stories leave much garbage and live on little memory.
-			debug.SetGCPercent(400)
+			debug.SetGCPercent(-1)
+			debug.SetMemoryLimit(512 << 20)
 			ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			return runRandom(ctx, cmd, s)

@@ -198,9 +198,7 @@ func TestADisconnectedNodeIsDownAfterItsTime(t *testing.T) {
 		if took < time.Hour {
 			t.Errorf("it was given up after %s, lost_after is 1h", took)
 		}
-		if live := w.live(w.s.store.Snapshot(), "web"); len(live) != 0 {
-			t.Errorf("%d allocations are neither lost nor running", len(live))
-		}
+		w.until(time.Minute, "none is neither lost nor running", func(snap *state.Snapshot) bool { return len(w.live(snap, "web")) == 0 })
 	})
 }
 

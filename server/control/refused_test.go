@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/server/servertest"
-	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -92,22 +91,43 @@ func TestActionsThatAreRefusedLeaveNothing(t *testing.T) {
 	})
 }
 
-// A service whose deployment waited for capacity in vain is dead, and says why;
-// the room that comes too late doesn't wake it.
-func TestADeploymentThatWaitedInVainIsTheReason(t *testing.T) {
+// A service whose first deployment waited for capacity in vain has nothing else
+// to run: it goes on waiting, and takes the room that comes late.
+func TestAFirstDeploymentThatFailedLeavesTheJobWaiting(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")
-		job := servertest.Job("big", structs.JobTypeService, 1)
-		job.TaskGroups[0].Tasks[0].Resources.MemoryMB = ptr(5000)
+		job := servertest.Job("big", structs.JobTypeService, 2)
+		job.TaskGroups[0].Tasks[0].Resources.MemoryMB = ptr(600)
 		w.register(job)
 		w.pass(5 * time.Second)
 		if got := w.s.store.Snapshot().Job("default", "big").GetStatus(); got != structs.JobStatusRunning {
 			t.Errorf("while its deployment runs the job is %s", got)
 		}
 		w.until(15*time.Minute, "the deployment fails", deployed("big", structs.DeploymentStatusFailed))
-		w.until(time.Minute, "nothing is under way", func(snap *state.Snapshot) bool {
-			return snap.Job("default", "big").GetStatus() == structs.JobStatusDead
-		})
+		w.pass(time.Minute)
+		why, _, err := w.s.WhyJob(t.Context(), "default", "big")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "1 of 2 placed; 1 can't be placed: the only node has no room: memory"; !strings.Contains(why.Summary, want) {
+			t.Errorf("the reason doesn't say %q: %s", want, why.Summary)
+		}
+		w.addNode("b")
+		w.until(time.Minute, "both run", w.running("big", 2))
+	})
+}
+
+// A change that failed is not tried again: what it would still place is missing,
+// and the reason is told.
+func TestAChangeThatFailedIsTheReason(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		w.settled(servertest.Job("big", structs.JobTypeService, 1))
+		job := servertest.Job("big", structs.JobTypeService, 2)
+		job.TaskGroups[0].Tasks[0].Resources.MemoryMB = ptr(5000)
+		w.register(job)
+		w.until(15*time.Minute, "the deployment fails", deployed("big", structs.DeploymentStatusFailed))
+		w.pass(time.Minute)
 		d := w.s.store.Snapshot().LatestDeployment("default", "big")
 		why, _, err := w.s.WhyJob(t.Context(), "default", "big")
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/sim/virtual"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // disk is what survives the agent and the machine: records as they would be
@@ -25,8 +26,11 @@ type disk struct {
 }
 
 type record struct {
-	alloc []byte
-	tasks map[string][]byte
+	// alloc is the allocation, of the one it was made from: it comes again and
+	// again, and never changes. rest is the record but for it.
+	alloc, rest []byte
+	of          *structs.Allocation
+	tasks       map[string][]byte
 }
 
 // errFull is what a full disk answers.
@@ -70,17 +74,26 @@ func (m memory) write(f func() error) error {
 
 // PutAlloc implements alloc.Memory.
 func (m memory) PutAlloc(a *local.Alloc) error {
-	data, err := json.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("encode allocation: %w", err)
+	fresh := record{of: a.Alloc, tasks: map[string][]byte{}}
+	if old := m.d.allocs[a.Alloc.ID]; old != nil {
+		fresh.tasks = old.tasks
+		if old.of == a.Alloc {
+			fresh.alloc = old.alloc
+		}
+	}
+	var err error
+	if fresh.alloc == nil {
+		if fresh.alloc, err = json.Marshal(a.Alloc); err != nil {
+			return fmt.Errorf("encode allocation: %w", err)
+		}
+	}
+	rest := *a
+	rest.Alloc = nil
+	if fresh.rest, err = json.Marshal(&rest); err != nil {
+		return fmt.Errorf("encode record of allocation: %w", err)
 	}
 	return m.write(func() error {
-		r := m.d.allocs[a.Alloc.ID]
-		if r == nil {
-			r = &record{tasks: map[string][]byte{}}
-			m.d.allocs[a.Alloc.ID] = r
-		}
-		r.alloc = data
+		m.d.allocs[a.Alloc.ID] = &fresh
 		return nil
 	})
 }
@@ -113,7 +126,10 @@ func (m memory) Allocs() ([]*local.Alloc, error) {
 	for _, id := range slices.Sorted(maps.Keys(m.d.allocs)) {
 		r := m.d.allocs[id]
 		a := &local.Alloc{Tasks: map[string]*local.Task{}}
-		if err := json.Unmarshal(r.alloc, a); err != nil {
+		if err := json.Unmarshal(r.rest, a); err != nil {
+			return nil, fmt.Errorf("read record of allocation: %w", err)
+		}
+		if err := json.Unmarshal(r.alloc, &a.Alloc); err != nil {
 			return nil, fmt.Errorf("read allocation: %w", err)
 		}
 		for name, data := range r.tasks {

@@ -128,7 +128,7 @@ func maxParallel(s *Step) []string {
 // awaited counts the replacements of a deployment whose health isn't known.
 func awaited(s *Step, key structs.NamespacedID, deploymentID, group string) int {
 	n := 0
-	for _, a := range live(s.After, key) {
+	for _, a := range s.live(s.After, key) {
 		if a.TaskGroup == group && a.DeploymentID == deploymentID && !a.DeploymentStatus.HasHealth() && updates(s, a) {
 			n++
 		}

@@ -8,8 +8,10 @@
 package invariant
 
 import (
+	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/steppe-run/steppe/state"
@@ -22,11 +24,18 @@ type Step struct {
 	Before, After *state.Snapshot
 	Change        *feed.Change
 
-	// allocs are the allocations that changed, jobs and nodes those that
-	// something changed of.
+	// allocs are the allocations that changed; jobs those that something changed
+	// of, loaded the nodes on which something came to run or changed its size.
 	allocs []pair
 	jobs   []structs.NamespacedID
-	nodes  []string
+	loaded []string
+	// lives are the answers of live that were asked for.
+	lives map[liveOfJob][]*structs.Allocation
+}
+
+type liveOfJob struct {
+	at  *state.Snapshot
+	job structs.NamespacedID
 }
 
 // pair is an allocation before (nil: it is new) and after an entry (nil: it is
@@ -95,7 +104,7 @@ func (w *Watch) Entry(store *state.Store) []*Violation {
 	}
 	var out []*Violation
 	for sub.Waiting() {
-		change, err := sub.Next(nil) //nolint:staticcheck // it doesn't wait
+		change, err := sub.Next(context.Background())
 		if err != nil {
 			return append(out, &Violation{Rule: "feed", Index: after.Index(), What: err.Error()})
 		}
@@ -116,8 +125,8 @@ func (w *Watch) judge(s *Step) []*Violation {
 
 // NewStep sorts what an entry changed.
 func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
-	s := &Step{Before: before, After: after, Change: change}
-	jobs, nodes := map[structs.NamespacedID]bool{}, map[string]bool{}
+	s := &Step{Before: before, After: after, Change: change, lives: map[liveOfJob][]*structs.Allocation{}}
+	jobs, loaded := map[structs.NamespacedID]bool{}, map[string]bool{}
 	for i := range change.Events {
 		ev := &change.Events[i]
 		switch ev.Table() {
@@ -129,16 +138,16 @@ func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
 				a = p.old
 			}
 			jobs[a.JobNamespacedID()] = true
-			nodes[a.NodeID] = true
-		case feed.TableNodes:
-			nodes[ev.Key()] = true
+			if p.loads() {
+				loaded[a.NodeID] = true
+			}
 		case feed.TableJobs, feed.TableEvals, feed.TableDeployments:
 			if key, ok := jobOf(ev); ok {
 				jobs[key] = true
 			}
 		}
 	}
-	s.nodes = slices.Sorted(maps.Keys(nodes))
+	s.loaded = slices.Sorted(maps.Keys(loaded))
 	s.jobs = slices.SortedFunc(maps.Keys(jobs), func(a, b structs.NamespacedID) int {
 		return slices.Compare([]string{a.Namespace, a.ID}, []string{b.Namespace, b.ID})
 	})
@@ -154,6 +163,18 @@ func pairOf(ev *feed.Event) pair {
 		p.fresh = v.Allocation()
 	}
 	return p
+}
+
+// loads reports whether its node may carry more after the entry than before. A
+// node that shrinks under what runs on it breaks no promise.
+func (p pair) loads() bool {
+	switch {
+	case p.fresh == nil || p.fresh.TerminalStatus():
+		return false
+	case p.old == nil || p.old.TerminalStatus():
+		return true
+	}
+	return !reflect.DeepEqual(p.old.AllocatedResources, p.fresh.AllocatedResources)
 }
 
 func jobOf(ev *feed.Event) (structs.NamespacedID, bool) {
@@ -185,13 +206,17 @@ func (s *Step) placed() []*structs.Allocation {
 
 // live are the allocations of a job that are to run and haven't ended. Those on
 // nodes that can't be reached count apart: they may be replaced, or not.
-func live(snap *state.Snapshot, key structs.NamespacedID) []*structs.Allocation {
+func (s *Step) live(snap *state.Snapshot, key structs.NamespacedID) []*structs.Allocation {
+	if known, found := s.lives[liveOfJob{snap, key}]; found {
+		return known
+	}
 	var out []*structs.Allocation
 	for a := range snap.AllocsByJob(key.Namespace, key.ID) {
 		if a.DesiredStatus == structs.AllocDesiredRun && !a.ClientTerminal() && a.ClientStatus != structs.AllocClientUnknown {
 			out = append(out, a)
 		}
 	}
+	s.lives[liveOfJob{snap, key}] = out
 	return out
 }
 

@@ -20,7 +20,7 @@ func count(s *Step) []string {
 			if g := job.LookupTaskGroup(name); g != nil && !job.Stopped() {
 				most = g.GetCount()
 			}
-			if n := liveOf(s.After, key, name); n > most && n > liveOf(s.Before, key, name) {
+			if n := s.liveOf(s.After, key, name); n > most && n > s.liveOf(s.Before, key, name) {
 				out = append(out, fmt.Sprintf("group %s of job %s has %d allocations, more than its count of %d", name, key.ID, n, most))
 			}
 		}
@@ -41,10 +41,10 @@ func placedGroups(s *Step) map[structs.NamespacedID]map[string]bool {
 }
 
 // liveOf counts the allocations of a group, canaries aside.
-func liveOf(snap *state.Snapshot, key structs.NamespacedID, group string) int {
+func (s *Step) liveOf(snap *state.Snapshot, key structs.NamespacedID, group string) int {
 	job := snap.Job(key.Namespace, key.ID)
 	n := 0
-	for _, a := range live(snap, key) {
+	for _, a := range s.live(snap, key) {
 		if a.TaskGroup == group && current(job, a) && !canary(snap, a) {
 			n++
 		}
@@ -60,7 +60,7 @@ func names(s *Step) []string {
 			continue
 		}
 		held := map[string]*structs.Allocation{}
-		for _, a := range live(s.After, key) {
+		for _, a := range s.live(s.After, key) {
 			if !current(job, a) || canary(s.After, a) {
 				continue
 			}
@@ -81,7 +81,7 @@ func systemOnce(s *Step) []string {
 			continue
 		}
 		on := map[[2]string]*structs.Allocation{}
-		for _, a := range live(s.After, key) {
+		for _, a := range s.live(s.After, key) {
 			at := [2]string{a.TaskGroup, a.NodeID}
 			if other := on[at]; other != nil && isPlaced(s, a, other) {
 				out = append(out, fmt.Sprintf("group %s of job %s runs twice on node %s", a.TaskGroup, a.JobID, a.NodeName))

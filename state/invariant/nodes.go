@@ -8,7 +8,7 @@ import (
 
 func capacity(s *Step) []string {
 	var out []string
-	for _, id := range s.nodes {
+	for _, id := range s.loaded {
 		node := s.After.Node(id)
 		if node == nil {
 			continue
@@ -19,27 +19,16 @@ func capacity(s *Step) []string {
 				sum.Add(a.AllocatedResources.Comparable())
 			}
 		}
-		if dimension := sum.Exceeds(node.Comparable()); dimension != "" && grew(s, id) {
+		if dimension := sum.Exceeds(node.Comparable()); dimension != "" {
 			out = append(out, fmt.Sprintf("node %s is overcommitted in %s: %+v", node.Name, dimension, sum))
 		}
 	}
 	return out
 }
 
-// grew reports whether the entry placed something on a node: a node that shrinks
-// under what runs on it breaks no promise.
-func grew(s *Step, nodeID string) bool {
-	for _, a := range s.placed() {
-		if a.NodeID == nodeID {
-			return true
-		}
-	}
-	return false
-}
-
 func ports(s *Step) []string {
 	var out []string
-	for _, id := range s.nodes {
+	for _, id := range s.loaded {
 		taken := map[string]string{}
 		for a := range s.After.AllocsByNode(id) {
 			if a.TerminalStatus() || a.AllocatedResources == nil {
@@ -80,7 +69,7 @@ func distinctHosts(s *Step) []string {
 			groups[g.GetName()] = distinct(g.Constraints)
 		}
 		hosts := map[[2]string]*structs.Allocation{}
-		for _, a := range live(s.After, key) {
+		for _, a := range s.live(s.After, key) {
 			scope := a.TaskGroup
 			switch {
 			case !current(job, a) || a.Job.GetVersion() != job.GetVersion():
