@@ -138,6 +138,19 @@ func TestManyAreGivenUpWhenAPersonSaysSo(t *testing.T) {
 	})
 }
 
+// TestWhatAReleaseOpensStaysOpenForAWhile has others fall silent just after a person had
+// many given up.
+func TestWhatAReleaseOpensStaysOpenForAWhile(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.vanish(12)
+		if _, _, err := w.s.ReleaseBrake(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.silence(15)
+		w.until(25*time.Second, "the others are given up too", func(snap *state.Snapshot) bool { return statuses(snap)["down"] == 15 })
+	})
+}
+
 func TestManyAreGivenUpAfterAWhile(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.vanish(15)

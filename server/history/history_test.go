@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -274,6 +275,59 @@ func TestOldAndManySegmentsGo(t *testing.T) {
 	w.flush()
 	if n := len(w.find(Query{})); n != 1 {
 		t.Errorf("%d entries", n)
+	}
+}
+
+// TestFourteenDaysAreKept writes once a day, each day into a file of its own.
+func TestFourteenDaysAreKept(t *testing.T) {
+	w := newWorld(t)
+	for day := range uint64(40) {
+		w.apply(w.evals(day+1, 1))
+		w.clock.Advance(time.Hour)
+		w.flush()
+		if got, want := len(w.find(Query{})), min(int(day)+1, 14); got != want {
+			t.Fatalf("on day %d the history has %d days, want %d", day, got, want)
+		}
+		files, err := os.ReadDir(w.dir)
+		if err != nil || len(files) > 14 {
+			t.Fatalf("on day %d there are %d files (%v)", day, len(files), err)
+		}
+		w.crash()
+		w.clock.Advance(23 * time.Hour)
+	}
+}
+
+// TestTheDiskIsBounded writes several times as much as a history may take.
+func TestTheDiskIsBounded(t *testing.T) {
+	const most = 4 << 20
+	w := newWorld(t)
+	w.h.close()
+	w.cfg.MaxBytes = most
+	w.open()
+	noise := strings.Repeat("0123456789abcdef", 1<<14) // 256 KiB
+	for i := range uint64(40) {
+		w.apply(&feed.Change{Index: i + 1, Time: w.clock.Now().UnixNano(), Events: []feed.Event{
+			feed.Of(feed.EvalRemoved, &structs.Evaluation{ID: evalID(i, 0), StatusDescription: scramble(noise, int(i))}, nil),
+		}})
+		w.flush()
+		files, err := filepath.Glob(filepath.Join(w.dir, "*"+segmentSuffix))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bytes int64
+		for _, file := range files {
+			info, err := os.Stat(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes += info.Size()
+		}
+		if bytes > most || i > 20 && bytes < most/2 || w.h.Counts().Bytes != bytes {
+			t.Fatalf("after %d writes the history takes %d bytes of %d, and says %d", i+1, bytes, most, w.h.Counts().Bytes)
+		}
+	}
+	if got := w.find(Query{}); len(got) < 8 || got[0].Index != 40 {
+		t.Errorf("%v", ids(got))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -129,11 +130,7 @@ func (d *bed) write(ctx context.Context) error {
 		if err := d.t.overlayTexts(texts); err != nil {
 			return err
 		}
-		args := []string{"build", "-gcflags=-e", "-overlay", d.t.overlayPath()}
-		for p := range packages {
-			args = append(args, p)
-		}
-		said, err := d.t.gotool(ctx, args...)
+		said, err := d.t.gotool(ctx, slices.Concat([]string{"build", "-overlay", d.t.overlayPath()}, slices.Sorted(maps.Keys(packages)))...)
 		if ctx.Err() != nil || err == nil {
 			return ctx.Err()
 		}
