@@ -23,7 +23,7 @@ import (
 // Command returns the group `sim`.
 func Command(s term.Streams) *cli.Command {
 	return &cli.Command{Name: "sim", Usage: "play stories of simulated clusters, measure servers with simulated nodes",
-		Commands: []*cli.Command{runVerb(s), randomVerb(s), loadVerb(s), nodesVerb(s)}}
+		Commands: []*cli.Command{runVerb(s), replayVerb(s), randomVerb(s), loadVerb(s), nodesVerb(s)}}
 }
 
 // loadDescription is for people; the keys of -json are those of load.Report.

@@ -2,9 +2,12 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -74,7 +77,7 @@ func runFile(cmd *cli.Command, s term.Streams, file string) (held bool, err erro
 	}
 	told, err := story.Parse(text)
 	if err != nil {
-		return false, term.Fail("Error in story %s:\n%v", file, err)
+		return false, term.Fail("Error in story:\n%s", placed(file, err))
 	}
 	options := tellOptions(cmd, s)
 	options.Rewrite = cmd.Bool("rewrite")
@@ -89,6 +92,19 @@ func runFile(cmd *cli.Command, s term.Streams, file string) (held bool, err erro
 	}
 	conclude(s, file, result)
 	return !result.Broken(), nil
+}
+
+// placed tells what is wrong with a story as file:line.
+func placed(file string, err error) string {
+	var all story.Errors
+	if !errors.As(err, &all) {
+		return err.Error()
+	}
+	lines := make([]string, 0, len(all))
+	for _, one := range all {
+		lines = append(lines, fmt.Sprintf("%s:%d: %s", file, one.Line, one.What))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func readStory(s term.Streams, file string) (string, error) {

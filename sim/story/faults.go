@@ -158,6 +158,7 @@ func (p *Play) node(name string) (*node.Node, error) {
 	return nil, fmt.Errorf("there is no node %q", name)
 }
 
+// isServer reports whether a name is one of a server; no node has such a name.
 func isServer(name string) bool { return name == "leader" || strings.HasPrefix(name, "server-") }
 
 func onMachine(fault string, onServer func(*server.Server), onNode func(*node.Node)) func(*Play, []string) error {

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/steppe-run/steppe/client"
 	"github.com/steppe-run/steppe/server/control"
+	"github.com/steppe-run/steppe/sim/node"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -18,13 +20,14 @@ func nodeVerbs() []verb {
 		{form: "drain of NAME is cancelled", do: func(p *Play, args []string) error { return p.drain(args[0], nil, false) }},
 		{form: "NAME is eligible", do: func(p *Play, args []string) error { return p.eligible(args[0], structs.NodeEligible) }},
 		{form: "NAME is ineligible", do: func(p *Play, args []string) error { return p.eligible(args[0], structs.NodeIneligible) }},
+		{form: "NAME joins like OTHER", do: func(p *Play, args []string) error { return p.joinLike(args[0], args[1]) }},
 		{form: "NAME joins ...", do: func(p *Play, args []string) error {
 			meta, err := metaOf(args[1:])
 			if err != nil {
 				return err
 			}
-			if _, err := p.node(args[0]); err == nil {
-				return fmt.Errorf("there is a node %s", args[0])
+			if err := p.unknown(args[0]); err != nil {
+				return err
 			}
 			return p.addNode(args[0], meta)
 		}, check: func(args []string) error {
@@ -86,6 +89,34 @@ func drainVerbs() []verb {
 		)
 	}
 	return out
+}
+
+// unknown refuses the name of a node that there is.
+func (p *Play) unknown(name string) error {
+	if _, err := p.node(name); err == nil || isServer(name) {
+		return fmt.Errorf("%s is there already", name)
+	}
+	return nil
+}
+
+// joinLike adds a node that is as another one was described last.
+func (p *Play) joinLike(name, other string) error {
+	if err := p.unknown(name); err != nil {
+		return err
+	}
+	like, err := p.node(other)
+	if err != nil {
+		return err
+	}
+	snap := p.cluster.Snapshot()
+	if snap == nil || snap.Node(like.ID()) == nil {
+		return fmt.Errorf("%s has not been described yet", other)
+	}
+	n := snap.Node(like.ID()).Clone()
+	n.ID, n.SecretID, n.Name = p.cluster.NewID(), p.cluster.NewID(), name
+	n.SchedulingEligibility = structs.NodeEligible
+	_, err = p.cluster.AddNode(node.Config{Name: name, Before: &node.Before{Node: n}, Client: client.Config{Meta: n.Meta}})
+	return err
 }
 
 // metaOf reads "KEY=VALUE …".

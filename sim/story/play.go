@@ -28,6 +28,11 @@ type Options struct {
 	Trace io.Writer
 	// Rewrite takes what is shown for right.
 	Rewrite bool
+	// Origin is the region that the story begins with, in place of the cluster
+	// that it describes; see ParseSteps.
+	Origin *cluster.Origin
+	// Wait is how long to let time pass after the last line.
+	Wait time.Duration
 }
 
 // Play is a story under way.
@@ -71,6 +76,9 @@ type Result struct {
 	// Features counts what was used of the system.
 	Features map[string]int
 	Hash     [32]byte
+	// Last is the state at the end, nil if every server was down; End when that was.
+	Last *state.Snapshot
+	End  time.Time
 }
 
 // Broken reports whether anything is wrong.
@@ -94,12 +102,17 @@ func Run(s *Story, o Options) (*Result, error) {
 		story: s, options: o, unhealthy: map[string]bool{}, ahead: map[string]time.Duration{}, room: newRoom(),
 		result: &Result{Faults: map[string]int{}, Features: map[string]int{}},
 	}
-	c, err := cluster.New(cluster.Config{Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied})
+	c, err := cluster.New(cluster.Config{
+		Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied, Origin: o.Origin,
+	})
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
 	p.cluster, p.began = c, c.Now()
+	if o.Origin != nil {
+		p.watch = invariant.NewWatch(o.Origin.Snapshot)
+	}
 	c.Healthy = p.healthy
 	for i := range s.Nodes {
 		if err := p.addNode(fmt.Sprint("node-", i+1), nil); err != nil {
@@ -113,14 +126,24 @@ func Run(s *Story, o Options) (*Result, error) {
 			break // what follows from a broken promise is of no interest
 		}
 	}
-	if snap := c.Snapshot(); snap != nil {
-		p.result.Entries, p.result.Hash = snap.Index(), snap.StateHash()
-	}
-	p.result.Steps, p.result.Took = c.Runtime().Steps(), c.Now().Sub(p.began)
-	for what, n := range c.Net().Counts() {
-		p.result.Faults["message "+what] += n
-	}
+	p.pass(o.Wait)
+	p.conclude()
 	return p.result, nil
+}
+
+// conclude notes what has become of it all.
+func (p *Play) conclude() {
+	c, r := p.cluster, p.result
+	if r.Last = c.Snapshot(); r.Last != nil {
+		r.Entries, r.Hash = r.Last.Index(), r.Last.StateHash()
+		if from := p.options.Origin; from != nil {
+			r.Entries -= from.Snapshot.Index()
+		}
+	}
+	r.Steps, r.Took, r.End = c.Runtime().Steps(), c.Now().Sub(p.began), c.Now()
+	for what, n := range c.Net().Counts() {
+		r.Faults["message "+what] += n
+	}
 }
 
 func (p *Play) addNode(name string, meta map[string]string) error {

@@ -8,6 +8,7 @@ package story
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,9 @@ type Story struct {
 	// Begin is when the story begins; zero: cluster.Begin.
 	Begin time.Time
 	Lines []Line
+	// Described is the number of the first line that describes the cluster or its
+	// time, 0 if none does.
+	Described int
 }
 
 // Line is one sentence.
@@ -76,6 +80,32 @@ func Parse(text string) (*Story, error) {
 	return s, nil
 }
 
+// ParseSteps reads what happens to a region that is there already: a story
+// without the cluster, and without what judges by how stories' clusters are made.
+func ParseSteps(text string) (*Story, error) {
+	s, err := Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	var faults Errors
+	if s.Described > 0 {
+		faults = append(faults, &Error{s.Described, "the cluster and its time are those of the snapshot: leave this out"})
+	}
+	for _, l := range s.Lines {
+		if slices.Contains([]string{"settle", "expect NAME on all nodes within TIME", "NAME joins ..."}, l.verb.form) {
+			faults = append(faults, &Error{l.Number, fmt.Sprintf("%q is only for stories that describe their cluster. %s", l.Text, instead)})
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	s.Servers = 3
+	return s, nil
+}
+
+// instead is what to say where a cluster isn't described.
+const instead = "Here say: wait 10m, expect NAME N running within TIME, or NAME joins like OTHER"
+
 // add takes one line in.
 func (s *Story) add(line Line) (err error) {
 	line.words = strings.Fields(line.Text)
@@ -89,6 +119,9 @@ func (s *Story) add(line Line) (err error) {
 	case opens(line.words) && len(s.Lines) > 0:
 		return errors.New("the cluster comes first, before anything happens to it")
 	case opens(line.words):
+		if s.Described == 0 && line.words[0] != "seed" {
+			s.Described = line.Number
+		}
 		return s.describe(line.words)
 	}
 	if line.verb, err = find(line.words); err == nil {
@@ -108,7 +141,7 @@ func opens(words []string) bool {
 
 // Bounds of a story.
 const (
-	maxServers = 7
+	MaxServers = 7
 	maxNodes   = 1000
 )
 
@@ -150,8 +183,8 @@ func (s *Story) describe(words []string) (err error) {
 		}
 	}
 	switch {
-	case s.Servers < 1 || s.Servers > maxServers:
-		return fmt.Errorf("a cluster has 1 to %d servers, not %d", maxServers, s.Servers)
+	case s.Servers < 1 || s.Servers > MaxServers:
+		return fmt.Errorf("a cluster has 1 to %d servers, not %d", MaxServers, s.Servers)
 	case s.Nodes < 0 || s.Nodes > maxNodes:
 		return fmt.Errorf("a cluster has up to %d nodes, not %d", maxNodes, s.Nodes)
 	case s.CPU < 1 || s.MemoryMB < 1:
