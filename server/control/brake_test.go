@@ -138,6 +138,28 @@ func TestManyAreGivenUpWhenAPersonSaysSo(t *testing.T) {
 	})
 }
 
+// TestTheBrakeKeepsNoDisconnectedNode has a node disconnected before many others
+// fall silent: it is down in its own time.
+func TestTheBrakeKeepsNoDisconnectedNode(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.fleet(20)
+		a := w.nodes[nth(0)]
+		w.settled(with(servertest.Job("patient", "service", 60), func(g *structs.TaskGroup) {
+			g.Disconnect = &structs.DisconnectStrategy{LostAfter: ptr(3 * time.Minute), Replace: ptr(true)}
+		}))
+		w.silence(1)
+		w.until(time.Minute, "the first is disconnected", func(snap *state.Snapshot) bool {
+			return snap.Node(a.id).Status == structs.NodeStatusDisconnected
+		})
+		w.silence(16)
+		w.until(time.Minute, "the others are held back", func(snap *state.Snapshot) bool { return statuses(snap)["held"] == 15 })
+		w.until(4*time.Minute, "the first is down", func(snap *state.Snapshot) bool { return snap.Node(a.id).Status == structs.NodeStatusDown })
+		if s := statuses(w.s.store.Snapshot()); s["held"] != 15 {
+			t.Errorf("%v", s)
+		}
+	})
+}
+
 // TestWhatAReleaseOpensStaysOpenForAWhile has others fall silent just after a person had
 // many given up.
 func TestWhatAReleaseOpensStaysOpenForAWhile(t *testing.T) {

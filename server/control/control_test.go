@@ -187,19 +187,30 @@ func TestADisconnectedNodeKeepsItsWorkWhenItReturnsInTime(t *testing.T) {
 }
 
 func TestADisconnectedNodeIsDownAfterItsTime(t *testing.T) {
-	play(t, func(t *testing.T, w *world) {
-		w.addNode("a")
-		w.settled(with(servertest.Job("web", "service", 1), tolerant))
-		w.nodes["a"].set(func(n *fakeNode) { n.silent = true })
-		id := w.nodes["a"].id
-		took := w.until(2*time.Hour, "the node is down", func(snap *state.Snapshot) bool {
-			return snap.Node(id).Status == structs.NodeStatusDown
+	for name, meanwhile := range map[string]func(w *world){
+		"one leader":  func(w *world) { w.pass(time.Minute) },
+		"two leaders": func(w *world) { w.lead() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, w *world) {
+				w.addNode("a")
+				w.settled(with(servertest.Job("web", "service", 1), tolerant))
+				w.nodes["a"].set(func(n *fakeNode) { n.silent = true })
+				id := w.nodes["a"].id
+				took := w.until(time.Minute, "the node is disconnected", func(snap *state.Snapshot) bool {
+					return snap.Node(id).Status == structs.NodeStatusDisconnected
+				})
+				meanwhile(w)
+				took += w.until(2*time.Hour, "the node is down", func(snap *state.Snapshot) bool {
+					return snap.Node(id).Status == structs.NodeStatusDown
+				})
+				if took < time.Hour-time.Minute {
+					t.Errorf("it was given up after %s, lost_after is 1h", took)
+				}
+				w.until(time.Minute, "none is neither lost nor running", func(snap *state.Snapshot) bool { return len(w.live(snap, "web")) == 0 })
+			})
 		})
-		if took < time.Hour {
-			t.Errorf("it was given up after %s, lost_after is 1h", took)
-		}
-		w.until(time.Minute, "none is neither lost nor running", func(snap *state.Snapshot) bool { return len(w.live(snap, "web")) == 0 })
-	})
+	}
 }
 
 // TestANodeWhoseWorkIsNotReplacedIsDownAfterItsTimeToo has what runs there stay

@@ -66,7 +66,11 @@ func (h *Held) Holds(r Roll, window time.Duration, now time.Time) bool {
 	for _, l := range h.lost {
 		gone += l.nodes
 	}
-	return h.brake.Holds(r, gone)
+	brake := h.brake
+	if len(h.held) > 0 { // what is held back stays so, also if nodes that were lost before count no more
+		brake.MinNodes = min(brake.MinNodes, r.Nodes+gone)
+	}
+	return brake.Holds(r, gone)
 }
 
 // All lists the nodes that are held back.
