@@ -167,3 +167,36 @@ func TestADrainThatIsRehearsedLeavesNoTrace(t *testing.T) {
 		}
 	})
 }
+
+// TestADrainThatEvictsSaysWhom drains a node onto one that jobs of lower priority
+// fill.
+func TestADrainThatEvictsSaysWhom(t *testing.T) {
+	w := &world{job: newJob(1, 600, 600)}
+	w.node("n0", "a", 1000, 1000)
+	w.node("n1", "a", 1000, 1000)
+	w.job.ID, w.job.Priority = ptr("low"), ptr(20)
+	w.run("low.web[0]", "n1", 0)
+	w.allocs[0].JobID = "low"
+	w.job = newJob(1, 900, 900)
+	w.job.Priority = ptr(80)
+	w.run("web.web[0]", "n0", 0)
+	for _, may := range []bool{false, true} {
+		in := w.input()
+		in.Config = &structs.SchedulerConfiguration{PreemptionConfig: structs.PreemptionConfig{ServiceSchedulerEnabled: may}}
+		p, err := Drain(in, w.nodes[0], structs.DrainSpec{Deadline: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var whom []string
+		for _, a := range p.Preempted {
+			whom = append(whom, fmt.Sprintf("%s of %s, priority %d", a.Name, a.JobID, a.Priority))
+		}
+		want := ""
+		if may {
+			want = "low.web[0] of low, priority 20"
+		}
+		if got := strings.Join(whom, "; "); got != want || p.Fits != may {
+			t.Errorf("may evict %v: it fits %v and evicts %q, want %q: %s", may, p.Fits, got, want, p.Summary)
+		}
+	}
+}

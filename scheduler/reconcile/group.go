@@ -273,6 +273,9 @@ func (g *group) canaryNames(have []*structs.Allocation, n int) []uint32 {
 	}
 	var out []uint32
 	old := slices.Clone(g.destructive)
+	for _, l := range g.curable {
+		old = append(old, l.alloc)
+	}
 	slices.SortFunc(old, byName)
 	for _, a := range old {
 		if i := a.Index(); len(out) < n && !taken[i] {
