@@ -200,6 +200,19 @@ func TestTheNextLeaderHoldsBackToo(t *testing.T) {
 	})
 }
 
+// TestTheNextLeaderCountsWhoWasLost has some nodes given up by one leader and others
+// found silent by the next: together they are too many.
+func TestTheNextLeaderCountsWhoWasLost(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.fleet(20)
+		w.silence(7)
+		w.until(time.Minute, "they are given up", func(snap *state.Snapshot) bool { return statuses(snap)["down"] == 7 })
+		w.silence(10)
+		w.lead()
+		w.until(25*time.Second, "the others are held back", func(snap *state.Snapshot) bool { return statuses(snap)["held"] == 3 })
+	})
+}
+
 // TestANewLeaderFindsTheDeadAndLosesNoneOfTheLiving changes the leader while some
 // nodes are silent already.
 func TestANewLeaderFindsTheDeadAndLosesNoneOfTheLiving(t *testing.T) {

@@ -169,7 +169,9 @@ func (t *term) watchNodes(snap *state.Snapshot) {
 			lost++
 		}
 	}
-	t.held.Lost(lost, now)
+	// They count beside those of whom it turns out now that they were silent too:
+	// that is once everybody had the time to call.
+	t.held.Lost(lost, now.Add(2*expireTick))
 	if held > 0 {
 		t.s.log.Error("many nodes are silent: their loss is held back, as it was by the leader before. "+brakeAdvice, logx.KeyCount, held)
 	}
