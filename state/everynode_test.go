@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/steppe-run/steppe/internal/ids"
@@ -68,4 +69,55 @@ func TestANodeThatComesHasJobsOnEveryNodeEvaluated(t *testing.T) {
 	equal(t, "ineligible", len(r.EvalIDs), 0)
 	r = w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible", EvalSeed: ids.New(), Evals: []*structs.Evaluation{brought}, Now: w.now}).(*NodeResult)
 	equal(t, "one was brought", len(r.EvalIDs), 0)
+}
+
+// TestWhoIsEvaluatedWhenANodeChanges has one job of each kind on a node: what goes
+// on there is evaluated, each job once, and what has ended isn't.
+func TestWhoIsEvaluatedWhenANodeChanges(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	on := func(job, status string) {
+		placed := w.place(w.register(testJob(job, 1)), rowsOn(id)...)
+		w.report(placed[0], status)
+	}
+	on("web", structs.AllocClientRunning)
+	on("purged", structs.AllocClientRunning)
+	on("done", structs.AllocClientComplete)
+	w.everyNodeJob("agent", "system", nil)
+	w.place(w.register(w.snap().Job("default", "agent")), rowsOn(id)...)
+	w.must(&command.DeregisterJob{Namespace: "default", JobID: "purged", Purge: true, Now: w.now})
+	w.must(&command.RegisterNode{Node: testNode(ids.New()), Now: w.now}) // another, with nothing on it
+
+	evaluated := func(result any) []string {
+		t.Helper()
+		var jobs []string
+		for _, id := range result.(*NodeResult).EvalIDs {
+			e := w.snap().Eval(id)
+			if e.NodeModifyIndex != w.index || e.TriggeredBy != structs.TriggerNodeUpdate && e.TriggeredBy != structs.TriggerReconnect {
+				t.Errorf("%+v", e)
+			}
+			jobs = append(jobs, e.JobID+" "+e.TriggeredBy)
+		}
+		slices.Sort(jobs)
+		return jobs
+	}
+	status := func(to string) any {
+		return w.must(&command.SetNodeStatus{EvalSeed: ids.New(), Nodes: []command.NodeStatus{{NodeID: id, Status: to}}, Now: w.now})
+	}
+	eligible := func(to string) any {
+		return w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: to, EvalSeed: ids.New(), Now: w.now})
+	}
+	all := []string{"agent node-update", "purged node-update", "web node-update"}
+	equal(t, "down", evaluated(status("down")), all)
+	equal(t, "down as before", evaluated(status("down")), []string(nil))
+	equal(t, "ready", evaluated(status("ready")), all)
+	equal(t, "ineligible", evaluated(eligible("ineligible")), all)
+	equal(t, "eligible", evaluated(eligible("eligible")), all)
+	equal(t, "disconnected", evaluated(status("disconnected")), all)
+	equal(t, "back", evaluated(status("ready")), []string{"agent reconnect", "purged reconnect", "web reconnect"})
+	moved := testNode(id)
+	moved.Meta = map[string]string{"rack": "b"}
+	equal(t, "changed", evaluated(w.must(&command.RegisterNode{Node: moved, EvalSeed: ids.New(), Now: w.now})), all)
+	equal(t, "registered as it was", evaluated(w.must(&command.RegisterNode{Node: moved, EvalSeed: ids.New(), Now: w.now})), []string(nil))
+	equal(t, "gone", evaluated(w.must(&command.DeleteNodes{NodeIDs: []string{id}, EvalSeed: ids.New(), Now: w.now})), all)
 }
