@@ -86,6 +86,9 @@ var (
 // quiesce is how long closing waits for proposals that are under way.
 const quiesce = 2 * time.Second
 
+// raftStop is how long Raft itself has to stop: a slow disk may hold it up.
+const raftStop = 15 * time.Second
+
 // Replica is one server's copy of the log.
 type Replica struct {
 	cfg   Config
@@ -171,12 +174,12 @@ func (r *Replica) Close() error {
 	r.within(quiesce, r.pending.Wait)
 	shutdown := r.raft.Shutdown()
 	var stopErr error
-	stopped := r.within(5*time.Second, func() { stopErr = shutdown.Error() })
+	stopped := r.within(raftStop, func() { stopErr = shutdown.Error() })
 	r.trans.CloseStreams()
 	r.layer.closeAll()
 	r.group.Stop()
 	if !stopped {
-		return errors.New("close replica: raft did not stop within 5s")
+		return fmt.Errorf("close replica: raft did not stop within %s", raftStop)
 	}
 	r.within(quiesce, r.pending.Wait)
 	err := errors.Join(stopErr, r.group.Wait())

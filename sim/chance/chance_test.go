@@ -3,6 +3,7 @@ package chance
 import (
 	"flag"
 	"os"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -11,11 +12,14 @@ import (
 	"github.com/steppe-run/steppe/sim/story"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // stories leave much garbage
+	goleak.VerifyTestMain(m)
+}
 
 var (
 	from = flag.Uint64("from", 1, "the first seed")
-	runs = flag.Uint64("runs", 200, "how many stories are made up and played")
+	runs = flag.Uint64("runs", 100, "how many stories are made up and played")
 )
 
 func TestMadeUpStories(t *testing.T) {
