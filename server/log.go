@@ -27,12 +27,16 @@ type fsm struct {
 	// Only the log's goroutine uses it.
 	broken error
 	counts account.Log
+	judge  interface {
+		applied(entries []replica.Entry, store *state.Store) error
+		restored(store *state.Store) error
+	}
 	// wrap makes of a snapshot of the state the one that the log keeps.
 	wrap func(*state.Snapshot) replica.Snapshot
 }
 
 func newFSM(store *state.Store) *fsm {
-	return &fsm{store: store, fatal: make(chan error, 1), wrap: func(s *state.Snapshot) replica.Snapshot { return s }}
+	return &fsm{store: store, judge: newJudge(), fatal: make(chan error, 1), wrap: func(s *state.Snapshot) replica.Snapshot { return s }}
 }
 
 // Apply implements replica.FSM.
@@ -51,6 +55,9 @@ func (f *fsm) Apply(entries []replica.Entry) []any {
 		readable = append(readable, state.Entry{Index: e.Index, Command: c})
 	}
 	results := f.store.ApplyAll(readable)
+	if err := f.judge.applied(entries[:len(readable)], f.store); err != nil {
+		f.breakDown(err)
+	}
 	for len(results) < len(entries) {
 		results = append(results, f.broken)
 	}
@@ -75,7 +82,12 @@ func (f *fsm) Snapshot() (replica.Snapshot, error) {
 }
 
 // Restore implements replica.FSM.
-func (f *fsm) Restore(r io.Reader) error { return f.store.Restore(r) }
+func (f *fsm) Restore(r io.Reader) error {
+	if err := f.store.Restore(r); err != nil {
+		return err
+	}
+	return f.judge.restored(f.store)
+}
 
 // watch ends the server when it can't follow the log any more.
 func (f *fsm) watch(ctx context.Context) error {

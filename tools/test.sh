@@ -71,6 +71,6 @@ make --no-print-directory build
 
 say "tests"
 status=0
-go test -timeout 10m -json ./... >"$work/tests.json" || status=$?
+go test -tags invariants -timeout 10m -json ./... >"$work/tests.json" || status=$?
 go run ./tools/testreport "$work/tests.json" || status=1
 exit "$status"

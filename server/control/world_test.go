@@ -16,6 +16,7 @@ import (
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/state/invariant"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -50,7 +51,8 @@ func (w *world) end() {
 }
 
 func newWorld(t *testing.T, cfg Config) *world {
-	journal := &memoryJournal{store: state.New(state.Options{FeedSize: FeedSize})}
+	journal := &memoryJournal{store: state.New(state.Options{FeedSize: FeedSize}), broken: func(v *invariant.Violation) { t.Error(v) }}
+	journal.rules = invariant.NewWatch(journal.store.Snapshot())
 	cfg.Store, cfg.Journal = journal.store, journal
 	cfg.Standing = func() (leads, known bool) { return true, true }
 	s := New(cfg)
@@ -81,6 +83,9 @@ type memoryJournal struct {
 	mu    sync.Mutex
 	store *state.Store
 	index uint64
+	// rules judge each entry, if set; broken is told of what they find.
+	rules  *invariant.Watch
+	broken func(v *invariant.Violation)
 	// refuse makes commits fail, if set.
 	refuse error
 	// before returns what gets in before a command, if set; after looks at the
@@ -114,6 +119,11 @@ func (j *memoryJournal) Commit(ctx context.Context, c command.Command) (any, err
 func (j *memoryJournal) apply(c command.Command) any {
 	j.index++
 	result := j.store.Apply(j.index, c)
+	if j.rules != nil {
+		for _, v := range j.rules.Entry(j.store) {
+			j.broken(v)
+		}
+	}
 	if j.after != nil {
 		j.after(j.store)
 	}
