@@ -51,6 +51,32 @@ func TestAReplayedLogWritesNothingTwice(t *testing.T) {
 	}
 }
 
+// TestAnEntryOfSeveralFramesIsWrittenOnce loses the last frame of an entry in a
+// crash: the log brings the entry again.
+func TestAnEntryOfSeveralFramesIsWrittenOnce(t *testing.T) {
+	const n = 2*frameRecords + 10
+	w := newWorld(t)
+	w.apply(w.evals(5, 3), w.evals(9, n))
+	w.flush()
+	w.h.close()
+	path, whole := oneSegment(t, w.dir)
+	if err := os.WriteFile(path, whole[:len(whole)-1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	if got := len(w.find(Query{Limit: 1000})); got != 2*frameRecords {
+		t.Errorf("%d entries after the crash", got)
+	}
+	w.apply(w.evals(5, 3), w.evals(9, n))
+	w.flush()
+	if got := len(w.find(Query{Limit: 1000})); got != 3+n || len(w.gaps()) != 0 {
+		t.Errorf("%d entries for %d, gaps %v", got, 3+n, w.gaps())
+	}
+	if got := w.h.Counts().Records; got != 3+n {
+		t.Errorf("%d records on disk for %d", got, 3+n)
+	}
+}
+
 func TestObjectsComeBackAsTheyWere(t *testing.T) {
 	w := newWorld(t)
 	id, ns, kind, version := "web", "default", "service", uint64(3)
@@ -208,8 +234,14 @@ func TestSyncEndsWithItsContext(t *testing.T) {
 	gone := errors.New("gone")
 	cancel(gone)
 	w.apply(w.evals(1, 1))
-	if err := w.h.Sync(ctx, 1); !errors.Is(err, gone) {
-		t.Errorf("%v", err)
+	for range 2 { // it isn't on disk because it was asked for before
+		if err := w.h.Sync(ctx, 1); !errors.Is(err, gone) {
+			t.Errorf("%v", err)
+		}
+	}
+	w.flush()
+	if err := w.h.Sync(ctx, 1); err != nil {
+		t.Errorf("it is on disk: %v", err)
 	}
 }
 
