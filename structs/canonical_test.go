@@ -40,17 +40,8 @@ func goldenText(t *testing.T, file, got string) {
 // The minimal job of the contract, as it is read back.
 func TestMinimalJobAsReadBack(t *testing.T) {
 	for _, kind := range jobTypes() {
-		source := `{"ID":"mini","Type":"` + kind + `","TaskGroups":[{"Name":"g",
-			"Networks":[{"DynamicPorts":[{"Label":"http"}]}],
-			"Tasks":[{"Name":"t","Driver":"raw_exec","Config":{"command":"sleep"},
-				"Services":[{"Name":"svc","Provider":"nomad","PortLabel":"http"}]}]}]}`
-		var j Job
-		if err := json.Unmarshal([]byte(source), &j); err != nil {
-			t.Fatal(err)
-		}
-		j.Canonicalize()
-		j.ImplyConstraints()
-		golden(t, "minimal-"+kind+".json", &j)
+		j := minimalJob(t, kind)
+		golden(t, "minimal-"+kind+".json", j)
 		if err := j.Validate(); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -60,7 +51,7 @@ func TestMinimalJobAsReadBack(t *testing.T) {
 		again := j.Clone()
 		again.Canonicalize()
 		again.ImplyConstraints()
-		if d := cmp.Diff(&j, again); d != "" {
+		if d := cmp.Diff(j, again); d != "" {
 			t.Errorf("%s: canonicalizing twice changes it:\n%s", kind, d)
 		}
 	}

@@ -414,3 +414,13 @@ func TestAnIndexMadeAnewCountsEachPlanOnce(t *testing.T) {
 	r.Drop()
 	look("made anew, nothing in flight", 3)
 }
+
+func TestHowOftenPlansMayBeRefused(t *testing.T) {
+	for kind, want := range map[string]int{
+		structs.JobTypeService: 5, structs.JobTypeSystem: 5, structs.JobTypeBatch: 2, structs.JobTypeSysBatch: 2,
+	} {
+		if got := attemptLimit(&structs.Evaluation{Type: kind}); got != want {
+			t.Errorf("%s: %d attempts, want %d", kind, got, want)
+		}
+	}
+}

@@ -171,3 +171,17 @@ func objectRows() []row {
 	}
 	return out
 }
+
+// defaultRows lists defaults, timers and the keys of answers; they are proven as
+// what objects say is.
+func defaultRows() []row {
+	var out []row
+	for _, c := range lines("contract/defaults.tsv") {
+		r := row{name: c[0] + " " + c[1] + ": " + c[2], status: works}
+		if c[3] == partly || c[3] == notYet {
+			r.status, r.note = c[3], c[4]
+		}
+		out = append(out, r)
+	}
+	return out
+}

@@ -88,6 +88,34 @@ func TestObjectsAreProven(t *testing.T) {
 	}
 }
 
+// TestDefaultsAreProven holds each row that the tests of structs don't walk to what
+// it claims of the code.
+func TestDefaultsAreProven(t *testing.T) {
+	code, tests := map[string]string{}, map[string]string{}
+	for _, room := range []string{"client", "command/agent", "httpapi", "scheduler", "server", "structs"} {
+		readRoom(t, "../../"+room, code, tests)
+	}
+	for _, c := range lines("contract/defaults.tsv") {
+		name := c[0] + " " + c[1]
+		proof := strings.SplitN(c[3], " ", 3)
+		switch proof[0] {
+		case "minimal", "has", "keys": // walked by structs
+		case "says":
+			if !strings.Contains(code[proof[1]], proof[2]) {
+				t.Errorf("%s: %s doesn't say %q", name, proof[1], proof[2])
+			}
+		case "test":
+			if !strings.Contains(tests[proof[1]], "func "+proof[2]+"(") {
+				t.Errorf("%s: there is no test %s in %s", name, proof[2], proof[1])
+			}
+		default:
+			if (c[3] != notYet && c[3] != partly) || len(c) < 5 || c[4] == "" {
+				t.Errorf("%s: %q is no proof", name, c[3])
+			}
+		}
+	}
+}
+
 // readRoom gathers the code and the tests of a room and those below it.
 func readRoom(t *testing.T, root string, code, tests map[string]string) {
 	t.Helper()

@@ -62,7 +62,8 @@ func document() (string, error) {
 	tables := []*table{
 		{"HTTP API", "http", httpRows()}, {"Command line", "cli", cliRows()},
 		{"Job specification", "jobspec", specRows()}, {"Agent configuration", "agent", configRows()},
-		{"Objects and their values", "objects", objectRows()}, {"Plugins and drivers", "plugins", nil}, {"Paid features, free here", "enterprise", nil},
+		{"Objects and their values", "objects", objectRows()}, {"Defaults, timers and answers", "defaults", defaultRows()},
+		{"Plugins and drivers", "plugins", nil}, {"Paid features, free here", "enterprise", nil},
 	}
 	var b strings.Builder
 	b.WriteString(introduction)
