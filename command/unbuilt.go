@@ -19,14 +19,21 @@ var unbuilt = map[string]string{
 	"eval":       "delete",
 	"job":        "action restart scaling-events start tag",
 	"node":       "config identity intro meta",
-	"operator":   "api autopilot client-state debug gossip metrics raft root snapshot utilization",
+	"operator":   "api autopilot client-state debug gossip metrics raft root utilization",
 	"service":    "delete",
 	"system":     "reconcile",
+
+	"operator snapshot": "redact restore state",
 }
 
 // addUnbuilt adds the verbs that are missing, each with the answer that it is.
 func addUnbuilt(all []*cli.Command) []*cli.Command {
 	for _, group := range all {
+		for _, inner := range group.Commands {
+			for _, name := range strings.Fields(unbuilt[group.Name+" "+inner.Name]) {
+				inner.Commands = append(inner.Commands, notBuilt(name))
+			}
+		}
 		for _, name := range strings.Fields(unbuilt[group.Name]) {
 			group.Commands = append(group.Commands, notBuilt(name))
 		}

@@ -81,6 +81,10 @@ func (f *fakeServer) History(context.Context, server.HistoryQuery) (*structs.His
 	return &structs.HistoryPage{}, nil
 }
 
+func (f *fakeServer) SaveState(context.Context) (*server.SavedState, error) {
+	return nil, structs.ErrNoLeader
+}
+
 func (f *fakeServer) Brake() (*structs.BrakeStatus, uint64) { return &structs.BrakeStatus{}, 0 }
 
 func (f *fakeServer) ReleaseBrake(context.Context) (*structs.BrakeReleaseResponse, uint64, error) {

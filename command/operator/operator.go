@@ -12,6 +12,6 @@ import (
 // Command returns the group `operator`.
 func Command(s term.Streams) *cli.Command {
 	return &cli.Command{Name: "operator", Usage: "plan and look after a cluster", Commands: []*cli.Command{
-		brakeGroup(s), capacityVerb().Command(s), historyVerb().Command(s), schedulerGroup(s),
+		brakeGroup(s), capacityVerb().Command(s), historyVerb().Command(s), schedulerGroup(s), snapshotGroup(s),
 	}}
 }

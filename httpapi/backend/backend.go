@@ -58,6 +58,8 @@ type Reads interface {
 	Store() *server.Store
 	// History answers from what left the state.
 	History(context.Context, server.HistoryQuery) (*structs.HistoryPage, error)
+	// SaveState writes the state as it is now into one file.
+	SaveState(context.Context) (*server.SavedState, error)
 }
 
 // View is the state at one index. What it returns must not be changed.

@@ -35,10 +35,10 @@ var ErrDamaged = errors.New("it is damaged, or no snapshot")
 type Meta struct {
 	// Format of the archive; 1.
 	Format int
-	// Index is the last entry of the log that is in the state, Time when it was
-	// saved.
-	Index uint64
-	Time  time.Time
+	// Index is the last entry of the log that is in the state, Term the log's, Time
+	// when it was saved.
+	Index, Term uint64
+	Time        time.Time
 	// Version is what the server that saved it runs, Server and Region its names.
 	Version, Server, Region string
 	// Size of the state in bytes.
@@ -46,6 +46,9 @@ type Meta struct {
 	// Tables are the parts of the state, and how much there is of each.
 	Tables []Table
 }
+
+// ID names a state among those of its region.
+func (m Meta) ID() string { return fmt.Sprintf("%d-%d-%d", m.Term, m.Index, m.Time.UnixMilli()) }
 
 // Table is a part of a state.
 type Table struct {

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +21,7 @@ type Before struct {
 // remember has the node's disk and engine be as if its agent had run before.
 func (n *Node) remember(b *Before) error {
 	n.disk.identity = local.Identity{NodeID: b.Node.ID, SecretID: b.Node.SecretID}
+	disk := memory{d: &n.disk, m: n.cfg.Runtime.Machine(n.cfg.Name + "#0")}
 	for _, a := range b.Allocs {
 		tasks := map[string]*local.Task{}
 		for _, name := range slices.Sorted(maps.Keys(a.TaskStates)) {
@@ -32,26 +32,27 @@ func (n *Node) remember(b *Before) error {
 		if len(tasks) == 0 {
 			continue // the agent has not begun with it
 		}
-		r, err := recordOf(&local.Alloc{Alloc: a, Health: a.DeploymentStatus, Prepared: true}, tasks)
-		if err != nil {
+		if err := write(disk, a, tasks); err != nil {
 			return fmt.Errorf("recall allocation %s: %w", a.ID, err)
 		}
-		n.disk.allocs[a.ID] = r
 	}
+	if _, err := disk.Allocs(); err != nil {
+		return fmt.Errorf("recall allocations: %w", err)
+	}
+	n.disk.writes = 0
 	return nil
 }
 
-func recordOf(a *local.Alloc, tasks map[string]*local.Task) (r *record, err error) {
-	r = &record{tasks: map[string][]byte{}}
-	if r.alloc, err = json.Marshal(a); err != nil {
-		return nil, err
+func write(disk memory, a *structs.Allocation, tasks map[string]*local.Task) error {
+	if err := disk.PutAlloc(&local.Alloc{Alloc: a, Health: a.DeploymentStatus, Prepared: true}); err != nil {
+		return err
 	}
 	for name, t := range tasks {
-		if r.tasks[name], err = json.Marshal(t); err != nil {
-			return nil, err
+		if err := disk.PutTask(a.ID, name, t); err != nil {
+			return err
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // recall is what the agent has written down of a task. One that runs does.

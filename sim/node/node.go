@@ -18,6 +18,7 @@ import (
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/client/service"
+	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/sim/virtual"
 )
@@ -104,7 +105,13 @@ func (n *Node) Start() error {
 		return fmt.Errorf("start node %s: %w", n.cfg.Name, err)
 	}
 	n.client = c
-	loop.New(m.Context()).Go("agent", c.Run)
+	loop.New(m.Context()).Go("agent", func(ctx context.Context) error {
+		err := c.Run(ctx)
+		if err != nil && ctx.Err() == nil {
+			n.cfg.Logger.Error("the agent has failed", "node", n.cfg.Name, logx.KeyError, err)
+		}
+		return err
+	})
 	return nil
 }
 

@@ -30,7 +30,7 @@ type Job struct {
 	// Stopped, Lost, Failed, Completed and Unknown are allocations that were
 	// ended by the servers, lost with their node, failed, done, or out of sight.
 	Stopped, Lost, Failed, Completed, Unknown int
-	// Waiting are instances that find no room.
+	// Waiting are instances that wait for a place: no node has room for them.
 	Waiting int
 	// Deployment says how the latest one stands if that has changed.
 	Deployment string
@@ -63,14 +63,10 @@ func Compare(before, after *state.Snapshot, from, to time.Time) *Changes {
 	for a := range after.Allocs(structs.AllNamespaces, "") {
 		of(a.Namespace, a.JobID).count(before, a)
 	}
-	for e := range after.EvalsByStatus(structs.EvalStatusBlocked) {
-		for _, m := range e.FailedTGAllocs {
-			of(e.Namespace, e.JobID).Waiting += 1 + m.CoalescedFailures
-		}
-	}
 	for key, j := range jobs {
+		j.Waiting = queued(after, key)
 		j.Deployment = deployed(before.LatestDeployment(key.Namespace, key.ID), after.LatestDeployment(key.Namespace, key.ID))
-		if j.changed(before) {
+		if j.changed(queued(before, key)) {
 			c.Jobs = append(c.Jobs, j)
 		}
 	}
@@ -118,20 +114,22 @@ func (j *Job) count(before *state.Snapshot, a *structs.Allocation) {
 	}
 }
 
-// changed reports whether anything of it is new.
-func (j *Job) changed(before *state.Snapshot) bool {
-	waited := 0
-	for e := range before.EvalsByJob(j.Namespace, j.ID) {
-		if e.Status == structs.EvalStatusBlocked {
-			for _, m := range e.FailedTGAllocs {
-				waited += 1 + m.CoalescedFailures
-			}
+// queued counts the instances of a job that wait for a place.
+func queued(s *state.Snapshot, key structs.NamespacedID) int {
+	n := 0
+	if summary := s.JobSummary(key.Namespace, key.ID); summary != nil {
+		for _, g := range summary.Summary {
+			n += g.Queued
 		}
 	}
-	rest := Job{
+	return n
+}
+
+// changed reports whether anything of it is new; so many instances waited before.
+func (j *Job) changed(waited int) bool {
+	return *j != Job{
 		Namespace: j.Namespace, ID: j.ID, Was: j.Was, Is: j.Was, RanBefore: j.RanBefore, Run: j.RanBefore, Waiting: waited,
 	}
-	return *j != rest
 }
 
 // standing is how a job stands, in a word.
