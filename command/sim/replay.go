@@ -80,7 +80,7 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 		return err
 	}
 	if result.Broken() {
-		return &term.Exit{Code: 1, Text: strings.TrimSuffix(result.String(), "\n")}
+		return &term.Exit{Code: 1, Text: strings.TrimSuffix(wrong("story", result), "\n")}
 	}
 	return nil
 }
@@ -97,12 +97,15 @@ func stepsOf(cmd *cli.Command, s term.Streams) (*story.Story, error) {
 			return nil, term.Fail("Error in story:\n%s", placed(file, err))
 		}
 	}
-	for _, sentence := range cmd.StringSlice("e") {
+	for i, sentence := range cmd.StringSlice("e") {
 		more, err := story.ParseSteps(strings.ReplaceAll(sentence, "\n", " "))
 		if err != nil {
 			return nil, term.Fail("Error in story:\n%s", placed("-e", err))
 		}
-		told.Lines = append(told.Lines, more.Lines...)
+		for _, l := range more.Lines {
+			l.Number = i + 1
+			told.Lines = append(told.Lines, l)
+		}
 	}
 	return told, nil
 }

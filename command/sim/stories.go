@@ -107,6 +107,18 @@ func placed(file string, err error) string {
 	return strings.Join(lines, "\n")
 }
 
+// wrong tells what was wrong with a story, a line each.
+func wrong(file string, r *story.Result) string {
+	var b strings.Builder
+	for _, v := range r.Violations {
+		fmt.Fprintf(&b, "%s: %s\n", file, v)
+	}
+	if len(r.Failures) > 0 {
+		b.WriteString(placed(file, r.Failures) + "\n")
+	}
+	return b.String()
+}
+
 func readStory(s term.Streams, file string) (string, error) {
 	from := s.In
 	if file != "-" {
@@ -139,7 +151,7 @@ func tellOptions(cmd *cli.Command, s term.Streams) story.Options {
 // conclude prints how a story went.
 func conclude(s term.Streams, name string, r *story.Result) {
 	if r.Broken() {
-		s.Printf("%s", r)
+		s.Printf("%s", wrong(name, r))
 		s.Printf("%s: broken, %d violations of promises, %d expectations not met\n", name, len(r.Violations), len(r.Failures))
 		return
 	}
