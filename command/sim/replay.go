@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +69,7 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 		options.Trace = s.Out
 	}
 	if cmd.Bool("logs") {
-		options.Logger = slog.New(slog.NewTextHandler(s.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		options.Logger = logger(s.Err)
 	}
 	result, err := story.Run(told, options)
 	if err != nil {

@@ -143,9 +143,23 @@ func tellOptions(cmd *cli.Command, s term.Streams) story.Options {
 		o.Trace = s.Out
 	}
 	if cmd.Bool("logs") {
-		o.Logger = slog.New(slog.NewTextHandler(s.Out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		o.Logger = logger(s.Out)
 	}
 	return o
+}
+
+// logger writes what servers and nodes log, without the time at which it was
+// simulated: the same story says the same.
+func logger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
+		Level: slog.LevelDebug,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
 }
 
 // conclude prints how a story went.
