@@ -18,10 +18,7 @@ func showPast(ctx context.Context, c *connect.Call, prefix string, missing error
 		return err
 	}
 	past.Say(c, e)
-	// What it was when it was purged isn't what it is.
-	gone := *e.Job
-	gone.Status, gone.Stop = new(structs.JobStatusDead), new(true)
-	e.Job = &gone
+	e.Job = purged(e.Job)
 	if done, err := view.Formatted(c.Command, c.Streams, e.Job); done {
 		return err
 	}
@@ -30,6 +27,13 @@ func showPast(ctx context.Context, c *connect.Call, prefix string, missing error
 		return nil
 	}
 	return pastDetails(ctx, c, e.Job)
+}
+
+// purged is a job that left: what it was then isn't what it is.
+func purged(j *structs.Job) *structs.Job {
+	gone := *j
+	gone.Status, gone.Stop = new(structs.JobStatusDead), new(true)
+	return &gone
 }
 
 // pastDetails shows what the history has of a job's evaluations, deployments and
