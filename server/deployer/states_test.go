@@ -113,3 +113,75 @@ func tables() string {
 	out.WriteString("\n")
 	return out.String()
 }
+
+// TestWhereADeploymentStands draws deployments and wants the state of each.
+func TestWhereADeploymentStands(t *testing.T) {
+	canaries := structs.DeploymentState{DesiredTotal: 3, DesiredCanaries: 2}
+	promoted := canaries
+	promoted.Promoted = true
+	for _, c := range []struct {
+		name   string
+		group  structs.DeploymentState
+		allocs string
+		status string
+		want   State
+	}{
+		{"rolls out", structs.DeploymentState{DesiredTotal: 3}, "hpp", structs.DeploymentStatusRunning, StateRolling},
+		{"no canary is there yet", canaries, "", structs.DeploymentStatusRunning, StateCanaries},
+		{"a canary is missing", canaries, "c", structs.DeploymentStatusRunning, StateCanaries},
+		{"a canary isn't healthy", canaries, "cp", structs.DeploymentStatusRunning, StateCanaries},
+		{"all canaries are healthy", canaries, "cc", structs.DeploymentStatusRunning, StatePromotion},
+		{"promoted", promoted, "cc", structs.DeploymentStatusRunning, StateRolling},
+		{"paused", canaries, "cc", structs.DeploymentStatusPaused, StatePaused},
+		{"failed", canaries, "cc", structs.DeploymentStatusFailed, StateFailed},
+		{"cancelled", canaries, "cc", structs.DeploymentStatusCancelled, StateCancelled},
+	} {
+		w := draw(c.group, c.allocs)
+		w.deployments["d"].Status = c.status
+		if got := StateOf(w, w.deployments["d"]); got != c.want {
+			t.Errorf("%s: it is in %s, want %s", c.name, got, c.want)
+		}
+	}
+	if got := StateOf(&world{}, nil); got != StateNone {
+		t.Errorf("none is in %s", got)
+	}
+}
+
+// TestWhatWasPausedIsEvaluatedWhenItGoesOn has nothing happen but the pause.
+func TestWhatWasPausedIsEvaluatedWhenItGoesOn(t *testing.T) {
+	w := draw(structs.DeploymentState{DesiredTotal: 3}, "hpp")
+	d := New(func() string { return "id" })
+	d.Reset(w)
+	d.Step(w, start)
+	status := func(to string) string {
+		w.deployments["d"].Status = to
+		d.Note("d", false)
+		actions, _ := d.Step(w, start)
+		return tell(actions)
+	}
+	for _, c := range [][2]string{
+		{structs.DeploymentStatusPaused, tell(nil)}, {structs.DeploymentStatusRunning, "evaluate"}, {structs.DeploymentStatusRunning, tell(nil)},
+	} {
+		if got := status(c[0]); got != c[1] {
+			t.Errorf("once it is %s: %s, want %s", c[0], got, c[1])
+		}
+	}
+}
+
+// TestCountersTellOfTheFirstUnhealthyOne changes a deployment without a word about
+// its allocations.
+func TestCountersTellOfTheFirstUnhealthyOne(t *testing.T) {
+	w := draw(structs.DeploymentState{DesiredTotal: 3}, "hpp")
+	d := New(func() string { return "id" })
+	d.Reset(w)
+	d.Step(w, start)
+	later := draw(structs.DeploymentState{DesiredTotal: 3}, "hup")
+	d.Note("d", false)
+	actions, _ := d.Step(later, start)
+	if len(actions) != 1 {
+		t.Fatalf("%v", actions)
+	}
+	if c, ok := actions[0].Command.(*command.UpdateDeployment); !ok || c.Update.Status != structs.DeploymentStatusFailed {
+		t.Errorf("%+v", actions[0].Command)
+	}
+}
