@@ -31,3 +31,39 @@ func TestWhichVersionsMayStillBePlaced(t *testing.T) {
 		}
 	}
 }
+
+// readyNodes are nodes that take allocations.
+type readyNodes map[string]bool
+
+func (n readyNodes) Has(id string) bool { return n[id] }
+
+func (n readyNodes) Each(yield func(id string)) {
+	for id := range n {
+		yield(id)
+	}
+}
+
+// TestWhatMayStayOnItsNode has nodes that take allocations, that would if they were
+// ready, and that don't suit.
+func TestWhatMayStayOnItsNode(t *testing.T) {
+	ready := func(id string) *structs.Node {
+		return &structs.Node{ID: id, Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible}
+	}
+	ineligible := func(id string) *structs.Node {
+		n := ready(id)
+		n.SchedulingEligibility = structs.NodeIneligible
+		return n
+	}
+	nodes := map[string]*structs.Node{
+		"takes": ready("takes"), "unsuitable": ready("unsuitable"), "closed": ineligible("closed"), "closed and unsuitable": ineligible("closed and unsuitable"),
+	}
+	e := &everywhere{nodes: readyNodes{"takes": true}, group: group{run: &run{Input: Input{
+		Node: func(id string) *structs.Node { return nodes[id] },
+		Fits: func(_ *structs.TaskGroup, n *structs.Node) bool { return n.ID == "takes" || n.ID == "closed" },
+	}}}}
+	for id, want := range map[string]bool{"takes": true, "unsuitable": false, "closed": true, "closed and unsuitable": false, "gone": false} {
+		if got := e.suits(&structs.Allocation{NodeID: id}); got != want {
+			t.Errorf("%s: %v", id, got)
+		}
+	}
+}
