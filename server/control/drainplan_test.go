@@ -79,6 +79,43 @@ func TestACanceledDrainSaysSo(t *testing.T) {
 	})
 }
 
+// TestADrainOfANodeThatDrains changes the drain: it goes on with what was said
+// last, and says so.
+func TestADrainOfANodeThatDrains(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(servertest.Job("web", "service", 2))
+		began := time.Now()
+		drain := func(spec structs.DrainSpec) *structs.Node {
+			if _, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: a.id, DrainSpec: &spec}); err != nil {
+				t.Fatal(err)
+			}
+			return w.s.store.Snapshot().Node(a.id)
+		}
+		drain(structs.DrainSpec{Deadline: time.Hour})
+		w.pass(10 * time.Second)
+		n := drain(structs.DrainSpec{Deadline: 2 * time.Hour, IgnoreSystemJobs: true})
+		s := n.DrainStrategy
+		if s == nil || !s.IgnoreSystemJobs || !s.ForceDeadline.Equal(time.Now().Add(2*time.Hour)) || !s.StartedAt.Equal(began) || !n.LastDrain.StartedAt.Equal(began) {
+			t.Errorf("%+v, %+v", s, n.LastDrain)
+		}
+		if e := n.Events[len(n.Events)-1]; e.Message != "Node drain strategy updated" || e.Subsystem != structs.NodeEventDrain {
+			t.Errorf("%+v", e)
+		}
+		before := w.s.store.Snapshot().Index()
+		for _, bad := range []*structs.NodeUpdateDrainRequest{
+			{NodeID: "nope", DrainSpec: &structs.DrainSpec{}}, {NodeID: a.id, DrainSpec: &structs.DrainSpec{}, MarkEligible: true},
+		} {
+			if _, err := w.s.DrainNode(t.Context(), bad); err == nil {
+				t.Errorf("%+v was taken", bad)
+			}
+		}
+		if now := w.s.store.Snapshot().Index(); now != before {
+			t.Errorf("what was refused is at index %d", now)
+		}
+	})
+}
+
 // TestADrainThatIsDoneDoesNotEndTheNext has a drain called off and another begin
 // while the end of the first is on its way.
 func TestADrainThatIsDoneDoesNotEndTheNext(t *testing.T) {
