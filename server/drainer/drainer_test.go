@@ -148,6 +148,12 @@ func TestWhatADrainDoesNext(t *testing.T) {
 			change: func(w *world) { w.nodes[0].DrainStrategy.IgnoreSystemJobs = true }, want: "old is done: true"},
 		{name: "a stopped job is stopped by its own evaluation", kind: "service", count: 2, parallel: 1, picture: "hh",
 			change: func(w *world) { w.job.Stop = ptr(true) }},
+		{name: "what doesn't serve waits for what is moving", kind: "service", count: 3, parallel: 1, picture: "mpp"},
+		{name: "what is moving isn't told again at the deadline", kind: "batch", count: 2, parallel: 1, picture: "mh", after: time.Hour, want: "move 01, 1 evaluations"},
+		{name: "no migrate block", kind: "service", count: 4, picture: "hhhh",
+			change: func(w *world) { w.job.TaskGroups[0].Migrate = nil }, want: "move 00, 1 evaluations"},
+		{name: "an allocation without its job is a service's", kind: "batch", count: 2, parallel: 1, picture: "hh",
+			change: func(w *world) { w.allocs[0].Job = nil }, want: "move 00, 1 evaluations"},
 		{name: "nobody drains", kind: "service", count: 2, parallel: 1, picture: "hh",
 			change: func(w *world) { w.nodes[0].DrainStrategy = nil }},
 	}
@@ -188,18 +194,48 @@ func TestEqualViewsGiveEqualEvaluations(t *testing.T) {
 }
 
 func TestWithoutAVerdictRunningLongEnoughIsHealthy(t *testing.T) {
-	w := draw("service", 2, 1, "hh")
-	for _, a := range w.allocs {
-		a.DeploymentStatus = nil
-		a.TaskStates = map[string]*structs.TaskState{"t": {StartedAt: start}}
+	for name, c := range map[string]struct {
+		migrate *structs.MigrateStrategy
+		settles time.Duration
+	}{
+		"as usual":         {&structs.MigrateStrategy{MaxParallel: ptr(1), MinHealthyTime: ptr(10 * time.Second)}, 10 * time.Second},
+		"longer":           {&structs.MigrateStrategy{MaxParallel: ptr(1), MinHealthyTime: ptr(time.Minute)}, time.Minute},
+		"no migrate block": {nil, 10 * time.Second},
+	} {
+		w := draw("service", 2, 1, "hh")
+		w.job.TaskGroups[0].Migrate = c.migrate
+		for _, a := range w.allocs {
+			a.DeploymentStatus = nil
+			a.TaskStates = map[string]*structs.TaskState{"t": {StartedAt: start}}
+		}
+		w.allocs[1].NodeID = "new" // the only one to move serves, once it has settled
+		w.allocs[0].DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		if got, wake := next(w, start.Add(c.settles-time.Second)); got != "" || !wake.Equal(start.Add(c.settles)) {
+			t.Errorf("%s: %q, looks again at %v", name, got, wake)
+		}
+		if got, _ := next(w, start.Add(c.settles)); !strings.HasPrefix(got, "move ") {
+			t.Errorf("%s, once settled: %q", name, got)
+		}
 	}
-	w.allocs = append(w.allocs, w.allocs[0])[1:] // both still settle
-	got, wake := next(w, start.Add(5*time.Second))
-	if !wake.Equal(start.Add(10*time.Second)) || strings.Count(got, "0") > 1+strings.Count(got, "move 0") {
-		t.Errorf("%q, looks again at %v", got, wake)
+}
+
+func TestADrainLooksAgainAtItsDeadline(t *testing.T) {
+	if _, wake := next(draw("batch", 1, 1, "h"), start); !wake.Equal(start.Add(time.Hour)) {
+		t.Errorf("it looks again at %v", wake)
 	}
-	if got, _ := next(w, start.Add(10*time.Second)); !strings.HasPrefix(got, "move ") {
-		t.Errorf("once settled: %q", got)
+}
+
+func TestEvaluationsHaveThePriorityOfTheirJob(t *testing.T) {
+	for _, want := range []int{80, structs.JobDefaultPriority} {
+		w := draw("batch", 1, 1, "h")
+		if w.job.Priority = ptr(80); want != 80 {
+			w.job = nil // purged
+		}
+		commands, _ := New(func() string { return "eval" }).Step(w, start.Add(time.Hour))
+		c, ok := commands[0].(*command.TransitionAllocs)
+		if !ok || len(c.Evals) != 1 || c.Evals[0].Priority != want {
+			t.Errorf("%+v, want priority %d", commands[0], want)
+		}
 	}
 }
 
