@@ -75,6 +75,9 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 	if err != nil {
 		return term.Fail("Error playing with snapshot %s: %v", path, err)
 	}
+	if result.Last == nil {
+		return term.Fail("Every simulated server is down in the end: nobody can tell what has changed")
+	}
 	if err := tellChanges(cmd, s, replay.Compare(origin.Snapshot, result.Last, origin.At, result.End)); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/term"
+	"github.com/steppe-run/steppe/sim/replay"
 	"github.com/steppe-run/steppe/sim/story"
 )
 
@@ -41,10 +42,14 @@ func runVerb(s term.Streams) *cli.Command {
 		Name: "run", Usage: "play a story of a simulated cluster", ArgsUsage: "FILE...", Description: runDescription,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "rewrite", Usage: "write what is shown into the file, as what is expected from now on"},
+			&cli.StringFlag{Name: "save", Usage: "`file` for a snapshot of what the cluster is in the end, for \"sim replay\""},
 		}, tellFlags()...),
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if !cmd.Args().Present() {
 				return term.Fail("This command takes the files of stories, or - for one on standard input")
+			}
+			if cmd.String("save") != "" && cmd.Args().Len() > 1 {
+				return term.Fail("-save is for one story, not for %d", cmd.Args().Len())
 			}
 			broken := false
 			for _, file := range cmd.Args().Slice() {
@@ -90,8 +95,25 @@ func runFile(cmd *cli.Command, s term.Streams, file string) (held bool, err erro
 			return false, term.Fail("Error writing story: %v", err)
 		}
 	}
+	if to := cmd.String("save"); to != "" {
+		if err := saveLast(to, result); err != nil {
+			return false, term.Fail("Error saving snapshot: %v", err)
+		}
+	}
 	conclude(s, file, result)
 	return !result.Broken(), nil
+}
+
+// saveLast writes what the cluster has come to.
+func saveLast(to string, r *story.Result) error {
+	if r.Last == nil {
+		return errors.New("every server is down in the end")
+	}
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(replay.Save(f, r.Last, r.End), f.Close())
 }
 
 // placed tells what is wrong with a story as file:line.

@@ -68,7 +68,7 @@ func New(cfg Config) (*Cluster, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = logx.Discard()
 	}
-	c := &Cluster{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0x5eed))}
+	c := &Cluster{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0x5eed+cfg.Origin.base()))}
 	switch {
 	case !cfg.Begin.IsZero():
 	case cfg.Origin != nil:

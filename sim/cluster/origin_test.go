@@ -142,6 +142,20 @@ func TestWhatCameBeforeGoesOn(t *testing.T) {
 	}
 }
 
+func TestTheSeedOfAnOriginMakesNoIdentifierTwice(t *testing.T) {
+	o := backup(t) // of seed 1
+	c, err := New(Config{Seed: 1, Servers: 3, Origin: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 100 {
+		if id := c.NewID(); o.Snapshot.Node(id) != nil || o.Snapshot.Eval(id) != nil {
+			t.Fatalf("%s is there already", id)
+		}
+	}
+}
+
 func TestOneSeedIsOneHistoryOfAnOrigin(t *testing.T) {
 	o := backup(t)
 	live := func() [32]byte {

@@ -11,7 +11,7 @@ import (
 // TestManual holds the manual against what can be said: each sentence and each
 // setting of a job is in it, and each of its examples can be read.
 func TestManual(t *testing.T) {
-	data, err := os.ReadFile("testdata/README.md")
+	data, err := os.ReadFile("../../docs/simulation.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func examples(manual string) func(yield func(string) bool) {
 		for line := range strings.Lines(manual) {
 			line = strings.TrimSpace(line)
 			if strings.HasPrefix(line, "```") {
-				inText = !inText
+				inText = line == "```text"
 				continue
 			}
 			example := ""

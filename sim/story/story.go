@@ -1,6 +1,6 @@
 // Package story plays what people write about a region: jobs, faults, time that
 // passes, and what they expect of it. One line is one sentence; the manual of
-// sentences is README.md beside the stories in testdata.
+// sentences is docs/simulation.md.
 //
 // It must not know how stories come about. Begin reading at Parse, then Play.
 package story
@@ -99,7 +99,7 @@ func ParseSteps(text string) (*Story, error) {
 	if len(faults) > 0 {
 		return nil, faults
 	}
-	s.Servers = 3
+	s.Servers, s.Nodes = 3, 0
 	return s, nil
 }
 
