@@ -71,6 +71,9 @@ type PeriodicConfig struct {
 	SpecType        *string  `change:"inplace"`
 	ProhibitOverlap *bool    `change:"inplace"` // skip launch while previous child runs
 	TimeZone        *string  `change:"inplace"` // default UTC; IANA name; must load
+	// RunMissed says whether the latest launch that was missed while no server led
+	// is made late (nil: it is). The others that were missed never are.
+	RunMissed *bool `json:",omitempty" change:"inplace"` // default true; Steppe's own
 }
 
 // ParameterizedJobConfig says what a dispatch of the job must and may give.

@@ -59,6 +59,9 @@ type Decision struct {
 	Missed int
 	// Overlap is set if it is left out because an earlier launch is not done.
 	Overlap bool
+	// Skipped is set if it is left out because its time is over and the job wants
+	// nothing made late.
+	Skipped bool
 }
 
 // Remarkable reports whether users should be told.
@@ -151,14 +154,16 @@ func (l *Launcher) decide(v View, e *entry, now time.Time) Decision {
 	at := e.schedule.Latest(e.from, now)
 	d := Decision{Due: at, Late: now.Sub(at), Missed: e.schedule.Count(e.from, at, maxMissed)}
 	alone := structs.Value(job.Periodic.ProhibitOverlap)
-	d.Overlap = alone && busy(v.JobSummary(e.key.Namespace, e.key.ID))
+	run := job.Periodic.RunMissed
+	d.Skipped = d.Late > lateAfter && run != nil && !*run
+	d.Overlap = !d.Skipped && alone && busy(v.JobSummary(e.key.Namespace, e.key.ID))
 	d.Launch = command.Launch{
 		Namespace: e.key.Namespace, JobID: e.key.ID, ParentModifyIndex: e.modified, Instant: at.Unix(), After: e.until, Alone: alone,
 	}
 	if d.Remarkable() {
 		d.Launch.Note = d.note()
 	}
-	if d.Overlap {
+	if d.Overlap || d.Skipped {
 		return d
 	}
 	child := job.Launch(at, now)
@@ -178,6 +183,8 @@ func (l *Launcher) decide(v View, e *entry, now time.Time) Decision {
 func (d *Decision) note() string {
 	text := "launch of " + d.Due.UTC().Format(time.RFC3339)
 	switch {
+	case d.Skipped:
+		text += fmt.Sprintf(" left out: its time was %s ago, and run_missed is false", d.Late.Round(time.Second))
 	case d.Overlap:
 		text += " left out: an earlier one is not done, and prohibit_overlap is set"
 	case d.Late > lateAfter:

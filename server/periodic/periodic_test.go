@@ -158,6 +158,25 @@ func TestWhatWasMissedIsTold(t *testing.T) {
 	w.is("goes on", w.launched("cron"), "01:00 05:00 06:00")
 }
 
+// What was missed can be left out for good: the schedule goes on with its next
+// time.
+func TestMissedLaunchesMayBeLeftOut(t *testing.T) {
+	w := newWorld(t)
+	w.register("cron", func(p *structs.PeriodicConfig) { p.RunMissed = ptr(false) }, "0 * * * *")
+	w.at("01:00").step()
+	w.at("05:20").step()
+	w.is("launched", w.launched("cron"), "01:00")
+	want := "launch of 2026-11-23T05:00:00Z left out: its time was 20m0s ago, and run_missed is false; 3 before it were missed and left out"
+	w.is("told", strings.Join(w.told, "\n"), want)
+	w.is("told by the job", *w.store.Snapshot().Job("default", "cron").StatusDescription, want)
+	w.at("05:30").step()
+	w.is("it stays so", w.launched("cron"), "01:00")
+	w.at("06:00").step()
+	w.at("07:00").now = w.now.Add(20 * time.Second)
+	w.step()
+	w.is("what is a little late is not missed", w.launched("cron"), "01:00 06:00 07:00")
+}
+
 func TestNoOverlap(t *testing.T) {
 	w := newWorld(t)
 	alone := func(p *structs.PeriodicConfig) { p.ProhibitOverlap = ptr(true) }

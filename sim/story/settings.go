@@ -119,6 +119,7 @@ func jobSettings() map[string]set {
 		"time_zone":        word(func(b *builder) **string { return &b.periodic().TimeZone }),
 		"prohibit_overlap": yesNo(func(b *builder) **bool { return &b.periodic().ProhibitOverlap }),
 		"enabled":          yesNo(func(b *builder) **bool { return &b.periodic().Enabled }),
+		"run_missed":       yesNo(func(b *builder) **bool { return &b.periodic().RunMissed }),
 	}
 }
 
