@@ -11,6 +11,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"go.uber.org/goleak"
 
 	"github.com/steppe-run/steppe/internal/ids"
@@ -276,6 +278,33 @@ func TestRestoreGivesTheSameState(t *testing.T) {
 	other2.Apply(w.index, c)
 	if w.snap().StateHash() != other2.Snapshot().StateHash() {
 		t.Error("the states went apart after restoring")
+	}
+}
+
+// What one group of a job counts is not restored into the next one.
+func TestSummariesOfGroupsAreRestoredApart(t *testing.T) {
+	w := newWorld(t)
+	job := testJob("shop", 2)
+	second := *job.TaskGroups[0]
+	second.Name = ptr("cache")
+	job.TaskGroups = append(job.TaskGroups, &second)
+	queued := complete(w.register(job))
+	queued.QueuedAllocations = map[string]int{"cache": 3}
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{queued}})
+	want := w.snap().JobSummary("default", "shop")
+	if want.Summary["cache"].Queued != 3 || want.Summary["web"].Queued != 0 {
+		t.Fatalf("nothing to tell apart: %+v", want)
+	}
+	var data bytes.Buffer
+	if err := w.store.Persist(&data); err != nil {
+		t.Fatal(err)
+	}
+	other := New(Options{})
+	if err := other.Restore(&data); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, other.Snapshot().JobSummary("default", "shop")); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -161,8 +161,13 @@ func encodeMap(out []byte, v reflect.Value) ([]byte, error) {
 		return append(out, 0xc0), nil
 	}
 	keys := v.MapKeys()
-	if v.Type().Key().Kind() != reflect.String {
+	switch elem := v.Type().Elem(); {
+	case v.Type().Key().Kind() != reflect.String:
 		return nil, fmt.Errorf("a map with keys of %s can't be encoded", v.Type().Key())
+	case elem.Kind() == reflect.Struct && elem != timeType:
+		// The library reads all values of such a map into one variable: what one
+		// leaves out it would have from the one before it.
+		return nil, fmt.Errorf("a map of %s can't be encoded: let it hold pointers", elem)
 	}
 	slices.SortFunc(keys, func(a, b reflect.Value) int { return cmp.Compare(a.String(), b.String()) })
 	out = appendHead(out, len(keys), mapHead)

@@ -139,3 +139,33 @@ func TestTheLibraryAgrees(t *testing.T) {
 		}
 	}
 }
+
+// What a value of a map leaves out is zero, whatever the value before it had.
+// Maps of structs would be read otherwise, so they are not written.
+func TestValuesOfAMapDontLeakIntoTheNext(t *testing.T) {
+	type nested struct {
+		N    int
+		Of   map[string]*part
+		List []part
+	}
+	in := map[string]*nested{
+		"a": {N: 1, Of: map[string]*part{"x": {X: 1}, "y": {Y: 2}}, List: []part{{X: 3}, {Y: 4}}},
+		"b": {Of: map[string]*part{"x": {Y: 5}, "z": {}}},
+		"c": {List: []part{{}, {X: 6}}},
+		"d": {},
+	}
+	data, err := Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]*nested
+	if err := Unmarshal(data, &out); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(in, out); diff != "" {
+		t.Errorf("changed on the way (-in +out):\n%s", diff)
+	}
+	if _, err := Marshal(map[string]part{"a": {X: 1}, "b": {Y: 2}}); err == nil {
+		t.Error("a map of structs was encoded")
+	}
+}

@@ -52,6 +52,38 @@ type submissionImage struct {
 	Submission       *structs.JobSubmission
 }
 
+// summaryImage is a structs.JobSummary whose map has pointers: see package wire.
+type summaryImage struct {
+	JobID, Namespace         string
+	Summary                  map[string]*structs.TaskGroupSummary
+	Children                 *structs.JobChildrenSummary
+	CreateIndex, ModifyIndex uint64
+}
+
+func imageOf(s *structs.JobSummary) *summaryImage {
+	img := &summaryImage{JobID: s.JobID, Namespace: s.Namespace, Children: s.Children, CreateIndex: s.CreateIndex, ModifyIndex: s.ModifyIndex}
+	if s.Summary != nil {
+		img.Summary = make(map[string]*structs.TaskGroupSummary, len(s.Summary))
+	}
+	for name, g := range s.Summary {
+		img.Summary[name] = &g
+	}
+	return img
+}
+
+func (img *summaryImage) load() *structs.JobSummary {
+	s := &structs.JobSummary{JobID: img.JobID, Namespace: img.Namespace, Children: img.Children, CreateIndex: img.CreateIndex, ModifyIndex: img.ModifyIndex}
+	if img.Summary != nil {
+		s.Summary = make(map[string]structs.TaskGroupSummary, len(img.Summary))
+	}
+	for name, g := range img.Summary {
+		if g != nil {
+			s.Summary[name] = *g
+		}
+	}
+	return s
+}
+
 // Persist writes the state. Equal states are written as equal bytes.
 func Persist(w io.Writer, t *Tables) error {
 	buffered := bufio.NewWriterSize(w, 1<<16)
@@ -65,7 +97,11 @@ func Persist(w io.Writer, t *Tables) error {
 	s.record(&meta)
 	s.end()
 	places := persistJobs(s, t)
-	persistValues(s, sectionSummaries, &t.Summaries)
+	s.begin(sectionSummaries)
+	for v := range t.Summaries.Values() {
+		s.record(imageOf(v))
+	}
+	s.end()
 	persistValues(s, sectionScaling, &t.Scaling)
 	persistValues(s, sectionNodes, &t.Nodes)
 	persistValues(s, sectionEvals, &t.Evals)

@@ -84,8 +84,8 @@ func (b *restoring) loader(kind byte) func([]byte) error {
 			b.Submissions.Set(Item[structs.JobSubmission]{A: s.Namespace, B: s.JobID, N: s.Version, V: s.Submission})
 		})
 	case sectionSummaries:
-		return loading(func(s *structs.JobSummary) {
-			b.Summaries.Set(Item[structs.JobSummary]{A: s.Namespace, B: s.JobID, V: s})
+		return loading(func(s *summaryImage) {
+			b.Summaries.Set(Item[structs.JobSummary]{A: s.Namespace, B: s.JobID, V: s.load()})
 		})
 	case sectionScaling:
 		return loading(func(l *ScalingLog) { b.Scaling.Set(Item[ScalingLog]{A: l.Namespace, B: l.JobID, V: l}) })
