@@ -130,7 +130,9 @@ func (n *Node) SetMeta(meta map[string]string) error {
 	}
 	w := &answer{header: http.Header{}}
 	n.client.Handler().ServeHTTP(w, req)
-	n.machine.Look()
+	if n.machine != nil { // the agent may have died of it
+		n.machine.Look()
+	}
 	if w.status != 0 && w.status != http.StatusOK {
 		return fmt.Errorf("set metadata of %s: %s", n.cfg.Name, w.body.String())
 	}

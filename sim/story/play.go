@@ -104,6 +104,7 @@ func Run(s *Story, o Options) (*Result, error) {
 	}
 	c, err := cluster.New(cluster.Config{
 		Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied, Origin: o.Origin,
+		Settings: control.Config{Brake: control.BrakeConfig{MinNodes: s.BrakeFrom}},
 	})
 	if err != nil {
 		return nil, err

@@ -22,7 +22,10 @@ type Story struct {
 	Seed          uint64
 	// Begin is when the story begins; zero: cluster.Begin.
 	Begin time.Time
-	Lines []Line
+	// BrakeFrom is how many nodes there must be for the loss of many to be held
+	// back; 0: as many as are by default.
+	BrakeFrom int
+	Lines     []Line
 	// Described is the number of the first line that describes the cluster or its
 	// time, 0 if none does.
 	Described int
@@ -136,7 +139,12 @@ func opens(words []string) bool {
 	if len(words) > 1 {
 		second = words[1]
 	}
-	return first == "seed" || first == "a" && second == "cluster" || first == "it" && second == "is"
+	return first == "seed" || first == "a" && second == "cluster" || first == "it" && second == "is" || brakes(words)
+}
+
+// brakes reports whether a line says from how many nodes on the brake holds.
+func brakes(words []string) bool {
+	return len(words) == 6 && strings.Join(words[:4], " ") == "the brake holds from" && words[5] == "nodes"
 }
 
 // Bounds of a story.
@@ -146,7 +154,7 @@ const (
 )
 
 // describe reads "a cluster of 3 servers and 20 nodes of 4000 MHz and 8000 MB"
-// "seed 7" and "it is 2026-03-29T00:30:00Z".
+// "seed 7", "it is 2026-03-29T00:30:00Z" and "the brake holds from 5 nodes".
 func (s *Story) describe(words []string) (err error) {
 	switch {
 	case words[0] == "seed" && len(words) == 2:
@@ -159,6 +167,11 @@ func (s *Story) describe(words []string) (err error) {
 	case words[0] == "it" && len(words) == 3:
 		if s.Begin, err = time.Parse(time.RFC3339, words[2]); err != nil {
 			return fmt.Errorf("%q is no time such as 2026-03-29T00:30:00Z", words[2])
+		}
+		return nil
+	case brakes(words):
+		if s.BrakeFrom, err = strconv.Atoi(words[4]); err != nil || s.BrakeFrom < 1 {
+			return fmt.Errorf("say: the brake holds from 5 nodes")
 		}
 		return nil
 	case words[0] == "it":
@@ -199,6 +212,9 @@ func (s *Story) String() string {
 	fmt.Fprintf(&b, "a cluster of %d servers and %d nodes of %d MHz and %d MB\nseed %d\n", s.Servers, s.Nodes, s.CPU, s.MemoryMB, s.Seed)
 	if !s.Begin.IsZero() {
 		fmt.Fprintf(&b, "it is %s\n", s.Begin.Format(time.RFC3339))
+	}
+	if s.BrakeFrom > 0 {
+		fmt.Fprintf(&b, "the brake holds from %d nodes\n", s.BrakeFrom)
 	}
 	b.WriteByte('\n')
 	for _, l := range s.Lines {

@@ -24,6 +24,16 @@ func userVerbs() []verb {
 		{form: "scale NAME to N", do: func(p *Play, args []string) error { return p.scale(args[0], "g", args[1]) }, check: numberAt(1)},
 		{form: "scale NAME group GROUP to N", do: func(p *Play, args []string) error { return p.scale(args[0], args[1], args[2]) }, check: numberAt(2)},
 		{form: "revert NAME to N", do: doRevert, check: numberAt(1)},
+		{form: "tag NAME version N as TAG", do: func(p *Play, args []string) error {
+			version, err := strconv.ParseUint(args[1], 10, 64)
+			if err != nil {
+				return err
+			}
+			return p.tag(&control.JobTagRequest{JobID: args[0], Version: &version, Name: args[2]})
+		}, check: numberAt(1)},
+		{form: "untag NAME TAG", do: func(p *Play, args []string) error {
+			return p.tag(&control.JobTagRequest{JobID: args[0], Name: args[1], Remove: true})
+		}},
 		{form: "evaluate NAME", do: doEvaluate},
 		{form: "stop an allocation of NAME", do: doStopAlloc},
 		{form: "promote NAME", do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
@@ -92,6 +102,14 @@ func (p *Play) scale(job, group, count string) error {
 		_, err := on.ScaleJob(ctx, job, &structs.ScalingRequest{
 			Target: map[string]string{"Group": group}, Count: &n, WriteRequest: structs.WriteRequest{Namespace: ns},
 		})
+		return err
+	})
+}
+
+func (p *Play) tag(r *control.JobTagRequest) error {
+	r.Namespace = ns
+	return p.ask(func(ctx context.Context, on *control.Control) error {
+		_, err := on.TagJobVersion(ctx, r)
 		return err
 	})
 }
