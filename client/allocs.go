@@ -134,6 +134,11 @@ func (c *Client) upsert(a *structs.Allocation) {
 		c.verdict(a.ID, structs.AllocClientComplete, "It was stopped before this node had seen it")
 	case r == nil:
 		c.start(a, nil)
+	case ended(a) && !structs.ClientTerminal(r.Status().ClientStatus):
+		// This node has told that it ended, could not write it down and forgot it:
+		// what has ended never runs again.
+		c.logger.Warn("allocation that has ended was begun again and is stopped", logx.KeyAlloc, a.ID)
+		r.StopNow()
 	case a.AllocModifyIndex != 0 && a.AllocModifyIndex == r.Alloc().AllocModifyIndex:
 		// It is sent again after a lost connection, and nothing is new.
 	default:
@@ -144,6 +149,11 @@ func (c *Client) upsert(a *structs.Allocation) {
 			c.logger.Error("allocation could not be written down", logx.KeyAlloc, a.ID, logx.KeyError, err)
 		}
 	}
+}
+
+// ended reports whether the node has told that an allocation ended.
+func ended(a *structs.Allocation) bool {
+	return a.ClientStatus == structs.AllocClientComplete || a.ClientStatus == structs.AllocClientFailed
 }
 
 // start makes the runner of an allocation and lets it run.

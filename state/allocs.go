@@ -93,7 +93,10 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 		if u.NetworkStatus != nil {
 			p.Network = u.NetworkStatus
 		}
-		if s := u.DeploymentStatus; s.HasHealth() && (before == nil || *before != *s.Healthy) {
+		// What has ended doesn't become healthy any more, whatever a node believes
+		// that has forgotten about it.
+		ended := was == alloc.Complete || was == alloc.Failed
+		if s := u.DeploymentStatus; s.HasHealth() && (before == nil || *before != *s.Healthy) && !(ended && *s.Healthy) {
 			health = &structs.AllocDeploymentStatus{Healthy: s.Healthy, Timestamp: s.Timestamp, ModifyIndex: tx.Index}
 			if health.Timestamp.IsZero() {
 				health.Timestamp = time.Unix(0, tx.now).UTC()

@@ -35,3 +35,22 @@ func TestAReportThatWasOvertakenSaysNothing(t *testing.T) {
 		}
 	}
 }
+
+// A node that has forgotten that an allocation failed, and runs it again, can't
+// make it healthy any more.
+func TestWhatHasEndedDoesNotBecomeHealthy(t *testing.T) {
+	for _, ended := range []string{structs.AllocClientFailed, structs.AllocClientComplete} {
+		w := newWorld(t)
+		id := w.place(w.register(testJob("web", 1)), rowsOn(w.addNode())...)[0]
+		w.report(id, ended)
+		w.must(&command.UpdateAllocs{Updates: []*structs.AllocUpdate{{
+			ID: id, ClientStatus: structs.AllocClientRunning, DeploymentStatus: &structs.AllocDeploymentStatus{Healthy: ptr(true)},
+		}}})
+		a := w.snap().Alloc(id)
+		equal(t, ended, []any{a.ClientStatus, a.DeploymentStatus.IsHealthy()}, []any{ended, false})
+		w.must(&command.UpdateAllocs{Updates: []*structs.AllocUpdate{{
+			ID: id, ClientStatus: ended, DeploymentStatus: &structs.AllocDeploymentStatus{Healthy: ptr(false)},
+		}}})
+		equal(t, "unhealthy is true", w.snap().Alloc(id).DeploymentStatus.IsUnhealthy(), true)
+	}
+}

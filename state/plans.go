@@ -110,6 +110,8 @@ func (p *planned) outdated() string {
 		return fmt.Sprintf("version %d of the job is gone", p.JobVersion)
 	case eval != nil && eval.CreateIndex < job.GetCreateIndex():
 		return "job was purged and registered anew"
+	case job.GetVersion() > p.JobVersion:
+		return fmt.Sprintf("version %d of the job is outdated", p.JobVersion)
 	}
 	for i := range p.Groups {
 		version := structs.ValueOr(p.Groups[i].JobVersion, p.JobVersion)

@@ -198,6 +198,8 @@ func TestPlansThatCameTooLate(t *testing.T) {
 	again.EvalID = w.register(testJob("web", 2)).ID
 	again.JobVersion = 77
 	equal(t, "version is gone", w.refusal(&again), map[string]string{"": "version 77 of the job is gone"})
+	again.JobVersion = 0
+	equal(t, "job changed", w.refusal(&again), map[string]string{"": "version 0 of the job is outdated"})
 	again.JobVersion = 1
 	again.Groups[0].TaskGroup = "db"
 	equal(t, "group is gone", w.refusal(&again), map[string]string{"": `version 1 of the job has no group "db"`})

@@ -159,6 +159,8 @@ func TestWhatADeploymentNeeds(t *testing.T) {
 	canary.DesiredCanaries = 1
 	canaries := rolling
 	canaries.DesiredCanaries = 2
+	manyCanaries := rolling
+	manyCanaries.DesiredTotal, manyCanaries.DesiredCanaries = 1, 3
 	cases := []struct {
 		name   string
 		state  structs.DeploymentState
@@ -194,6 +196,8 @@ func TestWhatADeploymentNeeds(t *testing.T) {
 			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }},
 		{name: "one of two canaries is healthy", state: canaries, allocs: "cp",
 			change: func(w *world) { w.versions[0] = job(1, "new", false, true) }, want: "evaluate"},
+		{name: "more canaries than the total, one never comes", state: manyCanaries, allocs: "ccp", after: 10 * time.Minute,
+			want: "failed: Failed due to progress deadline"},
 		{name: "never back to itself", state: reverting, allocs: "p", after: 10 * time.Minute,
 			change: func(w *world) { w.versions[0] = job(1, "new", true, false) },
 			want:   "failed: Failed due to progress deadline - rolling back to job version 0 [to version 0]"},

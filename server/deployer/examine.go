@@ -167,8 +167,10 @@ func (x *examination) deadline(name string, st *structs.DeploymentState) (time.T
 	g := x.groups[name]
 	// The counter also holds what was healthy once and has failed since.
 	done := g == nil && st.HealthyAllocs >= st.DesiredTotal || g != nil && g.healthy >= st.DesiredTotal
-	waits := awaitsPromotion(st) && g != nil && g.canaries >= st.DesiredCanaries
-	if st.ProgressDeadline == 0 || done || waits {
+	if awaitsPromotion(st) { // all its canaries must be there, also if they are more than its total
+		done = g != nil && g.canaries >= st.DesiredCanaries
+	}
+	if st.ProgressDeadline == 0 || done {
 		return time.Time{}, false
 	}
 	by := st.RequireProgressBy
