@@ -67,6 +67,9 @@ type Config struct {
 	FailoverHeartbeatTTL time.Duration
 	// Brake says when the loss of many nodes at once is held back.
 	Brake control.BrakeConfig
+	// QuarantineAfter is from the how manyeth loss in a row on a node takes no
+	// placements for a while once it is back. Default 3; less than 0: never.
+	QuarantineAfter int
 
 	GC control.GCConfig
 	// History is what is kept of what left the state.

@@ -200,6 +200,7 @@ func (s *Server) controlConfig() control.Config {
 		MaxHeartbeatsPerSecond: s.cfg.MaxHeartbeatsPerSecond,
 		FailoverHeartbeatTTL:   s.cfg.FailoverHeartbeatTTL,
 		Brake:                  s.cfg.Brake,
+		QuarantineAfter:        s.cfg.QuarantineAfter,
 		GC:                     s.cfg.GC,
 		Room:                   s.historyRoom,
 		DefaultSchedulerConfig: s.cfg.DefaultSchedulerConfig,

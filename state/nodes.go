@@ -55,6 +55,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 	}
 	n.CreateIndex, n.Drain, n.DrainStrategy, n.Events, n.LastDrain = tx.Index, false, nil, nil, nil
 	n.StatusUpdatedAt, n.SilentSince = tx.now/int64(time.Second), 0
+	n.Losses, n.LostAt, n.QuarantineUntil = 0, 0, 0
 	if existing == nil {
 		if n.SchedulingEligibility == "" {
 			n.SchedulingEligibility = structs.NodeEligible
@@ -62,6 +63,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 		tx.addNodeEvent(&n, clusterEvent("Node registered"))
 	} else {
 		n.CreateIndex, n.SchedulingEligibility = existing.CreateIndex, existing.SchedulingEligibility
+		n.Losses, n.LostAt, n.QuarantineUntil = existing.Losses, existing.LostAt, existing.QuarantineUntil
 		n.Drain, n.DrainStrategy, n.LastDrain = existing.Drain, existing.DrainStrategy, existing.LastDrain
 		n.Events = existing.Events
 		if existing.Status == n.Status {
@@ -109,9 +111,12 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 			continue
 		}
 		n := *existing
-		n.Status, n.StatusDescription, n.SilentSince = s.Status, s.Description, s.SilentSince
+		n.Status, n.StatusDescription, n.SilentSince, n.QuarantineUntil = s.Status, s.Description, s.SilentSince, s.QuarantineUntil
 		if n.Status != existing.Status {
 			n.StatusUpdatedAt = tx.now / int64(time.Second)
+		}
+		if lost(n.Status) && !lost(existing.Status) {
+			tx.countLoss(&n)
 		}
 		tx.addNodeEvent(&n, s.Event)
 		tx.storeNode(feed.NodeEvent, &n)
@@ -119,6 +124,20 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 	}
 	tx.storeEvals(c.Evals)
 	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, changes...)}, nil
+}
+
+func lost(status string) bool {
+	return status == structs.NodeStatusDown || status == structs.NodeStatusDisconnected
+}
+
+// countLoss notes that a node was lost once more, or again for the first time in
+// a while.
+func (tx *txn) countLoss(n *structs.Node) {
+	if tx.now-n.LostAt*int64(time.Second) > int64(structs.LossWindow) {
+		n.Losses = 0
+	}
+	n.Losses++
+	n.LostAt = tx.now / int64(time.Second)
 }
 
 func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
@@ -134,6 +153,9 @@ func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
 	}
 	n := *existing
 	n.SchedulingEligibility = c.Eligibility
+	if c.Eligibility == structs.NodeEligible && n.QuarantineUntil != 0 { // a person knows better
+		n.Losses, n.LostAt, n.QuarantineUntil, n.StatusDescription = 0, 0, 0, ""
+	}
 	tx.addNodeEvent(&n, c.Event)
 	tx.storeNode(feed.NodeEligibility, &n)
 	tx.storeEvals(c.Evals)

@@ -38,6 +38,36 @@ func TestANodeComesBack(t *testing.T) {
 	w.refusedAs(&command.RegisterNode{Node: other}, "node secret ID does not match: node "+id+" is registered by another agent")
 }
 
+func TestLossesInARow(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	turn := func(at int64, status string) []any {
+		w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: status}}, Now: at * int64(time.Second)})
+		n := w.snap().Node(id)
+		return []any{n.Losses, n.LostAt}
+	}
+	equal(t, "first", turn(1000, "disconnected"), []any{1, int64(1000)})
+	equal(t, "the same one goes on", turn(1010, "down"), []any{1, int64(1000)})
+	equal(t, "back", turn(1100, "ready"), []any{1, int64(1000)})
+	equal(t, "second", turn(1600, "down"), []any{2, int64(1600)})
+	w.must(&command.RegisterNode{Node: testNode(id), Now: 1700e9})
+	equal(t, "its agent began anew", turn(1701, "ready"), []any{2, int64(1600)})
+	equal(t, "long after", turn(2201, "down"), []any{1, int64(2201)})
+}
+
+func TestAPersonEndsAQuarantine(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "down"}}, Now: 5e9})
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "ready", Description: "in quarantine", QuarantineUntil: 7}}, Now: 6e9})
+	equal(t, "takes placements", w.snap().Node(id).Ready(), false)
+	w.must(&command.RegisterNode{Node: testNode(id), Now: 7e9})
+	equal(t, "kept", w.snap().Node(id).QuarantineUntil, int64(7))
+	w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible"})
+	n := w.snap().Node(id)
+	equal(t, "ended", []any{n.Ready(), n.Losses, n.LostAt, n.StatusDescription}, []any{true, 0, int64(0), ""})
+}
+
 func TestEventsKeptOfANode(t *testing.T) {
 	w := newWorld(t)
 	id := w.addNode()

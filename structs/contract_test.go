@@ -76,7 +76,10 @@ func TestContractOfJSON(t *testing.T) {
 		ownDelays(a.RescheduleTracker)
 		ownCores(a.AllocatedResources)
 	})
-	contract[api.Node](t, func(n *Node) { n.SecretID, n.ComputedClass, n.SilentSince = "", "", 0 })
+	contract[api.Node](t, func(n *Node) {
+		n.SecretID, n.ComputedClass, n.SilentSince = "", "", 0
+		n.Losses, n.LostAt, n.QuarantineUntil = 0, 0, 0
+	})
 	contract[api.NodeListStub, NodeListStub](t)
 	contract[api.Evaluation](t, func(e *Evaluation) {
 		for _, stub := range e.PlanAnnotations.PreemptedAllocs {

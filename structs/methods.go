@@ -193,10 +193,10 @@ func (d *Deployment) RunningDescription(j *Job) string {
 	return out
 }
 
-// Ready reports whether the node takes placements: up, heard of, eligible, not
-// draining.
+// Ready reports whether the node takes placements: up, heard of, not in
+// quarantine, eligible, not draining.
 func (n *Node) Ready() bool {
-	return n.Status == NodeStatusReady && n.SilentSince == 0 && n.DrainStrategy == nil && !n.Drain &&
+	return n.Status == NodeStatusReady && n.SilentSince == 0 && n.QuarantineUntil == 0 && n.DrainStrategy == nil && !n.Drain &&
 		n.SchedulingEligibility != NodeIneligible
 }
 

@@ -2,6 +2,9 @@ package structs
 
 import "time"
 
+// LossWindow is how soon one loss of a node follows on another to count on.
+const LossWindow = 10 * time.Minute
+
 // Node is a machine that runs allocations.
 type Node struct {
 	// SecretID authenticates the node; the API never shows it.
@@ -31,7 +34,14 @@ type Node struct {
 	// SilentSince is when (Unix nanoseconds) it was found that the node is silent
 	// together with so many others that nothing is moved away from it yet; 0 if it
 	// isn't held back so.
-	SilentSince          int64 `json:",omitempty"`
+	SilentSince int64 `json:",omitempty"`
+	// Losses is how often in a row it was lost, each time within LossWindow of the
+	// time before, the last at LostAt (Unix seconds).
+	Losses int   `json:",omitempty"`
+	LostAt int64 `json:",omitempty"`
+	// QuarantineUntil is until when (Unix nanoseconds) it takes no placements since
+	// it comes and goes; 0 if it isn't in quarantine.
+	QuarantineUntil      int64 `json:",omitempty"`
 	Events               []*NodeEvent
 	Drivers              map[string]*DriverInfo
 	HostVolumes          map[string]*HostVolumeInfo

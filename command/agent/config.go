@@ -112,6 +112,9 @@ type ServerBlock struct {
 	LossBrakePercent  int    `hcl:"loss_brake_percent,optional"`
 	LossBrakeMinNodes int    `hcl:"loss_brake_min_nodes,optional"`
 	LossBrakeHold     string `hcl:"loss_brake_hold,optional"`
+	// QuarantineAfter is from the how manyeth loss in a row on a node takes no
+	// placements for a while. Steppe's own key.
+	QuarantineAfter int `hcl:"quarantine_after,optional"`
 
 	Scheduler *SchedulerBlock `hcl:"default_scheduler_config,block"`
 }

@@ -86,12 +86,13 @@ func TestSettingsTellsAllFaults(t *testing.T) {
 	c.Ports.HTTP = 70000
 	c.Server.JobMaxCount = -1
 	c.Server.LossBrakePercent, c.Server.LossBrakeMinNodes, c.Server.LossBrakeHold = 0, -1, "a while"
+	c.Server.QuarantineAfter = -1
 	c.ACL.Enabled = true
 	_, err := c.Settings()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"data_dir", "server.heartbeat_grace", "server.job_max_count", "server.loss_brake_percent", "server.loss_brake_min_nodes", "server.loss_brake_hold", "ports.http", "acl.enabled"} {
+	for _, want := range []string{"data_dir", "server.heartbeat_grace", "server.job_max_count", "server.loss_brake_percent", "server.loss_brake_min_nodes", "server.loss_brake_hold", "server.quarantine_after", "ports.http", "acl.enabled"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q misses %q", err, want)
 		}

@@ -45,7 +45,7 @@ func defaultServer() *ServerBlock {
 		JobDefaultPriority: 50, JobMaxPriority: 100, JobMaxCount: structs.JobMaxCount, JobTrackedVersions: 6, EventBufferSize: 100,
 		RaftSnapshotThreshold: 8192, RaftSnapshotInterval: "120s", RaftTrailingLogs: 10240,
 		HistoryMaxMB: 1024, HistoryMaxAge: "336h",
-		LossBrakePercent: 40, LossBrakeMinNodes: 20, LossBrakeHold: "10m",
+		LossBrakePercent: 40, LossBrakeMinNodes: 20, LossBrakeHold: "10m", QuarantineAfter: 3,
 	}
 }
 

@@ -32,7 +32,8 @@ func (a *assembly) serverConfig() server.Config {
 		SnapshotInterval: s.SnapshotInterval, MaxConnsPerClient: c.Limits.RPCMaxConnsPerClient,
 		HeartbeatGrace: s.HeartbeatGrace, MinHeartbeatTTL: s.MinHeartbeatTTL, MaxHeartbeatsPerSecond: int(c.Server.MaxHeartbeats),
 		FailoverHeartbeatTTL: s.FailoverTTL,
-		Brake:                server.BrakeConfig{Percent: c.Server.LossBrakePercent, MinNodes: c.Server.LossBrakeMinNodes, Hold: holdOf(s.LossBrakeHold)},
+		Brake:                server.BrakeConfig{Percent: c.Server.LossBrakePercent, MinNodes: c.Server.LossBrakeMinNodes, Hold: orNever(s.LossBrakeHold)},
+		QuarantineAfter:      orNever(c.Server.QuarantineAfter),
 		GC: server.GCConfig{
 			Interval: s.JobGCInterval, EvalThreshold: s.EvalGC, BatchEvalThreshold: s.BatchEvalGC,
 			JobThreshold: s.JobGC, NodeThreshold: s.NodeGC, DeploymentThreshold: s.DeploymentGC,
@@ -54,13 +55,13 @@ func limitOf(n int) int {
 	return n
 }
 
-// holdOf is how long a loss is held back as a server is told it, where a
-// configuration says 0 for ever.
-func holdOf(d time.Duration) time.Duration {
-	if d == 0 {
+// orNever is a limit as a server is told it, where a configuration says 0 for
+// never.
+func orNever[T int | time.Duration](n T) T {
+	if n == 0 {
 		return -1
 	}
-	return d
+	return n
 }
 
 func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {

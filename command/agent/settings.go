@@ -90,6 +90,9 @@ func (c *Config) checkBrake(faults *diag.List) {
 	if n := c.Server.LossBrakeMinNodes; n < 1 {
 		faults.Add("server.loss_brake_min_nodes", "%d is too little: give the number of nodes from which on there is a brake", n)
 	}
+	if n := c.Server.QuarantineAfter; n < 0 {
+		faults.Add("server.quarantine_after", "%d is too little: give the number of losses in a row, or 0 for no quarantine", n)
+	}
 }
 
 // minHistoryMB is the smallest history: a few segments of its files.

@@ -81,7 +81,7 @@ func (s *survey) apart(in *Input, job *structs.Job) {
 	for n := range in.View.Nodes("") {
 		s.Nodes++
 		switch {
-		case n.Status != structs.NodeStatusReady, n.SilentSince != 0:
+		case n.Status != structs.NodeStatusReady, n.SilentSince != 0, n.QuarantineUntil != 0:
 			s.NotReady++
 		case !n.Ready():
 			s.Ineligible++

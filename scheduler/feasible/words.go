@@ -91,6 +91,8 @@ func State(n *structs.Node) string {
 		return n.Status
 	case n.SilentSince != 0:
 		return "silent"
+	case n.QuarantineUntil != 0:
+		return "in quarantine"
 	case n.DrainStrategy != nil, n.Drain:
 		return "draining"
 	case n.SchedulingEligibility == structs.NodeIneligible:

@@ -39,6 +39,9 @@ type Config struct {
 	// Default: the ordinary TTL.
 	FailoverHeartbeatTTL time.Duration
 	Brake                BrakeConfig
+	// QuarantineAfter is from the how manyeth loss in a row on a node takes no
+	// placements for a while once it is back. Default 3; less than 0: never.
+	QuarantineAfter int
 
 	GC GCConfig
 	// Room waits until what keeps the history of what is removed has room for more;
@@ -72,6 +75,7 @@ func (c Config) withDefaults() Config {
 	c.HeartbeatGrace = cmp.Or(c.HeartbeatGrace, 10*time.Second)
 	c.MinHeartbeatTTL = cmp.Or(c.MinHeartbeatTTL, 10*time.Second)
 	c.MaxHeartbeatsPerSecond = cmp.Or(c.MaxHeartbeatsPerSecond, 50)
+	c.QuarantineAfter = cmp.Or(c.QuarantineAfter, 3)
 	c.GC, c.Brake = c.GC.withDefaults(), c.Brake.withDefaults()
 	if c.NewID == nil {
 		c.NewID = ids.New

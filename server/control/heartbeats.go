@@ -2,10 +2,12 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/server/heartbeat"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
@@ -26,11 +28,7 @@ func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, 
 	if node.Status != structs.NodeStatusReady || node.SilentSince != 0 {
 		now := s.cfg.Clock.Now()
 		_, err := s.propose(ctx, &command.SetNodeStatus{
-			Nodes: []command.NodeStatus{{
-				NodeID: nodeID,
-				Status: structs.NodeStatusReady,
-				Event:  nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
-			}},
+			Nodes:    []command.NodeStatus{s.heardAgain(node, now)},
 			EvalSeed: s.cfg.NewID(),
 			Now:      now.UnixNano(),
 		})
@@ -39,6 +37,45 @@ func (s *Control) Heartbeat(ctx context.Context, nodeID string) (time.Duration, 
 		}
 	}
 	return t.beat(nodeID), nil
+}
+
+// heardAgain takes a node back, into quarantine if it was lost too often.
+func (s *Control) heardAgain(n *structs.Node, now time.Time) command.NodeStatus {
+	back := command.NodeStatus{
+		NodeID: n.ID, Status: structs.NodeStatusReady, Event: nodeEvent(structs.NodeEventCluster, "Node is heard of again", now),
+	}
+	end := heartbeat.QuarantineEnd(n, s.cfg.QuarantineAfter)
+	if !end.After(now) {
+		return back
+	}
+	back.QuarantineUntil = end.UnixNano()
+	back.Description = fmt.Sprintf("lost %d times in a row: in quarantine, it takes no placements until %s", n.Losses, end.UTC().Format(time.RFC3339))
+	back.Event.Message = fmt.Sprintf("Node is heard of again. It was lost %d times in a row, so it takes no placements until %s; making it eligible ends that",
+		n.Losses, end.UTC().Format(time.RFC3339))
+	return back
+}
+
+// endQuarantines lets nodes take placements again whose time is over.
+func (t *term) endQuarantines(ctx context.Context, now time.Time) error {
+	due := t.quarantine.Due(now)
+	if len(due) == 0 {
+		return nil
+	}
+	snap := t.s.store.Snapshot()
+	c := &command.SetNodeStatus{EvalSeed: t.s.cfg.NewID(), Now: now.UnixNano()}
+	for _, id := range due {
+		if n := snap.Node(id); n != nil && n.QuarantineUntil != 0 {
+			c.Nodes = append(c.Nodes, command.NodeStatus{
+				NodeID: id, Status: n.Status, SilentSince: n.SilentSince,
+				Event: nodeEvent(structs.NodeEventCluster, "Node's quarantine is over", now),
+			})
+		}
+	}
+	if len(c.Nodes) == 0 {
+		return nil
+	}
+	_, err := t.s.propose(ctx, c)
+	return err
 }
 
 // beat renews a node's time to live and has the loop that expires nodes look
@@ -68,7 +105,7 @@ func (t *term) expireNodes(ctx context.Context) error {
 		if d := t.heartbeats.Stood(now); d != 0 {
 			t.s.log.Warn("this server stood still, or its clock was set: the nodes' time to live is moved by as much", logx.KeyDuration, d)
 		}
-		if err := t.expire(ctx, now); err != nil && !leaderGone(err) {
+		if err := errors.Join(t.expire(ctx, now), t.endQuarantines(ctx, now)); err != nil && !leaderGone(err) {
 			t.s.log.Error("silent nodes could not be marked; this is retried", logx.KeyError, err)
 		}
 	}
@@ -175,7 +212,7 @@ func (t *term) holdBack(ctx context.Context, nodeIDs []string) error {
 			others = append(others, id)
 		case n.Status != structs.NodeStatusDown:
 			c.Nodes = append(c.Nodes, command.NodeStatus{
-				NodeID: id, Status: n.Status, SilentSince: now.UnixNano(),
+				NodeID: id, Status: n.Status, SilentSince: now.UnixNano(), QuarantineUntil: n.QuarantineUntil,
 				Description: "silent, together with many others: nothing is moved away from it yet (see operator brake)",
 				Event:       nodeEvent(structs.NodeEventHeartbeat, "Node missed its heartbeat together with many others: its loss is held back", now),
 			})

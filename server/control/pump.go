@@ -173,10 +173,12 @@ func (t *term) absorbNode(ev *feed.Event, index uint64) {
 	if !ok {
 		t.heartbeats.Forget(ev.Key())
 		t.held.Note(ev.Key(), 0)
+		t.quarantine.Note(ev.Key(), 0)
 		t.drains.note()
 		return
 	}
 	t.held.Note(n.ID, n.SilentSince)
+	t.quarantine.Note(n.ID, n.QuarantineUntil)
 	old, _ := ev.Old().(*structs.Node)
 	if n.DrainStrategy != nil || old != nil && old.DrainStrategy != nil {
 		t.drains.note()

@@ -37,6 +37,7 @@ type term struct {
 	drains     *drainLoop
 	launches   *launchLoop
 	sweeps     *sweepLoop
+	quarantine heartbeat.Quarantine
 	// beats wakes the loop that expires nodes when a node is new to it.
 	beats bell
 }
@@ -152,6 +153,7 @@ func (t *term) watchNodes(snap *state.Snapshot) {
 	all, held := 0, 0
 	for n := range snap.Nodes("") {
 		all++
+		t.quarantine.Note(n.ID, n.QuarantineUntil)
 		if n.SilentSince != 0 {
 			held++
 			t.held.Note(n.ID, n.SilentSince)

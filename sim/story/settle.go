@@ -111,6 +111,11 @@ func appointment(s *state.Snapshot) time.Time {
 	for e := range s.EvalsByStatus(structs.EvalStatusPending) {
 		at = later(at, e.WaitUntil)
 	}
+	for n := range s.Nodes("") {
+		if n.QuarantineUntil != 0 {
+			at = later(at, time.Unix(0, n.QuarantineUntil))
+		}
+	}
 	for d := range s.ActiveDeployments() {
 		if d.Status != structs.DeploymentStatusRunning || waitsForPromotion(s, d) {
 			continue

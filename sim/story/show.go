@@ -81,6 +81,9 @@ func showNodes(s *state.Snapshot) string {
 		if n.SilentSince != 0 {
 			text += ", silent with many others"
 		}
+		if n.QuarantineUntil != 0 {
+			text += ", in quarantine"
+		}
 		if n.DrainStrategy != nil {
 			text += ", drains"
 		}

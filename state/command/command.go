@@ -136,7 +136,9 @@ type NodeStatus struct {
 	Description string
 	// SilentSince becomes that of the node; 0 ends that it is held back.
 	SilentSince int64
-	Event       *structs.NodeEvent
+	// QuarantineUntil becomes that of the node; 0 ends its quarantine.
+	QuarantineUntil int64
+	Event           *structs.NodeEvent
 }
 
 // SetNodeStatus changes the status of nodes, in one entry however many expired
