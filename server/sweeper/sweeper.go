@@ -239,9 +239,6 @@ func (w *sweep) needed() map[string]bool {
 
 // eval takes one evaluation; it stays while one of its allocations does.
 func (w *sweep) eval(e *structs.Evaluation, needed bool) {
-	if keepsHistory(w.v.Job(e.Namespace, e.JobID)) {
-		return
-	}
 	f := w.found.evals[e.ID]
 	if f != nil {
 		w.takeAllocs(f.gone)
@@ -257,14 +254,15 @@ func (w *sweep) takeAllocs(gone []alloc.View) {
 	}
 }
 
-// keepsHistory reports whether what a job has done must be remembered: a batch
-// job that still runs would else run again what has succeeded.
+// keepsHistory reports whether what a job has done must be remembered while the
+// job is there: it would else run again what has succeeded. A batch job does so
+// while it runs, a sysbatch job whenever a node comes.
 func keepsHistory(job *structs.Job) bool {
-	if job == nil || job.Stopped() || job.GetStatus() == structs.JobStatusDead {
+	if job == nil || job.Stopped() {
 		return false
 	}
 	kind := job.GetType()
-	return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch
+	return kind == structs.JobTypeSysBatch || kind == structs.JobTypeBatch && job.GetStatus() != structs.JobStatusDead
 }
 
 // orphans takes ended allocations whose evaluation is gone already.

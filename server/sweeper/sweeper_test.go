@@ -160,6 +160,37 @@ func TestARunningBatchJobRemembersWhatItDid(t *testing.T) {
 	}
 }
 
+// A sysbatch job has run once on each node: whoever joins has it evaluated, long
+// after it is done everywhere else.
+func TestADoneSysbatchJobRemembersWhereItRan(t *testing.T) {
+	w := newWorld(t)
+	eval, alloc := w.run("scrub", "sysbatch", structs.AllocClientComplete)
+	if status := w.store.Snapshot().Job("default", "scrub").GetStatus(); status != structs.JobStatusDead {
+		t.Fatalf("the job is %s", status)
+	}
+	w.evaluated("scrub", "sysbatch", 10*time.Hour)
+	w.evaluated("scrub", "sysbatch", 49*time.Hour)
+	if got := w.sweep(50*time.Hour, false); got != "1 evals" { // it placed nothing
+		t.Errorf("swept %s", got)
+	}
+	snap := w.store.Snapshot()
+	if snap.Eval(eval) == nil || snap.Alloc(alloc) == nil {
+		t.Error("it was forgotten where a sysbatch job has run: it would run there again")
+	}
+	if got := w.sweep(53*time.Hour, false); got != "2 evals, 1 allocs, 1 jobs" {
+		t.Errorf("once nothing new came for long: swept %s", got)
+	}
+}
+
+// evaluated adds an evaluation that placed nothing.
+func (w *world) evaluated(job, kind string, after time.Duration) {
+	w.t.Helper()
+	at := start.Add(after).UnixNano()
+	w.do(&command.UpsertEvals{Now: at, Evals: []*structs.Evaluation{{
+		ID: ids.New(), Namespace: "default", JobID: job, Type: kind, Status: structs.EvalStatusComplete, CreateTime: at, ModifyTime: at,
+	}}})
+}
+
 func TestAFailedAllocationWaitsForItsSuccessor(t *testing.T) {
 	w := newWorld(t)
 	_, failed := w.run("web", "service", structs.AllocClientFailed)
