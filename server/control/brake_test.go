@@ -2,12 +2,14 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/steppe-run/steppe/server/servertest"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -197,6 +199,41 @@ func TestTheNextLeaderHoldsBackToo(t *testing.T) {
 			t.Errorf("under the next leader: %v", s)
 		}
 		w.until(8*time.Minute, "its time counts from the beginning", func(snap *state.Snapshot) bool { return statuses(snap)["down"] == 15 })
+	})
+}
+
+// TestALeaderThatFellBehindKnowsWhoIsHeldBack has the leader miss that nodes were held
+// back or put in quarantine, and that others which were are gone: without that those
+// would wait for ever.
+func TestALeaderThatFellBehindKnowsWhoIsHeldBack(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.vanish(15)
+		w.pass(time.Second)
+		leader := w.s.term.Load()
+		for _, id := range leader.held.All() {
+			leader.held.Note(id, 0)
+		}
+		leader.held.Note("gone", 1)
+		leader.quarantine.Note("gone", 1)
+		lost := w.nodes[nth(0)].id
+		until := time.Now().Add(time.Minute).UnixNano()
+		if _, err := w.s.propose(t.Context(), &command.SetNodeStatus{Now: time.Now().UnixNano(), Nodes: []command.NodeStatus{{
+			NodeID: lost, Status: structs.NodeStatusReady, SilentSince: w.s.store.Snapshot().Node(lost).SilentSince, QuarantineUntil: until,
+		}}}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		leader.quarantine.Note(lost, 0)
+		if _, err := leader.resync(); err != nil {
+			t.Fatal(err)
+		}
+		if held := leader.held.All(); len(held) != 15 || slices.Contains(held, "gone") {
+			t.Errorf("held back: %v", held)
+		}
+		if due := leader.quarantine.Due(time.Unix(0, until)); len(due) != 1 || due[0] != lost {
+			t.Errorf("in quarantine: %v, want %s", due, lost)
+		}
+		w.until(11*time.Minute, "they are given up in their time", func(snap *state.Snapshot) bool { return statuses(snap)["down"] == 15 })
 	})
 }
 

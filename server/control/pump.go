@@ -45,6 +45,7 @@ func (t *term) resync() (*feed.Subscription, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.recall(snap)
 	t.broker.SetPaused(snap.SchedulerConfig().PauseEvalBroker)
 	t.blocked.Reset()
 	t.offerEvals(snap)
@@ -55,6 +56,21 @@ func (t *term) resync() (*feed.Subscription, error) {
 	t.drains.note()
 	t.launches.reset()
 	return sub, nil
+}
+
+// recall takes in which nodes are held back, and which are in quarantine.
+func (t *term) recall(snap *state.Snapshot) {
+	held, quarantined := map[string]int64{}, map[string]int64{}
+	for n := range snap.Nodes("") {
+		if n.SilentSince != 0 {
+			held[n.ID] = n.SilentSince
+		}
+		if n.QuarantineUntil != 0 {
+			quarantined[n.ID] = n.QuarantineUntil
+		}
+	}
+	t.held.Replace(held)
+	t.quarantine.Replace(quarantined)
 }
 
 func (t *term) absorb(ev *feed.Event, index uint64) {

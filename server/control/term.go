@@ -148,15 +148,14 @@ func (t *term) restore(snap *state.Snapshot) {
 // watchNodes gives every node that may be alive a time to live, and takes over
 // what the leader before knew of those that are not heard of.
 func (t *term) watchNodes(snap *state.Snapshot) {
+	t.recall(snap)
 	now := t.s.cfg.Clock.Now()
 	var alive []string
 	all, held := 0, 0
 	for n := range snap.Nodes("") {
 		all++
-		t.quarantine.Note(n.ID, n.QuarantineUntil)
 		if n.SilentSince != 0 {
 			held++
-			t.held.Note(n.ID, n.SilentSince)
 		} else if n.Status != structs.NodeStatusDown && n.Status != structs.NodeStatusDisconnected {
 			alive = append(alive, n.ID)
 		}

@@ -46,6 +46,14 @@ func (h *Held) Note(nodeID string, since int64) {
 	h.held[nodeID] = since
 }
 
+// Replace remembers which nodes are held back, and since when, in place of all
+// that was noted before.
+func (h *Held) Replace(held map[string]int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held = held
+}
+
 // Lost remembers that nodes were given up.
 func (h *Held) Lost(n int, now time.Time) {
 	h.mu.Lock()

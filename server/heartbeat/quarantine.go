@@ -52,6 +52,14 @@ func (q *Quarantine) Note(nodeID string, until int64) {
 	q.until[nodeID] = until
 }
 
+// Replace remembers which nodes are in quarantine, and until when, in place of all
+// that was noted before.
+func (q *Quarantine) Replace(until map[string]int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.until = until
+}
+
 // Due lists the nodes whose quarantine is over.
 func (q *Quarantine) Due(now time.Time) []string {
 	q.mu.Lock()
