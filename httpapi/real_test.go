@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"github.com/steppe-run/steppe/httpapi/door"
+	"github.com/steppe-run/steppe/internal/archive"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link/certs"
@@ -522,5 +526,35 @@ func TestJobFilesAreParsed(t *testing.T) {
 	job, err = c.Jobs().ParseHCL("job \"web\" {\n  priority = 500\n  group \"g\" {\n    count = -2\n    task \"t\" {\n      driver = \"mock\"\n    }\n  }\n}\n", false)
 	if err != nil || *job.Priority != 500 {
 		t.Errorf("%+v %v", job, err)
+	}
+}
+
+// TestTheStateIsSaved asks for a snapshot as tools of others do: their client
+// compares what comes with its digest.
+func TestTheStateIsSaved(t *testing.T) {
+	srv, url := realServer(t)
+	node := testNode("saved")
+	if _, _, err := srv.RegisterNode(t.Context(), node); err != nil {
+		t.Fatal(err)
+	}
+	body, err := published(t, url).Operator().Snapshot(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var state bytes.Buffer
+	err = archive.Read(body, 1<<30, func(m archive.Meta) (io.Writer, error) {
+		if m.Index == 0 || m.Term == 0 || m.Time.IsZero() || m.Server != "test" || m.Region != "global" || m.Version != "0.0.1" {
+			t.Errorf("it says %+v", m)
+		}
+		if !slices.ContainsFunc(m.Tables, func(t archive.Table) bool { return t.Name == "Node" && t.Count == 1 && t.Bytes > 0 }) {
+			t.Errorf("its tables are %+v", m.Tables)
+		}
+		return &state, nil
+	})
+	if err := errors.Join(err, body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(state.Bytes(), []byte(node.ID)) {
+		t.Error("the node isn't in it")
 	}
 }
