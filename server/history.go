@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
+	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/server/history"
 	"github.com/steppe-run/steppe/state"
 	"github.com/steppe-run/steppe/structs"
@@ -57,11 +58,14 @@ func (s *Server) newStore(feedSize int) *state.Store {
 	return state.New(opts)
 }
 
-// historyRoom waits until the history has room for more.
+// historyRoom waits until the history has room for more, but not for ever: who
+// collects garbage is told that the disk doesn't take it.
 func (s *Server) historyRoom(ctx context.Context) error {
 	if s.history == nil {
 		return nil
 	}
+	ctx, cancel := loop.WithTimeout(ctx, historyLimit)
+	defer cancel()
 	return s.history.Room(ctx)
 }
 
@@ -73,7 +77,8 @@ func (s *Server) History(ctx context.Context, q HistoryQuery) (*structs.HistoryP
 	return s.history.Page(ctx, s.cfg.Name, q)
 }
 
-// historyLimit bounds how long a snapshot waits for the history.
+// historyLimit bounds how long a snapshot, or a round of garbage collection, waits
+// for the history.
 const historyLimit = 30 * time.Second
 
 // archived is a snapshot of the state that is written once everything that left

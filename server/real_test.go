@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"io"
 	"net"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/steppe-run/steppe/internal/archive"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
 	"github.com/steppe-run/steppe/link/certs"
@@ -80,6 +82,7 @@ func TestARealServerPlacesAndRemembers(t *testing.T) {
 		}
 	}
 	testx.Eventually(t, 10*time.Second, "three allocations are placed", placed(r.Store()))
+	checkSaved(t, r, cfg.DataDir)
 	before := r.Store().Snapshot().StateHash()
 	r.stop()
 
@@ -93,6 +96,28 @@ func TestARealServerPlacesAndRemembers(t *testing.T) {
 	}
 	if err := again.ConsistentIndex(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// checkSaved saves the state and reads it: whole, and with no file that a server
+// that ends meanwhile would leave behind.
+func checkSaved(t *testing.T, r *real, dir string) {
+	t.Helper()
+	saved, err := r.SaveState(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer saved.Close() //nolint:errcheck // it was only read
+	if left, err := filepath.Glob(filepath.Join(dir, "snapshot-*")); err != nil || len(left) > 0 {
+		t.Errorf("while it is read there is %v: %v", left, err)
+	}
+	var meta archive.Meta
+	err = archive.Read(saved, saved.Size*100, func(m archive.Meta) (io.Writer, error) {
+		meta = m
+		return io.Discard, nil
+	})
+	if err != nil || meta.Index != saved.Index || saved.Index == 0 {
+		t.Errorf("saved at %d, it says %d: %v", saved.Index, meta.Index, err)
 	}
 }
 

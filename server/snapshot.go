@@ -13,17 +13,14 @@ import (
 	"github.com/steppe-run/steppe/state/tables"
 )
 
-// SavedState is the state of the region in one file, which is removed when it is
-// closed.
+// SavedState is the state of the region in one file, which has no name: nothing is
+// left of it once it is closed, or the server has ended.
 type SavedState struct {
 	*os.File
 	Index  uint64
 	Size   int64
 	Digest [sha256.Size]byte
 }
-
-// Close removes the file.
-func (s *SavedState) Close() error { return errors.Join(s.File.Close(), os.Remove(s.Name())) }
 
 // SaveState writes the state as it is now into an archive. On the leader it has
 // everything that was acknowledged before the call.
@@ -33,16 +30,16 @@ func (s *Server) SaveState(ctx context.Context) (*SavedState, error) {
 			return nil, err
 		}
 	}
-	plain, err := os.CreateTemp(s.cfg.DataDir, "snapshot-*.tmp")
+	plain, err := scratch(s.cfg.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("save state: %w", err)
 	}
-	defer func() { _, _ = plain.Close(), os.Remove(plain.Name()) }() // what was read of it is checked by its sums
+	defer func() { _ = plain.Close() }() // what was read of it is checked by its sums
 	meta, err := s.persistTo(plain)
 	if err != nil {
 		return nil, fmt.Errorf("save state: %w", err)
 	}
-	out, err := os.CreateTemp(s.cfg.DataDir, "snapshot-*.tmp")
+	out, err := scratch(s.cfg.DataDir)
 	if err != nil {
 		return nil, fmt.Errorf("save state: %w", err)
 	}
@@ -51,6 +48,18 @@ func (s *Server) SaveState(ctx context.Context) (*SavedState, error) {
 		return nil, errors.Join(fmt.Errorf("save state: %w", err), saved.Close())
 	}
 	return saved, nil
+}
+
+// scratch makes a file in a folder that only who holds it open can find.
+func scratch(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "snapshot-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // persistTo writes the state to a file, and leaves that at its beginning.
