@@ -235,7 +235,7 @@ func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
 	for i := range g.Rows {
 		r := &g.Rows[i]
 		t := p.target(r.NodeID)
-		if why := unfit(t.node, j); why != "" {
+		if why := unfit(t.node); why != "" {
 			p.trial.Refuse(r.NodeID, why)
 			continue
 		}
@@ -252,21 +252,17 @@ func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
 	}
 }
 
-// unfit says why a node takes no placements of a job at all.
-func unfit(n *structs.Node, j *structs.Job) string {
+// unfit says why a node takes no placements at all.
+func unfit(n *structs.Node) string {
 	switch {
 	case n == nil:
 		return "node is gone"
 	case n.Status != structs.NodeStatusReady:
 		return "node is " + n.Status
-	case n.Ready():
-		return ""
+	case !n.Ready():
+		return "node is not eligible"
 	}
-	switch j.GetType() {
-	case structs.JobTypeSystem, structs.JobTypeSysBatch:
-		return ""
-	}
-	return "node is not eligible"
+	return ""
 }
 
 // askOf returns the sum over resources.

@@ -90,7 +90,7 @@ func TestNodesThatTakeNothing(t *testing.T) {
 	system := testJob("sys", 1)
 	system.Type = ptr("system")
 	se := w.register(system)
-	equal(t, "a system job on a closed node", w.refusal(w.plan(se, rowsOn(closed)...)), map[string]string{})
+	equal(t, "a system job on a closed node", w.refusal(w.plan(se, rowsOn(closed)...)), map[string]string{closed: "node is not eligible"})
 }
 
 func TestPortsCollide(t *testing.T) {

@@ -87,6 +87,7 @@ func doDispatch(p *Play, args []string) error {
 func (p *Play) dispatched(s *state.Snapshot, d *structs.JobDispatch, id string) {
 	job := s.Job(ns, id)
 	switch {
+	case job == nil && p.collected: // it may have ended and be swept before the answer came
 	case job == nil:
 		p.fail(fmt.Sprintf("job %s is said to be dispatched, and isn't there", id))
 	case d.IdempotencyToken != structs.Value(job.DispatchIdempotencyToken):

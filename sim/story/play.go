@@ -48,10 +48,16 @@ type Play struct {
 	began      time.Time
 	unhealthy  map[string]bool // by job
 	// ahead is how far the clocks of servers are ahead, by name.
-	ahead   map[string]time.Duration
-	room    *room
-	crashes []crash
-	result  *Result
+	ahead map[string]time.Duration
+	// right is when nothing waits any more for a time that a clock told that was
+	// wrong by skew;
+	// collected says that garbage was collected.
+	right     time.Time
+	skew      time.Duration
+	collected bool
+	room      *room
+	crashes   []crash
+	result    *Result
 }
 
 // crash is a server that is to die at an entry of the log.

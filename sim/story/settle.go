@@ -52,6 +52,11 @@ func (p *Play) quieten() error {
 func (p *Play) repair() error {
 	p.cluster.Net().HealAll()
 	p.crashes = nil
+	for _, d := range p.ahead {
+		// Who waits for a time that a wrong clock told waits as much longer.
+		p.skew = max(p.skew, d.Abs())
+		p.right = p.cluster.Now().Add(p.skew)
+	}
 	p.unhealthy, p.ahead = map[string]bool{}, map[string]time.Duration{}
 	for _, s := range p.cluster.Servers() {
 		if s.Machine() == nil {
@@ -85,7 +90,11 @@ func (p *Play) calm() error {
 	ok := p.lookUntil(settleLimit, func() bool {
 		if snap := p.cluster.Snapshot(); snap.Index() != last {
 			last = snap.Index()
-			still = later(p.cluster.Now(), appointment(snap)).Add(patience(snap))
+			still = later(later(p.cluster.Now(), p.right), appointment(snap)).Add(patience(snap))
+			for range snap.ActiveDeployments() {
+				still = still.Add(p.skew) // its deadline is told by a timer that was set then
+				break
+			}
 		}
 		return p.cluster.Leader() != nil && !p.cluster.Now().Before(still)
 	})
@@ -310,7 +319,7 @@ func (p *Play) judgeReplicas() {
 func (p *Play) judgeRest() error {
 	before := allocsOf(p.cluster.Snapshot())
 	for job := range p.cluster.Snapshot().Jobs(structs.AllNamespaces, "") {
-		if job.Stopped() || template(job) {
+		if job.Stopped() || template(job) || startsAnew(p.cluster.Snapshot(), job) {
 			continue
 		}
 		err := p.ask(func(ctx context.Context, on *control.Control) error {
@@ -329,6 +338,20 @@ func (p *Play) judgeRest() error {
 		}
 	}
 	return nil
+}
+
+// startsAnew reports whether whatever has a job evaluated starts something anew:
+// what failed of a system job, whose restarts are used up, waits for that.
+func startsAnew(s *state.Snapshot, job *structs.Job) bool {
+	if job.GetType() != structs.JobTypeSystem {
+		return false
+	}
+	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
+		if a.ClientStatus == structs.AllocClientFailed && a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == "" {
+			return true
+		}
+	}
+	return false
 }
 
 func allocsOf(s *state.Snapshot) []string {

@@ -47,6 +47,7 @@ func userVerbs() []verb {
 		{form: "pause NAME", do: onDeployment(pause(true))},
 		{form: "resume NAME", do: onDeployment(pause(false))},
 		{form: "collect garbage", do: func(p *Play, _ []string) error {
+			p.collected = true
 			return p.ask(func(ctx context.Context, on *control.Control) error { return on.GC(ctx) })
 		}},
 		{form: "wait TIME", do: func(p *Play, args []string) error {

@@ -31,6 +31,8 @@ type Step struct {
 	loaded []string
 	// lives are the answers of live that were asked for.
 	lives map[liveOfJob][]*structs.Allocation
+	// memory is what was seen in earlier steps.
+	memory *memory
 }
 
 type liveOfJob struct {
@@ -69,6 +71,11 @@ func Rules() []Rule {
 		{"reschedule", "a limited reschedule policy is kept", reschedule},
 		{"batch", "what a batch job has completed is not run again", batchOnce},
 		{"priority", "preemption takes only from priorities at least ten below", priority},
+		{"launch", "a periodic job is launched once for an instant of its schedule", launchOnce},
+		{"dispatch", "a token dispatches one job", dispatchOnce},
+		{"migrate", "a drain has no more of a group leave at once than migrate's max_parallel, until its deadline", migrating},
+		{"healthy", "an update takes no more healthy allocations away at once than max_parallel", healthyStops},
+		{"told", "nothing leaves the state without being told as it was, for the history", told},
 		{"one_blocked", "one evaluation of a job waits for capacity at most", oneBlocked},
 	}
 }
@@ -87,12 +94,15 @@ func (v *Violation) Error() string {
 
 // Watch judges one entry after the other.
 type Watch struct {
-	rules []Rule
-	last  *state.Snapshot
+	rules  []Rule
+	last   *state.Snapshot
+	memory *memory
 }
 
 // NewWatch begins at a state.
-func NewWatch(at *state.Snapshot) *Watch { return &Watch{rules: Rules(), last: at} }
+func NewWatch(at *state.Snapshot) *Watch {
+	return &Watch{rules: Rules(), last: at, memory: newMemory()}
+}
 
 // Entry judges the entry that was just applied to store, at the store's index.
 func (w *Watch) Entry(store *state.Store) []*Violation {
@@ -108,7 +118,9 @@ func (w *Watch) Entry(store *state.Store) []*Violation {
 		if err != nil {
 			return append(out, &Violation{Rule: "feed", Index: after.Index(), What: err.Error()})
 		}
-		out = append(out, w.judge(NewStep(before, after, change))...)
+		step := NewStep(before, after, change)
+		step.memory = w.memory
+		out = append(out, w.judge(step)...)
 	}
 	return out
 }
@@ -125,7 +137,7 @@ func (w *Watch) judge(s *Step) []*Violation {
 
 // NewStep sorts what an entry changed.
 func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
-	s := &Step{Before: before, After: after, Change: change, lives: map[liveOfJob][]*structs.Allocation{}}
+	s := &Step{Before: before, After: after, Change: change, lives: map[liveOfJob][]*structs.Allocation{}, memory: newMemory()}
 	jobs, loaded := map[structs.NamespacedID]bool{}, map[string]bool{}
 	for i := range change.Events {
 		ev := &change.Events[i]

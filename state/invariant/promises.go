@@ -1,0 +1,230 @@
+package invariant
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// memory is what a watch remembers beyond one step.
+type memory struct {
+	// launched are the launches that were made, by the child's name and the index at
+	// which its parent was registered.
+	launched map[launch]bool
+}
+
+type launch struct {
+	child  structs.NamespacedID
+	parent uint64
+}
+
+func newMemory() *memory { return &memory{launched: map[launch]bool{}} }
+
+// newChildren are the jobs that the entry made from others.
+func newChildren(s *Step) []*structs.Job {
+	var out []*structs.Job
+	for i := range s.Change.Events {
+		ev := &s.Change.Events[i]
+		if ev.Table() != feed.TableJobs {
+			continue
+		}
+		job, _ := ev.New().(*structs.Job)
+		if job != nil && job.GetParentID() != "" && s.Before.Job(job.GetNamespace(), job.GetID()) == nil {
+			out = append(out, job)
+		}
+	}
+	return out
+}
+
+// launchOnce looks at launches on their schedule, which settle their instant;
+// those that a user asks for settle none. An instant that was launched is
+// remembered, also when the job that it made was swept.
+func launchOnce(s *Step) []string {
+	var out []string
+	for _, child := range newChildren(s) {
+		ns, parentID := child.GetNamespace(), child.GetParentID()
+		parent := s.After.Job(ns, parentID)
+		instant, periodic := instantOf(child)
+		if !periodic || parent == nil || !parent.IsPeriodic() || s.After.LaunchedUntil(ns, parentID) != instant {
+			continue
+		}
+		key := launch{child.NamespacedID(), parent.GetCreateIndex()}
+		if s.memory.launched[key] {
+			out = append(out, fmt.Sprintf("job %s is launched again for %s", parentID, time.Unix(instant, 0).UTC().Format(time.RFC3339)))
+		}
+		s.memory.launched[key] = true
+	}
+	for _, key := range s.jobs {
+		old, fresh := s.Before.Job(key.Namespace, key.ID), s.After.Job(key.Namespace, key.ID)
+		was, is := s.Before.LaunchedUntil(key.Namespace, key.ID), s.After.LaunchedUntil(key.Namespace, key.ID)
+		if old != nil && fresh != nil && old.GetCreateIndex() == fresh.GetCreateIndex() && is < was {
+			out = append(out, fmt.Sprintf("the launches of job %s are settled until %d, and were until %d", key.ID, is, was))
+		}
+	}
+	return out
+}
+
+// instantOf is when a launched job was due, by its name.
+func instantOf(child *structs.Job) (int64, bool) {
+	name := strings.TrimPrefix(child.GetID(), child.GetParentID()+"/periodic-")
+	at, err := strconv.ParseInt(name, 10, 64)
+	return at, err == nil
+}
+
+func dispatchOnce(s *Step) []string {
+	var out []string
+	for _, child := range newChildren(s) {
+		token := structs.Value(child.DispatchIdempotencyToken)
+		if token == "" {
+			continue
+		}
+		for other := range s.After.JobChildren(child.GetNamespace(), child.GetParentID()) {
+			if other.GetID() != child.GetID() && structs.Value(other.DispatchIdempotencyToken) == token {
+				out = append(out, fmt.Sprintf("token %q of job %s has dispatched %s and %s", token, child.GetParentID(), other.GetID(), child.GetID()))
+			}
+		}
+	}
+	return out
+}
+
+// migrating looks at what a drain asks to leave. Where canaries stand beside the
+// others more may leave, as long as enough stay. A drain that is forced, or whose
+// deadline has passed, asks for everything.
+func migrating(s *Step) []string {
+	marked := drains(s)
+	if len(marked) == 0 {
+		return nil
+	}
+	var out []string
+	for _, key := range s.jobs {
+		job := s.After.Job(key.Namespace, key.ID)
+		if job == nil || job.GetType() != structs.JobTypeService {
+			continue
+		}
+		leave, stay, more := map[string]int{}, map[string]int{}, map[string]bool{}
+		for _, a := range s.live(s.After, key) {
+			if structs.Value(a.DesiredTransition.Migrate) && patient(s, a) {
+				leave[a.TaskGroup]++
+				more[a.TaskGroup] = more[a.TaskGroup] || marked[a.ID]
+			} else {
+				stay[a.TaskGroup]++
+			}
+		}
+		for _, g := range job.TaskGroups {
+			most := 1
+			if g.Migrate != nil && g.Migrate.MaxParallel != nil {
+				most = *g.Migrate.MaxParallel
+			}
+			if n := leave[g.GetName()]; n > most && n > 1 && more[g.GetName()] && stay[g.GetName()] < g.GetCount()-most {
+				out = append(out, fmt.Sprintf("%d allocations of group %s of job %s are to leave at once, max_parallel of migrate is %d", n, g.GetName(), key.ID, most))
+			}
+		}
+	}
+	return out
+}
+
+// drains are the allocations that the entry has leave draining nodes.
+func drains(s *Step) map[string]bool {
+	marked := map[string]bool{}
+	for _, p := range s.allocs {
+		if p.old != nil && p.fresh != nil && !structs.Value(p.old.DesiredTransition.Migrate) && structs.Value(p.fresh.DesiredTransition.Migrate) {
+			marked[p.fresh.ID] = true
+		}
+	}
+	if len(marked) == 0 {
+		return nil
+	}
+	for i := range s.Change.Events {
+		e, _ := s.Change.Events[i].New().(*structs.Evaluation)
+		if e != nil && e.TriggeredBy == structs.TriggerNodeDrain {
+			return marked
+		}
+	}
+	return nil
+}
+
+// patient reports whether an allocation is on a node whose drain has time left.
+func patient(s *Step, a *structs.Allocation) bool {
+	n := s.After.Node(a.NodeID)
+	if n == nil || n.DrainStrategy == nil || n.DrainStrategy.Deadline < 0 {
+		return false
+	}
+	by := n.DrainStrategy.ForceDeadline
+	return by.IsZero() || by.After(time.Unix(0, a.ModifyTime))
+}
+
+// healthyStops looks at how much an update takes away in one step; what it has
+// replaced before is the matter of maxParallel.
+func healthyStops(s *Step) []string {
+	stops := map[structs.NamespacedID]map[string]int{}
+	seen := map[string]bool{} // an entry may tell of an allocation more than once
+	for _, p := range s.allocs {
+		if p.old == nil || p.fresh == nil || p.old.TerminalStatus() || !p.fresh.ServerTerminal() ||
+			p.fresh.DesiredDescription != structs.DescAllocUpdating || !p.old.DeploymentStatus.IsHealthy() {
+			continue
+		}
+		if seen[p.fresh.ID] {
+			continue
+		}
+		seen[p.fresh.ID] = true
+		key := p.fresh.JobNamespacedID()
+		if stops[key] == nil {
+			stops[key] = map[string]int{}
+		}
+		stops[key][p.fresh.TaskGroup]++
+	}
+	var out []string
+	for _, key := range s.jobs {
+		job := s.After.Job(key.Namespace, key.ID)
+		for name, n := range stops[key] {
+			g := job.LookupTaskGroup(name)
+			if g == nil || g.Update == nil || job.GetType() != structs.JobTypeService {
+				continue
+			}
+			if most := structs.Value(g.Update.MaxParallel); most > 0 && n > most {
+				out = append(out, fmt.Sprintf("an update stops %d healthy allocations of group %s of job %s at once, max_parallel is %d", n, name, key.ID, most))
+			}
+		}
+	}
+	return out
+}
+
+// told looks at what leaves the state: who keeps the history of it, or shows it,
+// has nothing but what is told then.
+func told(s *Step) []string {
+	var out []string
+	for i := range s.Change.Events {
+		ev := &s.Change.Events[i]
+		gone := ev.New() == nil && !ev.NewAlloc().Valid()
+		if gone && ev.Old() == nil && !ev.OldAlloc().Valid() {
+			out = append(out, fmt.Sprintf("something leaves table %s and isn't told", ev.Table()))
+		}
+	}
+	for _, key := range s.jobs {
+		out = append(out, untold(s, key)...)
+	}
+	return out
+}
+
+// untold lists the evaluations of a job that are gone without a word.
+func untold(s *Step, key structs.NamespacedID) []string {
+	var out []string
+	for e := range s.Before.EvalsByJob(key.Namespace, key.ID) {
+		if s.After.Eval(e.ID) != nil {
+			continue
+		}
+		found := false
+		for i := range s.Change.Events {
+			old, _ := s.Change.Events[i].Old().(*structs.Evaluation)
+			found = found || old != nil && old.ID == e.ID
+		}
+		if !found {
+			out = append(out, fmt.Sprintf("evaluation %s of job %s is gone and nobody was told", e.ID, key.ID))
+		}
+	}
+	return out
+}

@@ -1,0 +1,242 @@
+package invariant
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/steppe-run/steppe/internal/ids"
+	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/command"
+	"github.com/steppe-run/steppe/state/feed"
+	"github.com/steppe-run/steppe/structs"
+)
+
+// world is a store whose entries are judged.
+type world struct {
+	t     *testing.T
+	store *state.Store
+	watch *Watch
+	index uint64
+	now   time.Time
+}
+
+func newWorld(t *testing.T) *world {
+	store := state.New(state.Options{FeedSize: 1 << 20})
+	return &world{t: t, store: store, watch: NewWatch(store.Snapshot()), index: 1, now: time.Unix(1_700_000_000, 0)}
+}
+
+// apply performs a command and returns the rules that it breaks.
+func (w *world) apply(c command.Command) []string {
+	w.t.Helper()
+	w.index++
+	if err, failed := w.store.Apply(w.index, c).(error); failed {
+		w.t.Fatalf("%T: %v", c, err)
+	}
+	var broken []string
+	for _, v := range w.watch.Entry(w.store) {
+		broken = append(broken, v.Rule)
+	}
+	return broken
+}
+
+// must performs a command that breaks nothing.
+func (w *world) must(c command.Command) {
+	w.t.Helper()
+	if broken := w.apply(c); len(broken) > 0 {
+		w.t.Fatalf("%T breaks %v", c, broken)
+	}
+}
+
+func service(count, maxParallel int) *structs.Job {
+	return &structs.Job{
+		ID: new("web"), Name: new("web"), Namespace: new("default"), Type: new("service"), NodePool: new("default"), Priority: new(50),
+		TaskGroups: []*structs.TaskGroup{{
+			Name: new("g"), Count: &count,
+			Update:  &structs.UpdateStrategy{MaxParallel: &maxParallel},
+			Migrate: &structs.MigrateStrategy{MaxParallel: &maxParallel},
+			Tasks:   []*structs.Task{{Name: "main", Driver: "mock_driver"}},
+		}},
+	}
+}
+
+func eval(id, job, trigger string) *structs.Evaluation {
+	return &structs.Evaluation{ID: id, Namespace: "default", JobID: job, Type: "service", Priority: 50, TriggeredBy: trigger, Status: structs.EvalStatusPending}
+}
+
+// running registers a job and places it; it returns the node and the allocations,
+// which run and are healthy.
+func (w *world) running(job *structs.Job, n int) (node string, allocs []string) {
+	w.t.Helper()
+	node = ids.New()
+	w.must(&command.RegisterNode{Now: w.now.UnixNano(), Node: &structs.Node{
+		ID: node, Name: "n", Datacenter: "dc1", NodePool: "default", Status: structs.NodeStatusReady, SecretID: "s",
+		NodeResources: &structs.NodeResources{
+			Cpu: structs.NodeCpuResources{CpuShares: 4000}, Memory: structs.NodeMemoryResources{MemoryMB: 4000}, Disk: structs.NodeDiskResources{DiskMB: 4000},
+		},
+	}})
+	e := eval(ids.New(), job.GetID(), structs.TriggerJobRegister)
+	w.must(&command.RegisterJob{Job: job, Eval: e, Now: w.now.UnixNano()})
+	seed := ids.NewSeed()
+	var rows []structs.Placement
+	for i := range n {
+		rows = append(rows, structs.Placement{NodeID: node, NameIndex: uint32(i)})
+		allocs = append(allocs, ids.Derive(seed, uint32(i)))
+	}
+	w.must(&command.ApplyPlans{Now: w.now.UnixNano(), Plans: []*structs.Plan{{
+		EvalID: e.ID, Namespace: "default", JobID: job.GetID(), JobVersion: w.store.Snapshot().Job("default", job.GetID()).GetVersion(),
+		Groups: []structs.PlacementGroup{{TaskGroup: "g", Seed: seed, Rows: rows, Resources: &structs.AllocatedResources{
+			Tasks: map[string]*structs.AllocatedTaskResources{"main": {Cpu: structs.AllocatedCpuResources{CpuShares: 10}}},
+		}}},
+	}}})
+	for _, id := range allocs {
+		w.must(&command.UpdateAllocs{Now: w.now.UnixNano(), Updates: []*structs.AllocUpdate{{
+			ID: id, ClientStatus: structs.AllocClientRunning, DeploymentStatus: &structs.AllocDeploymentStatus{Healthy: new(true)},
+		}}})
+	}
+	return node, allocs
+}
+
+func TestADrainKeepsMaxParallel(t *testing.T) {
+	leave := func(ids ...string) *command.TransitionAllocs {
+		c := &command.TransitionAllocs{Now: time.Unix(1_700_000_010, 0).UnixNano(), Evals: []*structs.Evaluation{eval("12345678-0000-0000-0000-000000000000", "web", structs.TriggerNodeDrain)}}
+		for _, id := range ids {
+			c.Transitions = append(c.Transitions, command.AllocTransition{AllocID: id, Transition: structs.DesiredTransition{Migrate: new(true)}})
+		}
+		return c
+	}
+	for _, tc := range []struct {
+		name  string
+		drain structs.DrainStrategy
+		most  int
+		leave int
+		want  []string
+	}{
+		{name: "one of two", most: 1, leave: 1},
+		{name: "both, one is allowed", most: 1, leave: 2, want: []string{"migrate"}},
+		{name: "both are allowed", most: 2, leave: 2},
+		{name: "all at once", most: 1, leave: 2, drain: structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: -1}}},
+		{name: "its deadline has passed", most: 1, leave: 2, drain: structs.DrainStrategy{ForceDeadline: time.Unix(1_700_000_005, 0)}},
+		{name: "its deadline is to come", most: 1, leave: 2, drain: structs.DrainStrategy{ForceDeadline: time.Unix(1_700_000_050, 0)}, want: []string{"migrate"}},
+	} {
+		w := newWorld(t)
+		node, allocs := w.running(service(3, tc.most), 3)
+		w.must(&command.SetNodeDrain{NodeID: node, Strategy: &tc.drain, Now: w.now.UnixNano()})
+		if got := w.apply(leave(allocs[:tc.leave]...)); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}
+
+func TestAnUpdateStopsNoMoreThanItMay(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		most, stops int
+		why         string
+		want        []string
+	}{
+		{name: "one of one", most: 1, stops: 1, why: structs.DescAllocUpdating},
+		{name: "two of one", most: 1, stops: 2, why: structs.DescAllocUpdating, want: []string{"healthy"}},
+		{name: "as many as it likes", most: 0, stops: 3, why: structs.DescAllocUpdating},
+		{name: "for another reason", most: 1, stops: 2, why: structs.DescAllocNotNeeded},
+	} {
+		w := newWorld(t)
+		_, allocs := w.running(service(3, tc.most), 3)
+		plan := &structs.Plan{EvalID: ids.New(), Namespace: "default", JobID: "web"}
+		for _, id := range allocs[:tc.stops] {
+			plan.Stops = append(plan.Stops, structs.AllocStop{AllocID: id, DesiredStatus: structs.AllocDesiredStop, DesiredDescription: tc.why})
+		}
+		if got := w.apply(&command.ApplyPlans{Plans: []*structs.Plan{plan}, Now: w.now.UnixNano()}); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}
+
+func TestATokenDispatchesOnce(t *testing.T) {
+	w := newWorld(t)
+	parent := service(1, 1)
+	parent.Type, parent.ParameterizedJob = new("batch"), &structs.ParameterizedJobConfig{}
+	parent.TaskGroups[0].Update, parent.TaskGroups[0].Migrate = nil, nil
+	w.must(&command.RegisterJob{Job: parent, Now: 1})
+	child := func(id, token string) *structs.Job {
+		job := w.store.Snapshot().Job("default", "web").Clone()
+		job.ID, job.ParentID, job.DispatchIdempotencyToken, job.ParameterizedJob = &id, new("web"), &token, nil
+		return job
+	}
+	for id, token := range map[string]string{"web/dispatch-1": "a", "web/dispatch-2": "b", "web/dispatch-3": "", "web/dispatch-4": ""} {
+		w.must(&command.DispatchJob{Job: child(id, token), ParentModifyIndex: w.store.Snapshot().Job("default", "web").GetJobModifyIndex(), Now: 1})
+	}
+	// The store answers with the job that is there already, so a second one is told
+	// by hand.
+	for token, want := range map[string]int{"a": 1, "b": 1, "c": 0, "": 0} {
+		again := &feed.Change{Index: 9, Events: []feed.Event{feed.Of(feed.JobRegistered, nil, child("web/dispatch-5", token))}}
+		if got := dispatchOnce(NewStep(w.store.Snapshot(), w.store.Snapshot(), again)); len(got) != want {
+			t.Errorf("token %q once more: %q", token, got)
+		}
+	}
+}
+
+func TestAnInstantIsLaunchedOnce(t *testing.T) {
+	w := newWorld(t)
+	parent := service(1, 1)
+	parent.Type = new("batch")
+	parent.TaskGroups[0].Update, parent.TaskGroups[0].Migrate = nil, nil
+	parent.Periodic = &structs.PeriodicConfig{Enabled: new(true), Specs: []string{"* * * * *"}}
+	w.must(&command.RegisterJob{Job: parent, Now: 1})
+	launched := func(after, at int64) *command.LaunchJobs {
+		p := w.store.Snapshot().Job("default", "web")
+		c := p.Clone()
+		c.ID, c.ParentID, c.Periodic = new(p.LaunchID(time.Unix(at, 0))), new("web"), nil
+		return &command.LaunchJobs{Now: 1, Launches: []command.Launch{{
+			Namespace: "default", JobID: "web", ParentModifyIndex: p.GetJobModifyIndex(), Instant: at, After: after, Job: c,
+		}}}
+	}
+	w.must(launched(0, 60))
+	w.must(launched(60, 120))
+	w.must(&command.DeregisterJob{Namespace: "default", JobID: "web/periodic-120", Purge: true})
+
+	// The store refuses to launch an instant again, so it is told by hand.
+	child := w.store.Snapshot().Job("default", "web/periodic-60").Clone()
+	child.ID = new("web/periodic-120")
+	other := newWorld(t)
+	other.must(&command.RegisterJob{Job: parent, Now: 1})
+	other.must(launchedIn(other, 120))
+	again := &feed.Change{Index: 9, Events: []feed.Event{feed.Of(feed.JobRegistered, nil, child)}}
+	step := NewStep(w.store.Snapshot(), other.store.Snapshot(), again)
+	step.memory = other.watch.memory
+	if got := launchOnce(step); len(got) != 1 {
+		t.Errorf("an instant is launched again: %q", got)
+	}
+	back := NewStep(other.store.Snapshot(), w.store.Snapshot(), again)
+	if got := launchOnce(back); len(got) != 0 {
+		t.Errorf("it wasn't launched before: %q", got)
+	}
+}
+
+// launchedIn launches an instant in another world, in which nothing was before.
+func launchedIn(w *world, at int64) *command.LaunchJobs {
+	p := w.store.Snapshot().Job("default", "web")
+	c := p.Clone()
+	c.ID, c.ParentID, c.Periodic = new(p.LaunchID(time.Unix(at, 0))), new("web"), nil
+	return &command.LaunchJobs{Now: 1, Launches: []command.Launch{{
+		Namespace: "default", JobID: "web", ParentModifyIndex: p.GetJobModifyIndex(), Instant: at, Job: c,
+	}}}
+}
+
+func TestWhatLeavesIsTold(t *testing.T) {
+	snap := state.New(state.Options{}).Snapshot()
+	e := eval("e", "web", structs.TriggerJobRegister)
+	for name, tc := range map[string]struct {
+		event feed.Event
+		want  int
+	}{
+		"as it was":      {feed.Of(feed.EvalUpdated, e, nil), 0},
+		"it is new":      {feed.Of(feed.EvalUpdated, nil, e), 0},
+		"without a word": {feed.Of(feed.EvalUpdated, nil, nil), 1},
+	} {
+		s := &Step{Before: snap, After: snap, Change: &feed.Change{Index: 1, Events: []feed.Event{tc.event}}, memory: newMemory()}
+		if got := told(s); len(got) != tc.want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
