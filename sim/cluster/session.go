@@ -90,20 +90,23 @@ func (s *nodeSession) attempt(ctx context.Context, f call) error {
 	to := s.c.servers[s.server]
 	answered := make(chan struct{}, 2)
 	outcome := errUnreachable
+	tell := func() {
+		select {
+		case answered <- struct{}{}:
+		default: // it came twice
+		}
+		s.m.Look()
+	}
 	answer := func(err error) {
 		s.c.net.Send(to.Name(), s.n.Name(), func() {
 			outcome = err
-			select {
-			case answered <- struct{}{}:
-			default: // it came twice
-			}
-			s.m.Look()
+			tell()
 		})
 	}
 	s.c.net.Send(s.n.Name(), to.Name(), func() { s.c.serve(to, false, f, answer) })
 	if !to.Member().IsUp() {
 		// A machine that is down refuses connections.
-		s.c.runtime.After(2*time.Millisecond, func() { answered <- struct{}{}; s.m.Look() })
+		s.c.runtime.After(2*time.Millisecond, tell)
 	}
 	if _, err := loop.Await(ctx, answered); err != nil {
 		return errUnreachable
