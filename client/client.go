@@ -68,6 +68,7 @@ type Client struct {
 	work     *loop.Group // runs allocations; nil unless Run runs
 	dirty    map[string]bool
 	sent     map[string]*structs.AllocUpdate
+	again    map[string]bool                 // to be told again, whatever is being told of it
 	verdicts map[string]*structs.AllocUpdate // to be told of allocations without a runner
 	sendWake chan struct{}
 	gcWake   chan struct{}
@@ -100,6 +101,7 @@ func New(cfg Config, deps Deps) (*Client, error) {
 		allocs:   map[string]*alloc.Runner{},
 		dirty:    map[string]bool{},
 		sent:     map[string]*structs.AllocUpdate{},
+		again:    map[string]bool{},
 		verdicts: map[string]*structs.AllocUpdate{},
 		sendWake: make(chan struct{}, 1),
 		gcWake:   make(chan struct{}, 1),

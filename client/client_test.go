@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ type servers struct {
 	told      bool // the node knows that it is forgotten
 	broken    bool
 	ttl       time.Duration
+	// slow is called with each report before the node has its answer, if set.
+	slow func(updates []*structs.AllocUpdate)
 }
 
 func newServers() *servers {
@@ -112,6 +115,11 @@ func (s *servers) UpdateAllocs(_ context.Context, updates []*structs.AllocUpdate
 	s.reports++
 	for _, u := range updates {
 		s.reported[u.ID] = u
+	}
+	if slow := s.slow; slow != nil {
+		s.mu.Unlock()
+		slow(updates)
+		s.mu.Lock()
 	}
 	return nil
 }
@@ -307,6 +315,33 @@ func TestAllocationRunsStopsAndGoes(t *testing.T) {
 	if len(w.servers.services) != 0 {
 		t.Errorf("services %v are left", w.servers.services)
 	}
+}
+
+// What is to be told again while it is being told is told once more: what is
+// under way may be of before the servers lost sight of the node.
+func TestWhatIsToBeToldAgainWhileItIsTold(t *testing.T) {
+	w := newWorld(t, nil)
+	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("a1", "service")}})
+	w.eventually("a1", "running")
+	quiet, last := time.Now(), -1
+	testx.Eventually(t, patience, "nothing more is told by itself", func() bool {
+		w.servers.mu.Lock()
+		defer w.servers.mu.Unlock()
+		if w.servers.reports != last {
+			quiet, last = time.Now(), w.servers.reports
+		}
+		return time.Since(quiet) > 3*reportQuiet
+	})
+	var told atomic.Int32
+	w.servers.mu.Lock()
+	w.servers.slow = func([]*structs.AllocUpdate) {
+		if told.Add(1) == 1 {
+			w.client.retell("a1")
+		}
+	}
+	w.servers.mu.Unlock()
+	w.client.retell("a1")
+	testx.Eventually(t, patience, "it is told twice", func() bool { return told.Load() == 2 })
 }
 
 func TestWhatIsSentAgainIsNotWorkedInAgain(t *testing.T) {

@@ -32,8 +32,7 @@ func (c *Client) allocChanged(id string) {
 func (c *Client) reportAll() {
 	c.mu.Lock()
 	for id := range c.allocs {
-		c.dirty[id] = true
-		delete(c.sent, id)
+		c.tellAgain(id)
 	}
 	c.mu.Unlock()
 	poke(c.sendWake)
@@ -42,10 +41,16 @@ func (c *Client) reportAll() {
 // retell has an allocation told again, changed or not.
 func (c *Client) retell(id string) {
 	c.mu.Lock()
-	c.dirty[id] = true
-	delete(c.sent, id)
+	c.tellAgain(id)
 	c.mu.Unlock()
 	poke(c.sendWake)
+}
+
+// tellAgain forgets what was told of an allocation, and what is being told at
+// this moment: that may be of before. c.mu is held.
+func (c *Client) tellAgain(id string) {
+	c.dirty[id], c.again[id] = true, true
+	delete(c.sent, id)
 }
 
 // report tells the servers what became of allocations: a new status or health
@@ -105,6 +110,7 @@ func (c *Client) gather() (updates []*structs.AllocUpdate, urgent bool) {
 		}
 		c.mu.Lock()
 		delete(c.dirty, id) // what changes from here on is dirty again
+		delete(c.again, id)
 		before := c.sent[id]
 		c.mu.Unlock()
 		update := r.Status()
@@ -149,6 +155,7 @@ func (c *Client) clean(id string, update *structs.AllocUpdate) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if update == nil {
+		delete(c.again, id)
 		delete(c.dirty, id)
 		delete(c.sent, id)
 		delete(c.verdicts, id)
@@ -157,7 +164,7 @@ func (c *Client) clean(id string, update *structs.AllocUpdate) {
 	if c.verdicts[id] == update {
 		delete(c.verdicts, id)
 	}
-	if c.allocs[id] != nil {
+	if c.allocs[id] != nil && !c.again[id] {
 		c.sent[id] = update
 	}
 }

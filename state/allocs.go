@@ -93,10 +93,7 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 		if u.NetworkStatus != nil {
 			p.Network = u.NetworkStatus
 		}
-		// What has ended doesn't become healthy any more, whatever a node believes
-		// that has forgotten about it.
-		ended := was == alloc.Complete || was == alloc.Failed
-		if s := u.DeploymentStatus; s.HasHealth() && (before == nil || *before != *s.Healthy) && !(ended && *s.Healthy) {
+		if s := u.DeploymentStatus; newVerdict(was, before, s) {
 			health = &structs.AllocDeploymentStatus{Healthy: s.Healthy, Timestamp: s.Timestamp, ModifyIndex: tx.Index}
 			if health.Timestamp.IsZero() {
 				health.Timestamp = time.Unix(0, tx.now).UTC()
@@ -108,6 +105,17 @@ func (tx *txn) updateAlloc(v alloc.View, u *structs.AllocUpdate) {
 	if health != nil {
 		tx.countHealth(next, before, health.Healthy, health.Timestamp)
 	}
+}
+
+// newVerdict reports whether a report changes what is known of an allocation's
+// health. What has ended doesn't become healthy any more, whatever a node
+// believes that has forgotten about it.
+func newVerdict(was alloc.Client, known *bool, told *structs.AllocDeploymentStatus) bool {
+	if !told.HasHealth() || known != nil && *known == *told.Healthy {
+		return false
+	}
+	ended := was == alloc.Complete || was == alloc.Failed
+	return !ended || !*told.Healthy
 }
 
 // nextStatus is the client status after a report. What has ended stays so; only

@@ -61,7 +61,7 @@ func (w *writer) group(j *job) {
 	of := fmt.Sprintf(" cpu=%d memory=%d", w.pick(50, 100, 300), w.pick(50, 100, 300))
 	of += w.behaviour(j.kind)
 	if j.kind == service || j.kind == system {
-		of += w.update(j.kind)
+		of += w.update()
 	}
 	if w.maybe(30) {
 		of += fmt.Sprintf(" restarts=%d restart_within=%s restart_delay=%s restart_mode=%s",
@@ -203,7 +203,7 @@ func (w *writer) absence(kind string) string {
 	return out
 }
 
-func (w *writer) update(kind string) string {
+func (w *writer) update() string {
 	if w.maybe(20) {
 		return ""
 	}

@@ -105,24 +105,41 @@ func migrating(s *Step) []string {
 		if job == nil || job.GetType() != structs.JobTypeService {
 			continue
 		}
-		leave, stay, more := map[string]int{}, map[string]int{}, map[string]bool{}
-		for _, a := range s.live(s.After, key) {
-			if structs.Value(a.DesiredTransition.Migrate) && patient(s, a) {
-				leave[a.TaskGroup]++
-				more[a.TaskGroup] = more[a.TaskGroup] || marked[a.ID]
-			} else {
-				stay[a.TaskGroup]++
-			}
-		}
+		groups := leaving(s, key, marked)
 		for _, g := range job.TaskGroups {
 			most := 1
 			if g.Migrate != nil && g.Migrate.MaxParallel != nil {
 				most = *g.Migrate.MaxParallel
 			}
-			if n := leave[g.GetName()]; n > most && n > 1 && more[g.GetName()] && stay[g.GetName()] < g.GetCount()-most {
-				out = append(out, fmt.Sprintf("%d allocations of group %s of job %s are to leave at once, max_parallel of migrate is %d", n, g.GetName(), key.ID, most))
+			now := groups[g.GetName()]
+			if now.leave > max(most, 1) && now.more && now.stay < g.GetCount()-most {
+				out = append(out, fmt.Sprintf("%d allocations of group %s of job %s are to leave at once, max_parallel of migrate is %d",
+					now.leave, g.GetName(), key.ID, most))
 			}
 		}
+	}
+	return out
+}
+
+// exodus is what a drain does to a group: how many leave, how many stay, and
+// whether the entry has more of them leave.
+type exodus struct {
+	leave, stay int
+	more        bool
+}
+
+// leaving counts by group what leaves draining nodes that have time left.
+func leaving(s *Step, key structs.NamespacedID, marked map[string]bool) map[string]exodus {
+	out := map[string]exodus{}
+	for _, a := range s.live(s.After, key) {
+		now := out[a.TaskGroup]
+		if structs.Value(a.DesiredTransition.Migrate) && patient(s, a) {
+			now.leave++
+			now.more = now.more || marked[a.ID]
+		} else {
+			now.stay++
+		}
+		out[a.TaskGroup] = now
 	}
 	return out
 }
