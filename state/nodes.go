@@ -110,6 +110,9 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 			}
 			continue
 		}
+		if s.NodeModifyIndex != 0 && s.NodeModifyIndex != existing.ModifyIndex {
+			continue
+		}
 		n := *existing
 		n.Status, n.StatusDescription, n.SilentSince, n.QuarantineUntil = s.Status, s.Description, s.SilentSince, s.QuarantineUntil
 		if n.Status != existing.Status {

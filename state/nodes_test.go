@@ -61,7 +61,9 @@ func TestAPersonEndsAQuarantine(t *testing.T) {
 	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "down"}}, Now: 5e9})
 	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "ready", Description: "in quarantine", QuarantineUntil: 7}}, Now: 6e9})
 	equal(t, "takes placements", w.snap().Node(id).Ready(), false)
+	seen := w.snap().Node(id).ModifyIndex
 	w.must(&command.RegisterNode{Node: testNode(id), Now: 7e9})
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: id, Status: "ready", NodeModifyIndex: seen}}, Now: 7e9})
 	equal(t, "kept", w.snap().Node(id).QuarantineUntil, int64(7))
 	w.must(&command.SetNodeEligibility{NodeID: id, Eligibility: "eligible"})
 	n := w.snap().Node(id)

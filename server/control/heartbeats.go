@@ -66,7 +66,7 @@ func (t *term) endQuarantines(ctx context.Context, now time.Time) error {
 	for _, id := range due {
 		if n := snap.Node(id); n != nil && n.QuarantineUntil != 0 {
 			c.Nodes = append(c.Nodes, command.NodeStatus{
-				NodeID: id, Status: n.Status, SilentSince: n.SilentSince,
+				NodeID: id, Status: n.Status, SilentSince: n.SilentSince, NodeModifyIndex: n.ModifyIndex,
 				Event: nodeEvent(structs.NodeEventCluster, "Node's quarantine is over", now),
 			})
 		}

@@ -138,6 +138,9 @@ type NodeStatus struct {
 	SilentSince int64
 	// QuarantineUntil becomes that of the node; 0 ends its quarantine.
 	QuarantineUntil int64
+	// NodeModifyIndex, if not 0, is the node that was decided on: one that has
+	// changed since is left alone.
+	NodeModifyIndex uint64
 	Event           *structs.NodeEvent
 }
 
