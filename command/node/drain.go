@@ -153,7 +153,7 @@ func drainSpec(c *connect.Call) (*structs.DrainSpec, error) {
 // over.
 func followDrain(ctx context.Context, c *connect.Call, id string) error {
 	var index uint64
-	seen := map[string]string{}
+	seen, done := map[string]string{}, false
 	for first := true; ; first = false {
 		node, meta, err := c.Client.Node(ctx, id, &api.Query{WaitIndex: index, WaitTime: time.Second})
 		if err != nil {
@@ -168,29 +168,39 @@ func followDrain(ctx context.Context, c *connect.Call, id string) error {
 		if err != nil {
 			return err
 		}
-		if node.DrainStrategy == nil {
+		switch {
+		case node.DrainStrategy != nil:
+			continue
+		case node.LastDrain != nil && node.LastDrain.Status == structs.DrainStatusCanceled:
+			c.Printf("%s: Drain of node %s was canceled\n", view.Time(c.Clock.Now()), id)
+			return nil
+		case !done:
+			done = true
 			c.Printf("%s: Drain complete for node %s\n", view.Time(c.Clock.Now()), id)
 		}
-		if node.DrainStrategy == nil && left == 0 {
+		if left == 0 {
 			c.Printf("%s: All allocations on node %q have stopped\n", view.Time(c.Clock.Now()), id)
 			return nil
-		}
-		if node.DrainStrategy == nil {
-			index = 0
 		}
 	}
 }
 
+// tellAllocs tells what has changed of a node's allocations since the last time,
+// and counts those that are to stop and haven't: what a drain leaves alone is
+// none of them.
 func tellAllocs(ctx context.Context, c *connect.Call, id string, seen map[string]string) (left int, err error) {
 	allocs, _, err := c.Client.NodeAllocations(ctx, id, nil)
 	if err != nil {
 		return 0, term.Fail("Error following allocations: %v", err)
 	}
 	for _, a := range allocs {
-		if !a.ClientTerminal() {
+		if !a.ClientTerminal() && a.ServerTerminal() {
 			left++
 		}
 		before, known := seen[a.ID]
+		if !known && a.ClientTerminal() {
+			seen[a.ID+" marked"] = "before" // by an earlier drain
+		}
 		seen[a.ID] = a.ClientStatus
 		if known && before != a.ClientStatus {
 			c.Printf("%s: Alloc %q status %s -> %s\n", view.Time(c.Clock.Now()), a.ID, before, a.ClientStatus)
