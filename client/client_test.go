@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -315,33 +314,6 @@ func TestAllocationRunsStopsAndGoes(t *testing.T) {
 	if len(w.servers.services) != 0 {
 		t.Errorf("services %v are left", w.servers.services)
 	}
-}
-
-// What is to be told again while it is being told is told once more: what is
-// under way may be of before the servers lost sight of the node.
-func TestWhatIsToBeToldAgainWhileItIsTold(t *testing.T) {
-	w := newWorld(t, nil)
-	w.servers.send(link.AllocSet{Full: true, Upserts: []*structs.Allocation{sample("a1", "service")}})
-	w.eventually("a1", "running")
-	quiet, last := time.Now(), -1
-	testx.Eventually(t, patience, "nothing more is told by itself", func() bool {
-		w.servers.mu.Lock()
-		defer w.servers.mu.Unlock()
-		if w.servers.reports != last {
-			quiet, last = time.Now(), w.servers.reports
-		}
-		return time.Since(quiet) > 3*reportQuiet
-	})
-	var told atomic.Int32
-	w.servers.mu.Lock()
-	w.servers.slow = func([]*structs.AllocUpdate) {
-		if told.Add(1) == 1 {
-			w.client.retell("a1")
-		}
-	}
-	w.servers.mu.Unlock()
-	w.client.retell("a1")
-	testx.Eventually(t, patience, "it is told twice", func() bool { return told.Load() == 2 })
 }
 
 func TestWhatIsSentAgainIsNotWorkedInAgain(t *testing.T) {

@@ -79,6 +79,10 @@ func (j *Job) IsPeriodicActive() bool {
 // IsParameterized reports whether the job is a template for dispatches.
 func (j *Job) IsParameterized() bool { return j.ParameterizedJob != nil && !j.Dispatched }
 
+// IsTemplate reports whether the job is run only through others that are made
+// from it.
+func (j *Job) IsTemplate() bool { return j.IsPeriodic() || j.IsParameterized() }
+
 // IsMultiregion reports whether the job runs in several regions.
 func (j *Job) IsMultiregion() bool {
 	return j.Multiregion != nil && len(j.Multiregion.Regions) > 0

@@ -3,6 +3,7 @@ package job
 import (
 	"context"
 
+	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/past"
@@ -36,17 +37,27 @@ func purged(j *structs.Job) *structs.Job {
 	return &gone
 }
 
-// pastDetails shows what the history has of a job's evaluations, deployments and
-// allocations.
+// pastDetails shows a job's evaluations, deployments and allocations: those that
+// the history has, and those that are not swept yet.
 func pastDetails(ctx context.Context, c *connect.Call, j *structs.Job) error {
 	bold, verbose := c.Colour(), c.Bool("verbose")
 	entries, err := past.OfJob(ctx, c, "", j)
 	if err != nil {
 		return term.Fail("Error querying the history of the job: %v", err)
 	}
-	var evals []*structs.Evaluation
-	var allocs []*structs.AllocationListStub
-	var deployment *structs.Deployment
+	id, q := structs.Value(j.ID), &api.Query{Namespace: structs.Value(j.Namespace)}
+	evals, _, err := c.Client.JobEvaluations(ctx, id, q)
+	if err != nil {
+		return term.Fail("Error querying the job's evaluations: %v", err)
+	}
+	allocs, _, err := c.Client.JobAllocations(ctx, id, true, q)
+	if err != nil {
+		return term.Fail("Error querying the job's allocations: %v", err)
+	}
+	deployment, _, err := c.Client.LatestDeployment(ctx, id, q)
+	if err != nil {
+		return term.Fail("Error querying the job's deployment: %v", err)
+	}
 	for _, e := range entries {
 		switch {
 		case e.Evaluation != nil:

@@ -182,10 +182,7 @@ func byGroup(allocs []*structs.Allocation) map[string][]*structs.Allocation {
 
 // Unwanted reports whether nothing of a job is to run: it was purged or stopped,
 // or is only launched from.
-func Unwanted(job *structs.Job) bool { return job.Stopped() || template(job) }
-
-// template reports whether a job is only launched from, never run itself.
-func template(job *structs.Job) bool { return job.IsPeriodic() || job.IsParameterized() }
+func Unwanted(job *structs.Job) bool { return job.Stopped() || job.IsTemplate() }
 
 // byName orders allocations by index, then by age.
 func byName(a, b *structs.Allocation) int {

@@ -294,11 +294,8 @@ func (s *Control) dispatched(namespace string, result *state.JobResult) *structs
 // firstEval is the evaluation that a registration calls for. A job that others
 // are made from isn't run itself: it needs one only to end what it was before.
 func (s *Control) firstEval(existing, job *structs.Job, now time.Time) *structs.Evaluation {
-	if template(job) && (existing == nil || template(existing)) {
+	if job.IsTemplate() && (existing == nil || existing.IsTemplate()) {
 		return nil
 	}
 	return s.evals.New(job, structs.TriggerJobRegister, now)
 }
-
-// template reports whether a job is only launched from, never run itself.
-func template(job *structs.Job) bool { return job.IsPeriodic() || job.IsParameterized() }

@@ -62,7 +62,7 @@ func (s *Control) ScaleJob(ctx context.Context, jobID string, req *structs.Scali
 		job.SubmitTime = &submitted
 		c.Job = job
 		c.Submission = snap.JobSubmission(req.Namespace, jobID, current.GetVersion())
-		if !template(job) {
+		if !job.IsTemplate() {
 			c.Eval = s.evals.New(job, structs.TriggerJobScaling, now)
 			event.EvalID = &c.Eval.ID
 		}

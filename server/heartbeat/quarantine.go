@@ -23,11 +23,8 @@ func QuarantineEnd(n *structs.Node, after int) time.Time {
 	if after <= 0 || n.Losses < after {
 		return time.Time{}
 	}
-	d := longestQuarantine
-	if more := n.Losses - after; more < 8 {
-		d = min(firstQuarantine<<more, longestQuarantine)
-	}
-	return time.Unix(n.LostAt, 0).Add(d)
+	doubled := min(n.Losses-after, 8) // far beyond the longest
+	return time.Unix(n.LostAt, 0).Add(min(firstQuarantine<<doubled, longestQuarantine))
 }
 
 // Quarantine is what a leader remembers of the nodes that take no placements for

@@ -24,9 +24,6 @@ import (
 // several times.
 const maxState = 4 << 30
 
-// ErrNoSnapshot says that a file is no whole snapshot.
-var ErrNoSnapshot = errors.New("it is damaged, or no snapshot of a region")
-
 // Open reads a snapshot: a file that `operator snapshot save` wrote, or the
 // folder of one that a server has made of its log by itself.
 func Open(path string) (*cluster.Origin, error) {
@@ -49,7 +46,7 @@ func Open(path string) (*cluster.Origin, error) {
 func Read(r io.Reader) (*cluster.Origin, error) {
 	in := bufio.NewReader(r)
 	if _, err := in.Peek(1); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: it is empty", ErrNoSnapshot)
+		return nil, fmt.Errorf("%w: it is empty", archive.ErrDamaged)
 	}
 	image, at, err := imageOf(in)
 	if err != nil {
@@ -57,7 +54,7 @@ func Read(r io.Reader) (*cluster.Origin, error) {
 	}
 	o, err := cluster.NewOrigin(image, at)
 	if errors.Is(err, tables.ErrBadSnapshot) {
-		return nil, fmt.Errorf("%w: %w", ErrNoSnapshot, err)
+		return nil, fmt.Errorf("%w: %w", archive.ErrDamaged, err)
 	}
 	return o, err
 }
@@ -73,8 +70,5 @@ func imageOf(in *bufio.Reader) (image []byte, at time.Time, err error) {
 		at = m.Time
 		return &state, nil
 	})
-	if errors.Is(err, archive.ErrDamaged) {
-		err = fmt.Errorf("%w: %w", ErrNoSnapshot, err)
-	}
 	return state.Bytes(), at, err
 }

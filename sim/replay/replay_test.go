@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/steppe-run/steppe/internal/archive"
 	"github.com/steppe-run/steppe/sim/cluster"
 	"github.com/steppe-run/steppe/sim/story"
 )
@@ -170,7 +171,7 @@ func TestWhatIsNoSnapshotIsRefused(t *testing.T) {
 		"empty": nil, "text": []byte("job \"web\" {}\n"), "half": whole[:len(whole)/2],
 		"changed": append(append(bytes.Clone(whole[:400]), whole[400]^1), whole[401:]...),
 	} {
-		if _, err := Read(bytes.NewReader(data)); !errors.Is(err, ErrNoSnapshot) {
+		if _, err := Read(bytes.NewReader(data)); !errors.Is(err, archive.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

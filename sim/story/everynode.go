@@ -8,12 +8,6 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-func everyNode(job *structs.Job) bool {
-	return job.GetType() == structs.JobTypeSystem || job.GetType() == structs.JobTypeSysBatch
-}
-
-func template(job *structs.Job) bool { return job.IsPeriodic() || job.IsParameterized() }
-
 // metaKey is the key of a target in a node's metadata.
 func metaKey(target string) (string, bool) {
 	key, found := strings.CutPrefix(target, "${meta.")
@@ -23,7 +17,7 @@ func metaKey(target string) (string, bool) {
 // judgeEveryNode compares where jobs of every node run with where they are to.
 func (p *Play) judgeEveryNode(s *state.Snapshot) {
 	for job := range s.Jobs(structs.AllNamespaces, "") {
-		if job.Stopped() || !everyNode(job) || template(job) {
+		if job.Stopped() || !structs.EveryNode(job.GetType()) || job.IsTemplate() {
 			continue
 		}
 		for _, what := range p.missing(s, job) {

@@ -50,10 +50,10 @@ type Play struct {
 	// ahead is how far the clocks of servers are ahead, by name.
 	ahead map[string]time.Duration
 	// right is when nothing waits any more for a time that a clock told that was
-	// wrong by skew;
+	// wrong by skew.
+	right time.Time
+	skew  time.Duration
 	// collected says that garbage was collected.
-	right     time.Time
-	skew      time.Duration
 	collected bool
 	room      *room
 	crashes   []crash

@@ -109,7 +109,7 @@ func takes(s *state.Snapshot, n *structs.Node, job *structs.Job, g *structs.Task
 	if !n.Ready() || !suits(n, g) {
 		return false
 	}
-	alone := everyNode(job) || slices.ContainsFunc(g.Constraints, func(c *structs.Constraint) bool { return c.Operand == structs.OpDistinctHosts })
+	alone := structs.EveryNode(job.GetType()) || slices.ContainsFunc(g.Constraints, func(c *structs.Constraint) bool { return c.Operand == structs.OpDistinctHosts })
 	sum := asks(g)
 	for a := range s.AllocsByNode(n.ID) {
 		switch {

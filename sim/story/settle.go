@@ -198,7 +198,7 @@ func (p *Play) judgeDrains(s *state.Snapshot) {
 		}
 		left := 0
 		for a := range s.AllocsByNode(n.ID) {
-			if !a.TerminalStatus() && (!n.DrainStrategy.IgnoreSystemJobs || !everyNode(a.Job)) {
+			if !a.TerminalStatus() && (!n.DrainStrategy.IgnoreSystemJobs || !structs.EveryNode(a.Job.GetType())) {
 				left++
 			}
 		}
@@ -243,7 +243,7 @@ func (p *Play) judgeCounts(s *state.Snapshot) {
 			}
 			continue
 		}
-		if job.GetType() == structs.JobTypeService && !template(job) {
+		if job.GetType() == structs.JobTypeService && !job.IsTemplate() {
 			p.judgeCount(s, job)
 		}
 	}
@@ -319,7 +319,7 @@ func (p *Play) judgeReplicas() {
 func (p *Play) judgeRest() error {
 	before := allocsOf(p.cluster.Snapshot())
 	for job := range p.cluster.Snapshot().Jobs(structs.AllNamespaces, "") {
-		if job.Stopped() || template(job) || startsAnew(p.cluster.Snapshot(), job) {
+		if job.Stopped() || job.IsTemplate() || startsAnew(p.cluster.Snapshot(), job) {
 			continue
 		}
 		err := p.ask(func(ctx context.Context, on *control.Control) error {

@@ -238,10 +238,6 @@ func current(job *structs.Job, a *structs.Allocation) bool {
 	return job != nil && a.Job != nil && a.Job.GetCreateIndex() == job.GetCreateIndex()
 }
 
-func everyNode(job *structs.Job) bool {
-	return job.GetType() == structs.JobTypeSystem || job.GetType() == structs.JobTypeSysBatch
-}
-
 // canary reports whether an allocation stands beside those that it may replace
 // one day.
 func canary(snap *state.Snapshot, a *structs.Allocation) bool {

@@ -12,7 +12,7 @@ func count(s *Step) []string {
 	var out []string
 	for key, groups := range placedGroups(s) {
 		job := s.After.Job(key.Namespace, key.ID)
-		if job == nil || everyNode(job) {
+		if job == nil || structs.EveryNode(job.GetType()) {
 			continue
 		}
 		for name := range groups {
@@ -56,7 +56,7 @@ func names(s *Step) []string {
 	var out []string
 	for key := range placedGroups(s) {
 		job := s.After.Job(key.Namespace, key.ID)
-		if job == nil || everyNode(job) {
+		if job == nil || structs.EveryNode(job.GetType()) {
 			continue
 		}
 		held := map[string]*structs.Allocation{}
@@ -77,7 +77,7 @@ func systemOnce(s *Step) []string {
 	var out []string
 	for key := range placedGroups(s) {
 		job := s.After.Job(key.Namespace, key.ID)
-		if job == nil || !everyNode(job) {
+		if job == nil || !structs.EveryNode(job.GetType()) {
 			continue
 		}
 		on := map[[2]string]*structs.Allocation{}
