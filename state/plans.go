@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -235,7 +236,7 @@ func (p *planned) tryGroup(g *structs.PlacementGroup, j *structs.Job) {
 	for i := range g.Rows {
 		r := &g.Rows[i]
 		t := p.target(r.NodeID)
-		if why := unfit(t.node); why != "" {
+		if why := cmp.Or(unfit(t.node), p.needless(r)); why != "" {
 			p.trial.Refuse(r.NodeID, why)
 			continue
 		}
@@ -263,6 +264,31 @@ func unfit(n *structs.Node) string {
 		return "node is not eligible"
 	}
 	return ""
+}
+
+// needless says why the allocation that a row stands in for needs no replacement:
+// it was out of sight when the plan was made, and it or its node is back.
+func (p *planned) needless(r *structs.Placement) string {
+	if r.PreviousAllocation == "" || p.freed[r.PreviousAllocation] {
+		return ""
+	}
+	v := p.tx.Allocs.Find(r.PreviousAllocation)
+	if !p.mine(v) || v.Row().Terminal() {
+		return ""
+	}
+	n := p.target(v.Row().Node.ID).node
+	away := n == nil || structs.NodeTerminal(n.Status) || n.Status == structs.NodeStatusDisconnected
+	if away && (v.Row().Client == alloc.Unknown || p.unseen(r.PreviousAllocation)) {
+		return ""
+	}
+	return "the allocation to replace is back"
+}
+
+// unseen reports whether the plan is what tells that an allocation is unknown.
+func (p *planned) unseen(id string) bool {
+	return slices.ContainsFunc(p.Marks, func(m structs.AllocMark) bool {
+		return m.AllocID == id && m.ClientStatus == structs.AllocClientUnknown
+	})
 }
 
 // askOf returns the sum over resources.

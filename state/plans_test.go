@@ -241,6 +241,52 @@ func TestAReplacementIsLinked(t *testing.T) {
 	equal(t, "previous", []any{got.PreviousAllocation, got.RescheduleTracker}, []any{first, tracker})
 }
 
+// What is replaced because its node is silent may be back when the plan is applied.
+func TestWhatIsBackIsNotReplaced(t *testing.T) {
+	for name, c := range map[string]struct {
+		known, mark string // what is known of the allocation, what the plan says of it
+		back        string // status of its node
+		stop        bool
+		want        map[string]string
+	}{
+		"still away":                 {"unknown", "", "disconnected", false, map[string]string{}},
+		"told by the plan":           {"running", "unknown", "disconnected", false, map[string]string{}},
+		"its node is down":           {"unknown", "", "down", false, map[string]string{}},
+		"its node is back":           {"unknown", "", "ready", false, map[string]string{"": "the allocation to replace is back"}},
+		"it has told that it runs":   {"running", "", "disconnected", false, map[string]string{"": "the allocation to replace is back"}},
+		"told in vain, it is back":   {"running", "unknown", "ready", false, map[string]string{"": "the allocation to replace is back"}},
+		"it has ended":               {"complete", "", "ready", false, map[string]string{}},
+		"it is stopped all the same": {"running", "", "ready", true, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			silent, other := w.addNode(), w.addNode()
+			first := w.place(w.register(testJob("web", 1)), rowsOn(silent)...)[0]
+			plan := func(mark string, rows ...structs.Placement) *structs.Plan {
+				e := testEval(testJob("web", 1))
+				w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{e}})
+				p := w.plan(e, rows...)
+				if mark != "" {
+					p.Marks = []structs.AllocMark{{AllocID: first, ClientStatus: mark}}
+				}
+				return p
+			}
+			if w.report(first, c.known); c.known == "unknown" {
+				w.refusal(plan(c.known))
+			}
+			w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: c.back}}})
+			p := plan(c.mark, structs.Placement{NodeID: other, PreviousAllocation: first})
+			if c.stop {
+				p.Stops = []structs.AllocStop{{AllocID: first, DesiredStatus: "stop"}}
+			}
+			if why, refused := c.want[""]; refused {
+				c.want = map[string]string{other: why}
+			}
+			equal(t, "refused", w.refusal(p), c.want)
+		})
+	}
+}
+
 func TestPreemption(t *testing.T) {
 	w := newWorld(t)
 	node := w.addNode()

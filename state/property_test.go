@@ -39,7 +39,8 @@ func (m naive) place(s *Snapshot, p *structs.Plan) (refused []string) {
 		byNode[r.NodeID] = append(byNode[r.NodeID], j)
 	}
 	for id, rows := range byNode {
-		if !m.fits(s.Node(id), g, rows) {
+		needless := slices.ContainsFunc(rows, func(j int) bool { return m.goesOn(s, p.JobID, g.Rows[j].PreviousAllocation) })
+		if needless || !m.fits(s.Node(id), g, rows) {
 			refused = append(refused, id)
 		}
 	}
@@ -60,6 +61,16 @@ func (m naive) place(s *Snapshot, p *structs.Plan) (refused []string) {
 		}
 	}
 	return refused
+}
+
+// goesOn reports whether nothing has to stand in for an allocation of a job.
+func (m naive) goesOn(s *Snapshot, job, id string) bool {
+	a := m[id]
+	if a == nil || a.Job != job || a.terminal() {
+		return false
+	}
+	n := s.Node(a.Node)
+	return a.Client != "unknown" || n != nil && (n.Status == "ready" || n.Status == "initializing")
 }
 
 func (m naive) fits(n *structs.Node, g *structs.PlacementGroup, rows []int) bool {

@@ -427,13 +427,6 @@ func (e *everywhere) most(from map[*structs.Job]int) (best *structs.Job) {
 	return best
 }
 
-// placeable reports whether an older version has the group and is surely kept.
-func (e *everywhere) placeable(job *structs.Job) bool {
-	newest := e.run.Job
-	return job != nil && job.GetCreateIndex() == newest.GetCreateIndex() && job.GetVersion() < newest.GetVersion() &&
-		newest.GetVersion()-job.GetVersion() < structs.JobTrackedVersions && job.LookupTaskGroup(e.name) != nil
-}
-
 // roll replaces outdated allocations, as many as the deployment allows and no
 // sooner than stagger after the last ones.
 func (e *everywhere) roll() {

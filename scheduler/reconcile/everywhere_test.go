@@ -12,7 +12,7 @@ func TestWhichVersionsMayStillBePlaced(t *testing.T) {
 	version := func(created, n uint64, group string) *structs.Job {
 		return &structs.Job{CreateIndex: &created, Version: &n, TaskGroups: []*structs.TaskGroup{{Name: &group}}}
 	}
-	e := &everywhere{group: group{name: "g", run: &run{Input: Input{Job: version(7, 20, "g")}}}}
+	g := &group{name: "g", run: &run{Input: Input{Job: version(7, 20, "g")}}}
 	for name, c := range map[string]struct {
 		job  *structs.Job
 		want bool
@@ -26,7 +26,7 @@ func TestWhichVersionsMayStillBePlaced(t *testing.T) {
 		"of an earlier job":      {version(3, 19, "g"), false},
 		"without the group":      {version(7, 19, "other"), false},
 	} {
-		if got := e.placeable(c.job); got != c.want {
+		if got := g.placeable(c.job); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

@@ -75,12 +75,21 @@ func (g *group) successor(a *structs.Allocation, p Place) {
 
 // version returns the older version that a successor must run, nil for the
 // newest: what is lost while canaries wait, or after the deployment failed, is
-// no reason to roll the new version out further.
+// no reason to roll the new version out further. Where both versions run the same
+// tasks, the newest is what its predecessor would be by now.
 func (g *group) version(a *structs.Allocation) *structs.Job {
-	if !g.canarying && !g.held() || !g.run.outdated(a) || a.Job.LookupTaskGroup(g.name) == nil {
+	if !g.canarying && !g.held() || !g.placeable(a.Job) || !g.run.changed(a, g.tg) {
 		return nil
 	}
 	return a.Job
+}
+
+// placeable reports whether an older version has the group and is surely kept: it
+// isn't of a job of the same name that was purged.
+func (g *group) placeable(job *structs.Job) bool {
+	newest := g.run.Job
+	return job != nil && job.GetCreateIndex() == newest.GetCreateIndex() && job.GetVersion() < newest.GetVersion() &&
+		newest.GetVersion()-job.GetVersion() < structs.JobTrackedVersions && job.LookupTaskGroup(g.name) != nil
 }
 
 // fill places what is missing up to the group's count, under the lowest free
@@ -123,12 +132,12 @@ func (g *group) fill() {
 	}
 }
 
-// newestOld returns the newest version among the outdated allocations that have
-// this group, nil if there is none.
+// newestOld returns the newest version among those of the outdated allocations that
+// can be run, nil if there is none.
 func (g *group) newestOld() *structs.Job {
 	var old *structs.Job
 	for _, a := range g.destructive {
-		if a.Job.LookupTaskGroup(g.name) != nil && (old == nil || a.JobVersion() > old.GetVersion()) {
+		if g.placeable(a.Job) && (old == nil || a.JobVersion() > old.GetVersion()) {
 			old = a.Job
 		}
 	}

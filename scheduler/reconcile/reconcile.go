@@ -283,6 +283,15 @@ func (r *run) old(job *structs.Job) bool {
 // destructive reports whether an outdated allocation must be replaced to run
 // the newest version: its tasks changed, or its node doesn't suit any more.
 func (r *run) destructive(a *structs.Allocation, tg *structs.TaskGroup) bool {
+	if r.changed(a, tg) {
+		return true
+	}
+	n := r.node(a.NodeID)
+	return n == nil || !r.Fits(tg, n)
+}
+
+// changed reports whether the newest version runs other tasks than an allocation.
+func (r *run) changed(a *structs.Allocation, tg *structs.TaskGroup) bool {
 	if a.Job == nil {
 		return true
 	}
@@ -295,9 +304,5 @@ func (r *run) destructive(a *structs.Allocation, tg *structs.TaskGroup) bool {
 		}
 		r.changes[key] = changed
 	}
-	if changed {
-		return true
-	}
-	n := r.node(a.NodeID)
-	return n == nil || !r.Fits(tg, n)
+	return changed
 }

@@ -275,16 +275,25 @@ func (w *sweep) orphans() {
 	}
 }
 
-// deployments takes finished deployments without allocations that run.
+// deployments takes finished deployments without allocations that run. The one of a
+// job's newest version stays: if it failed, it is what keeps that version from
+// being rolled out again.
 func (w *sweep) deployments() {
 	for d := range w.v.Deployments(structs.AllNamespaces, "") {
 		if w.full() {
 			return
 		}
-		if !d.Active() && w.old(d.ModifyTime, w.t.Deployment) && !w.found.deployments[d.ID] {
+		if !d.Active() && w.old(d.ModifyTime, w.t.Deployment) && !w.found.deployments[d.ID] && !w.governs(d) {
 			w.take(deploymentIDs, d.ID)
 		}
 	}
+}
+
+// governs reports whether a deployment is of the newest version of a job that is to
+// run.
+func (w *sweep) governs(d *structs.Deployment) bool {
+	job := w.v.Job(d.Namespace, d.JobID)
+	return job != nil && !job.Stopped() && job.GetVersion() == d.JobVersion && job.GetCreateIndex() == d.JobCreateIndex
 }
 
 // nodes takes nodes that are down and have nothing left to tell.

@@ -201,6 +201,52 @@ func TestAFailedAllocationWaitsForItsSuccessor(t *testing.T) {
 	}
 }
 
+// deploy adds a failed deployment of a job's newest version, and evaluates the job.
+func (w *world) deploy(job string) string {
+	w.t.Helper()
+	j, now := w.store.Snapshot().Job("default", job), start.UnixNano()
+	e := &structs.Evaluation{
+		ID: ids.New(), Namespace: "default", JobID: job, Type: j.GetType(), Status: structs.EvalStatusComplete, CreateTime: now, ModifyTime: now,
+	}
+	d := &structs.Deployment{
+		ID: ids.New(), Namespace: "default", JobID: job, JobVersion: j.GetVersion(), JobCreateIndex: j.GetCreateIndex(),
+		Status: structs.DeploymentStatusFailed, CreateTime: now, ModifyTime: now,
+	}
+	w.do(&command.UpsertEvals{Evals: []*structs.Evaluation{pending(e)}, Now: now})
+	w.do(&command.ApplyPlans{Now: now, Evals: []*structs.Evaluation{e}, Plans: []*structs.Plan{{
+		EvalID: e.ID, Namespace: "default", JobID: job, JobVersion: j.GetVersion(), Deployment: d,
+	}}})
+	if w.store.Snapshot().Deployment(d.ID) == nil {
+		w.t.Fatal("no deployment")
+	}
+	return d.ID
+}
+
+// That a version failed to be deployed is all that keeps it from being rolled out
+// again.
+func TestADeploymentThatGovernsItsJobStays(t *testing.T) {
+	w := newWorld(t)
+	w.run("web", "service", structs.AllocClientRunning)
+	old := w.deploy("web")
+	changed := w.store.Snapshot().Job("default", "web").Clone()
+	*changed.Priority++
+	w.do(&command.RegisterJob{Job: changed, Now: start.UnixNano()})
+	newest := w.deploy("web")
+	w.sweep(1000*time.Hour, true)
+	snap := w.store.Snapshot()
+	if snap.Deployment(newest) == nil {
+		t.Error("the deployment of the version that is to run is gone")
+	}
+	if snap.Deployment(old) != nil {
+		t.Error("the deployment of an older version stays")
+	}
+	w.stop("web")
+	w.sweep(1000*time.Hour, true)
+	if w.store.Snapshot().Deployment(newest) != nil {
+		t.Error("the deployment of a job that is to run no more stays")
+	}
+}
+
 func TestASilentNodeGoesWhenNothingIsLeftOnIt(t *testing.T) {
 	w := newWorld(t)
 	_, alloc := w.run("web", "service", structs.AllocClientRunning)
