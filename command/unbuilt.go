@@ -17,7 +17,7 @@ var unbuilt = map[string]string{
 	"alloc":      "pause",
 	"deployment": "unblock",
 	"eval":       "delete",
-	"job":        "action restart scaling-events start tag",
+	"job":        "action restart scaling-events start",
 	"node":       "config identity intro meta",
 	"operator":   "api autopilot client-state debug gossip metrics raft root utilization",
 	"service":    "delete",

@@ -356,6 +356,20 @@ func TestPublishedClientSteersJobs(t *testing.T) {
 	if err != nil || len(versions) != 2 || len(diffs) != 1 || diffs[0].Type != "Edited" {
 		t.Errorf("versions %v, diffs %v: %v", len(versions), diffs, err)
 	}
+	if _, err := c.Jobs().TagVersion("team/web", 0, "gold", "the first", nil); err != nil {
+		t.Errorf("tag: %v", err)
+	}
+	_, diffs, _, err = c.Jobs().VersionsOpts("team/web", &nomad.VersionsOptions{Diffs: true, DiffTag: "gold"}, nil)
+	if err != nil || len(diffs) != 2 || diffs[0].Type != "Edited" || diffs[1].Type != "None" {
+		t.Errorf("diffs with the tagged version %v: %v", diffs, err)
+	}
+	if _, err := c.Jobs().UntagVersion("team/web", "gold", nil); err != nil {
+		t.Errorf("untag: %v", err)
+	}
+	_, err = c.Jobs().UntagVersion("team/web", "gold", nil)
+	refused(t, err, 404, `tag "gold" not found on job "team/web"`)
+	_, err = c.Jobs().TagVersion("team/web", 9, "gold", "", nil)
+	refused(t, err, 404, `job "team/web" at version 9 not found`)
 	if _, _, err := c.Jobs().Revert("team/web", 0, nil, nil, "", ""); err != nil {
 		t.Errorf("revert: %v", err)
 	}

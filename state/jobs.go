@@ -345,11 +345,11 @@ func (tx *txn) tagJobVersion(c *command.TagJobVersion) (any, error) {
 	case c.Tag == nil:
 		version = tagged.GetVersion()
 	case tagged != nil && tagged.GetVersion() != c.JobVersion:
-		return nil, structs.NewError(structs.KindRefused, "tag %q already exists on a different version of job %q", c.Name, c.JobID)
+		return nil, structs.NewError(structs.KindRefused, "tag %q already exists on a different version of job %q: %d", c.Name, c.JobID, tagged.GetVersion())
 	}
 	j := tx.changeVersion(key, version, func(j *structs.Job) { j.VersionTag = tagNamed(c.Tag, c.Name) })
 	if j == nil {
-		return nil, structs.ErrJobVersionsNotFound
+		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", c.JobID, version)
 	}
 	return jobResult(tx.Index, j, true), nil
 }

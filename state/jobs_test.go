@@ -141,12 +141,30 @@ func TestVersionsThatAreKept(t *testing.T) {
 	equal(t, "kept", versions(), []uint64{9, 8, 7, 6, 5, 4, 1, 0})
 	equal(t, "by tag", w.snap().JobVersionByTag("default", "web", "gold").GetVersion(), uint64(0))
 	w.refusedAs(&command.TagJobVersion{Namespace: "default", JobID: "web", JobVersion: 5, Name: "gold", Tag: &structs.JobVersionTag{}},
-		`tag "gold" already exists on a different version of job "web"`)
+		`tag "gold" already exists on a different version of job "web": 0`)
 	w.must(&command.MarkJobStable{Namespace: "default", JobID: "web", JobVersion: 8, Stable: true})
 	w.must(&command.TagJobVersion{Namespace: "default", JobID: "web", Name: "gold"})
 	w.register(testJob("web", 11))
 	equal(t, "kept once another is stable and the tag is gone", versions(), []uint64{10, 9, 8, 7, 6, 5})
 	w.refusedAs(&command.TagJobVersion{Namespace: "default", JobID: "web", Name: "gold"}, `tag "gold" not found on job "web"`)
+}
+
+func TestASweepLeavesAJobThatGotATagMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	w.register(testJob("web", 1))
+	w.must(&command.DeregisterJob{Namespace: "default", JobID: "web"})
+	for e := range w.snap().EvalsByJob("default", "web") {
+		done := e.Clone()
+		done.Status = structs.EvalStatusComplete
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{done}})
+	}
+	sweep := &command.Sweep{Jobs: []command.JobKey{{Namespace: "default", JobID: "web"}}}
+	w.must(&command.TagJobVersion{Namespace: "default", JobID: "web", JobVersion: 0, Name: "gold", Tag: &structs.JobVersionTag{}})
+	w.must(sweep)
+	equal(t, "jobs swept", w.snap().Job("default", "web") == nil, false)
+	w.must(&command.TagJobVersion{Namespace: "default", JobID: "web", Name: "gold"})
+	w.must(sweep)
+	equal(t, "jobs swept without the tag", w.snap().Job("default", "web") == nil, true)
 }
 
 func TestPurgeForgetsTheJobButNotItsAllocations(t *testing.T) {

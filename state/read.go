@@ -51,6 +51,11 @@ func (s *Snapshot) JobVersionByTag(namespace, id, tag string) *structs.Job {
 	return nil
 }
 
+// JobHasTag tells whether a version of a job carries a tag.
+func (s *Snapshot) JobHasTag(namespace, id string) bool {
+	return s.t.HasTag(structs.NamespacedID{Namespace: namespace, ID: id})
+}
+
 // JobVersions returns the versions that are kept of a job, newest first.
 func (s *Snapshot) JobVersions(namespace, id string) []*structs.Job {
 	return s.t.JobVersions(structs.NamespacedID{Namespace: namespace, ID: id})

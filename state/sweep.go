@@ -26,7 +26,7 @@ func (tx *txn) sweep(c *command.Sweep) (any, error) {
 	}
 	for _, k := range c.Jobs {
 		key := structs.NamespacedID{Namespace: k.Namespace, ID: k.JobID}
-		if j := tx.Job(key); j != nil && tx.finished(key, j) {
+		if j := tx.Job(key); j != nil && tx.finished(key, j) && !tx.HasTag(key) {
 			tx.removeJob(key, j)
 			result.Jobs++
 		}

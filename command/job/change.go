@@ -33,45 +33,6 @@ func evalVerb() connect.Verb {
 	}
 }
 
-func revertVerb() connect.Verb {
-	return connect.Verb{
-		Name: "revert", Usage: "return to an earlier version", Args: []string{"<job>", "<version or tag>"},
-		Flags: detachFlags(),
-		Do: func(ctx context.Context, c *connect.Call) error {
-			stub, q, err := find(ctx, c, c.Arg(0))
-			if err != nil {
-				return err
-			}
-			version, err := versionOf(ctx, c, stub, c.Arg(1))
-			if err != nil {
-				return err
-			}
-			resp, err := c.Client.RevertJob(ctx, &structs.JobRevertRequest{JobID: stub.ID, JobVersion: version}, q)
-			if err != nil {
-				return term.Fail("Error retrieving job versions: %v", err)
-			}
-			return follow(ctx, c, resp.EvalID)
-		},
-	}
-}
-
-// versionOf reads a version number or looks a tag up.
-func versionOf(ctx context.Context, c *connect.Call, stub *structs.JobListStub, text string) (uint64, error) {
-	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return n, nil
-	}
-	resp, _, err := c.Client.JobVersions(ctx, stub.ID, false, nil)
-	if err != nil {
-		return 0, term.Fail("Error retrieving job versions: %v", err)
-	}
-	for _, j := range resp.Versions {
-		if j.VersionTag != nil && j.VersionTag.Name == text {
-			return structs.Value(j.Version), nil
-		}
-	}
-	return 0, term.Fail("Error retrieving job versions: no version of job %q has the tag %q", stub.ID, text)
-}
-
 func scaleVerb() connect.Verb {
 	return connect.Verb{
 		Name: "scale", Usage: "change the count of a group", Args: []string{"<job>", "[<group>]", "<count>"},

@@ -23,7 +23,7 @@ func Command(s term.Streams) *cli.Command {
 	for _, v := range verbs() {
 		group.Commands = append(group.Commands, v.Command(s))
 	}
-	group.Commands = append(group.Commands, periodicGroup(s))
+	group.Commands = append(group.Commands, periodicGroup(s), tagGroup(s))
 	return group
 }
 

@@ -273,7 +273,7 @@ func (s *Control) RevertJob(ctx context.Context, req *structs.JobRevertRequest) 
 	}
 	prior := snap.JobVersion(req.Namespace, req.JobID, req.JobVersion)
 	if prior == nil {
-		return nil, structs.NewError(structs.KindNotFound, "job %q has no version %d any more", req.JobID, req.JobVersion)
+		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", req.JobID, req.JobVersion)
 	}
 	job := prior.Clone()
 	revive(job)
@@ -337,7 +337,7 @@ func (s *Control) TagJobVersion(ctx context.Context, req *JobTagRequest) (*JobTa
 	if req.Remove {
 		tagged := snap.JobVersionByTag(req.Namespace, req.JobID, req.Name)
 		if tagged == nil {
-			return nil, structs.NewError(structs.KindNotFound, "tag %q not found", req.Name)
+			return nil, structs.NewError(structs.KindNotFound, "tag %q not found on job %q", req.Name, req.JobID)
 		}
 		c.JobVersion = tagged.GetVersion()
 	} else {

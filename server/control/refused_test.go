@@ -62,7 +62,7 @@ func TestActionsThatAreRefusedLeaveNothing(t *testing.T) {
 		}{
 			{`group "web" has 0/1 healthy`, structs.KindRefused, func() error { return promote() }},
 			{`has no group "api"`, structs.KindNotFound, func() error { return promote("web", "api") }},
-			{"no version 7", structs.KindNotFound, func() error {
+			{"at version 7 not found", structs.KindNotFound, func() error {
 				req := &structs.JobRevertRequest{JobID: "web", JobVersion: 7}
 				req.Namespace = "default"
 				_, err := w.s.RevertJob(t.Context(), req)

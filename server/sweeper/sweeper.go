@@ -20,6 +20,7 @@ import (
 type Jobs interface {
 	Jobs(namespace, prefix string) iter.Seq[*structs.Job]
 	Job(namespace, id string) *structs.Job
+	JobHasTag(namespace, id string) bool
 	EvalsByJob(namespace, id string) iter.Seq[*structs.Evaluation]
 	DeploymentsByJob(namespace, id string) iter.Seq[*structs.Deployment]
 }
@@ -145,8 +146,12 @@ func (w *sweep) jobs() {
 	}
 }
 
-// job takes one job, unless something of it is alive or too young.
+// job takes one job, unless something of it is alive or too young, or somebody
+// named a version of it so that it is kept.
 func (w *sweep) job(ns, id string) {
+	if w.v.JobHasTag(ns, id) {
+		return
+	}
 	evals, ok := w.deadEvals(ns, id)
 	if !ok {
 		return

@@ -374,3 +374,19 @@ func TestParentsGoAfterTheirChildren(t *testing.T) {
 	is("long done", left(100*time.Hour), "cron")
 	is("the next round", left(100*time.Hour), "")
 }
+
+func TestAJobWithATaggedVersionStaysUntilTheTagIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.run("web", structs.JobTypeService, structs.AllocClientComplete)
+	w.do(&command.TagJobVersion{Namespace: "default", JobID: "web", Name: "gold", Tag: &structs.JobVersionTag{}})
+	w.stop("web")
+	w.sweep(5*time.Hour, true)
+	if s := w.store.Snapshot(); s.Job("default", "web") == nil || s.JobVersionByTag("default", "web", "gold") == nil {
+		t.Fatal("a version that has a name was swept with its job")
+	}
+	w.do(&command.TagJobVersion{Namespace: "default", JobID: "web", Name: "gold"})
+	w.sweep(5*time.Hour, false)
+	if w.store.Snapshot().Job("default", "web") != nil {
+		t.Error("the job is still there, though no version of it has a name")
+	}
+}

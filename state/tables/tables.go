@@ -214,6 +214,16 @@ func (t *Tables) JobVersions(key structs.NamespacedID) []*structs.Job {
 	return versions
 }
 
+// HasTag tells whether a version of a job carries a tag.
+func (t *Tables) HasTag(key structs.NamespacedID) bool {
+	for j := range t.Versions.Under(key.Namespace, key.ID) {
+		if j.VersionTag != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // SetJob stores a job's current version.
 func (t *Tables) SetJob(key structs.NamespacedID, j *structs.Job) {
 	at := Item[structs.Job]{A: key.Namespace, B: key.ID, V: j}
