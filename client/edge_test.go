@@ -106,6 +106,27 @@ func TestWhatMustNotRunAloneStopsWhenTheAgentStartsAlone(t *testing.T) {
 	}
 }
 
+// Metadata may be set while the agent still finds out what the node is.
+func TestMetadataMayBeSetBeforeTheNodeIsKnown(t *testing.T) {
+	w := newWorld(t, nil)
+	w.stop()
+	c := w.make()
+	meta, err := apiNode{c}.ApplyMetadata(map[string]*string{"row": p("7")})
+	if err != nil || meta.Meta["row"] != "7" {
+		t.Errorf("metadata %+v, %v", meta, err)
+	}
+	known := &structs.Node{}
+	c.describe(known)
+	if c.Node() != known || known.Meta["row"] != "7" {
+		t.Errorf("the node is described as %v", known.Meta)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Run(ctx); err != nil && !errors.Is(err, context.Canceled) { // it closes what it has open
+		t.Error(err)
+	}
+}
+
 // partition takes the servers away from the node.
 func (w *world) partition(away bool) {
 	w.servers.mu.Lock()

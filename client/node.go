@@ -58,10 +58,10 @@ func (c *Client) fingerprint(ctx context.Context) {
 }
 
 func (c *Client) describe(n *structs.Node) {
-	n.Meta = c.meta()
 	c.nodeMu.Lock()
+	defer c.nodeMu.Unlock()
+	n.Meta = c.meta() // under the lock: whoever sets metadata meanwhile either is read here or finds the node
 	c.node = n
-	c.nodeMu.Unlock()
 }
 
 // look finds out what the machine is.
@@ -112,13 +112,16 @@ func (c *Client) meta() map[string]string {
 	return out
 }
 
-// changeNode replaces the node by a changed copy and has the servers told.
+// changeNode replaces the node by a changed copy and has the servers told. While
+// it isn't known yet what the node is, there is nothing to change.
 func (c *Client) changeNode(change func(*structs.Node) bool) {
 	c.nodeMu.Lock()
-	n := c.node.Clone()
-	changed := change(n)
-	if changed {
-		c.node = n
+	changed := false
+	if c.node != nil {
+		n := c.node.Clone()
+		if changed = change(n); changed {
+			c.node = n
+		}
 	}
 	c.nodeMu.Unlock()
 	if changed {

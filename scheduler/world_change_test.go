@@ -219,6 +219,10 @@ func (w *world) setAlloc(id, what string) {
 		health(&no)
 	case "migrate":
 		a.DesiredTransition.Migrate = &yes
+	case "last":
+		a.DesiredTransition.Migrate, a.DesiredTransition.AfterReplacement = &yes, &yes
+	case "release":
+		a.DesiredTransition.AfterReplacement = &no
 	case "reschedule":
 		a.DesiredTransition.Reschedule = &yes
 	case "force":

@@ -154,6 +154,7 @@ func mergeTransition(into *structs.DesiredTransition, t structs.DesiredTransitio
 		{&into.ForceReschedule, &t.ForceReschedule},
 		{&into.NoShutdownDelay, &t.NoShutdownDelay},
 		{&into.MigrateDisablePlacement, &t.MigrateDisablePlacement},
+		{&into.AfterReplacement, &t.AfterReplacement},
 	} {
 		if *p.from != nil {
 			*p.into = *p.from

@@ -148,7 +148,10 @@ func (tx *txn) removeEval(e *structs.Evaluation) {
 
 // nodeChange is a node before and after a command, nil if it wasn't or isn't
 // there.
-type nodeChange struct{ old, new *structs.Node }
+type nodeChange struct {
+	old, new *structs.Node
+	freed    bool // something on it needn't go after all
+}
 
 // matters reports whether a change of a node concerns the jobs that run on it, or
 // could: all that decides whether a node takes what has changed.
@@ -157,7 +160,7 @@ func (c nodeChange) matters() bool {
 		return true
 	}
 	o, n := c.old, c.new
-	return o.Status != n.Status || o.Ready() != n.Ready() || o.ComputedClass != n.ComputedClass ||
+	return c.freed || o.Status != n.Status || o.Ready() != n.Ready() || o.ComputedClass != n.ComputedClass ||
 		o.Datacenter != n.Datacenter || o.NodePool != n.NodePool || o.Name != n.Name ||
 		!maps.Equal(o.Attributes, n.Attributes) || !maps.Equal(o.Meta, n.Meta)
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/command"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/state/tables"
@@ -75,7 +76,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 	}
 	tx.storeNode(feed.NodeRegistration, &n)
 	tx.storeEvals(c.Evals)
-	more := tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})
+	more := tx.followNodes(c.EvalSeed, c.Evals, nodeChange{old: existing, new: &n})
 	return &NodeResult{Index: tx.Index, Created: existing == nil, EvalIDs: more}, nil
 }
 
@@ -123,7 +124,7 @@ func (tx *txn) setNodeStatus(c *command.SetNodeStatus) (any, error) {
 		}
 		tx.addNodeEvent(&n, s.Event)
 		tx.storeNode(feed.NodeEvent, &n)
-		changes = append(changes, nodeChange{existing, &n})
+		changes = append(changes, nodeChange{old: existing, new: &n})
 	}
 	tx.storeEvals(c.Evals)
 	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, changes...)}, nil
@@ -162,7 +163,7 @@ func (tx *txn) setNodeEligibility(c *command.SetNodeEligibility) (any, error) {
 	tx.addNodeEvent(&n, c.Event)
 	tx.storeNode(feed.NodeEligibility, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})}, nil
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, nodeChange{old: existing, new: &n})}, nil
 }
 
 func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
@@ -186,7 +187,31 @@ func (tx *txn) setNodeDrain(c *command.SetNodeDrain) (any, error) {
 	tx.addNodeEvent(&n, c.Event)
 	tx.storeNode(feed.NodeDrain, &n)
 	tx.storeEvals(c.Evals)
-	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, nodeChange{existing, &n})}, nil
+	change := nodeChange{old: existing, new: &n}
+	if c.Strategy == nil {
+		change.freed = tx.stayAfterAll(n.ID)
+	}
+	return &NodeResult{Index: tx.Index, EvalIDs: tx.followNodes(c.EvalSeed, c.Evals, change)}, nil
+}
+
+// stayAfterAll has what waits for its replacement on a node that drains no more
+// wait no longer, and reports whether there was any: a replacement that runs is
+// one too many.
+func (tx *txn) stayAfterAll(nodeID string) bool {
+	var waiting []alloc.View
+	for v := range tx.Allocs.ByNode(nodeID) {
+		if !v.Row().Terminal() && v.Row().Decision().Transition.Lasts() {
+			waiting = append(waiting, v)
+		}
+	}
+	for _, v := range waiting {
+		tx.changeRow(v, feed.AllocDesired, func(r *alloc.Row) {
+			d := r.Decision()
+			d.Transition.Migrate, d.Transition.AfterReplacement, d.Next = nil, nil, ""
+			r.Decided = d
+		})
+	}
+	return len(waiting) > 0
 }
 
 // drained returns what is known of a node's drain after the command.
@@ -228,7 +253,7 @@ func (tx *txn) deleteNodes(c *command.DeleteNodes) (any, error) {
 	for _, id := range c.NodeIDs {
 		if n := tx.Node(id); n != nil {
 			tx.removeNode(n)
-			changes = append(changes, nodeChange{n, nil})
+			changes = append(changes, nodeChange{old: n})
 		}
 	}
 	tx.storeEvals(c.Evals)

@@ -102,6 +102,27 @@ func TestDrains(t *testing.T) {
 	equal(t, "called off", []any{n.LastDrain.Status, n.SchedulingEligibility}, []any{"canceled", "eligible"})
 }
 
+// What waits for its replacement when a drain is called off stays, and the job is
+// looked at again: a replacement that there is already is one too many.
+func TestWhoWaitedForAReplacementStaysWhenTheDrainIsCalledOff(t *testing.T) {
+	w := newWorld(t)
+	id, other := w.addNode(), w.addNode()
+	first := w.place(w.register(testJob("web", 1)), rowsOn(id)...)[0]
+	w.must(&command.SetNodeDrain{NodeID: id, Strategy: &structs.DrainStrategy{}})
+	w.must(&command.TransitionAllocs{Transitions: []command.AllocTransition{
+		{AllocID: first, Transition: structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}},
+	}})
+	e := testEval(testJob("web", 1))
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{e}})
+	second := w.place(e, structs.Placement{NodeID: other, PreviousAllocation: first})[0]
+	equal(t, "replaced", w.snap().Alloc(first).NextAllocation, second)
+	made := w.must(&command.SetNodeDrain{NodeID: id, EvalSeed: ids.New()}).(*NodeResult).EvalIDs
+	a := w.snap().Alloc(first)
+	equal(t, "stays", []any{a.DesiredTransition, a.NextAllocation}, []any{structs.DesiredTransition{}, ""})
+	equal(t, "looked at", len(made), 1)
+	equal(t, "the job", w.snap().Eval(made[0]).JobID, "web")
+}
+
 // TestOneDrainIsNotEndedForAnother decides that a drain is done, and what happens
 // to the node before the decision is applied.
 func TestOneDrainIsNotEndedForAnother(t *testing.T) {

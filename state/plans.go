@@ -273,7 +273,7 @@ func (p *planned) needless(r *structs.Placement) string {
 		return ""
 	}
 	v := p.tx.Allocs.Find(r.PreviousAllocation)
-	if !p.mine(v) || v.Row().Terminal() {
+	if !p.mine(v) || v.Row().Terminal() || v.Row().Decision().Transition.Lasts() {
 		return ""
 	}
 	n := p.target(v.Row().Node.ID).node

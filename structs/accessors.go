@@ -1,6 +1,9 @@
 package structs
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Value returns what p points at, or the zero value.
 func Value[T any](p *T) T {
@@ -82,6 +85,25 @@ func (j *Job) IsParameterized() bool { return j.ParameterizedJob != nil && !j.Di
 // IsTemplate reports whether the job is run only through others that are made
 // from it.
 func (j *Job) IsTemplate() bool { return j.IsPeriodic() || j.IsParameterized() }
+
+// RunsTwice reports whether an allocation of the group may run beside the one that
+// it replaces: it needs neither its data nor a volume that is its own.
+func (g *TaskGroup) RunsTwice() bool {
+	if d := g.EphemeralDisk; d != nil && (Value(d.Sticky) || Value(d.Migrate)) {
+		return false
+	}
+	for _, v := range g.Volumes {
+		if v.OneWriter() || v != nil && (v.PerAlloc || v.Sticky) {
+			return false
+		}
+	}
+	return true
+}
+
+// OneWriter reports whether one allocation at a time may write to the volume.
+func (v *VolumeRequest) OneWriter() bool {
+	return v != nil && !v.ReadOnly && (strings.HasSuffix(v.AccessMode, "-single-writer") || v.AccessMode == "single-node-writer")
+}
 
 // IsMultiregion reports whether the job runs in several regions.
 func (j *Job) IsMultiregion() bool {

@@ -94,7 +94,14 @@ type DesiredTransition struct {
 	ForceReschedule         *bool
 	NoShutdownDelay         *bool
 	MigrateDisablePlacement *bool
+	// AfterReplacement says of one that is to migrate that it runs until its
+	// replacement is healthy: it is the last of its group.
+	AfterReplacement *bool `json:",omitempty"`
 }
+
+// Lasts reports whether an allocation that is to migrate waits for its
+// replacement, which runs beside it.
+func (d DesiredTransition) Lasts() bool { return Value(d.Migrate) && Value(d.AfterReplacement) }
 
 // RescheduleTracker remembers the allocations that an allocation replaces.
 type RescheduleTracker struct {

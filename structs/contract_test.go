@@ -69,6 +69,7 @@ func TestContractOfJSON(t *testing.T) {
 	contract[api.JobRegisterRequest](t, func(r *JobRegisterRequest) { ownJobFields(r.Job) })
 	contract[api.Allocation](t, func(a *Allocation) {
 		ownJobFields(a.Job)
+		a.DesiredTransition.AfterReplacement = nil
 		ownDelays(a.RescheduleTracker)
 		ownCores(a.AllocatedResources)
 	})

@@ -64,7 +64,7 @@ func (g *TaskGroup) validateVolumes(f faults, kind string) {
 		in.in("type").check(slices.Contains(types, v.Type), "%s", wantOneOf(v.Type, types))
 		in.in("source").check(v.Source != "", "name the volume that is meant")
 		canary := g.Update != nil && Value(g.Update.Canary) > 0
-		in.check(!canary || v.ReadOnly || !strings.HasSuffix(v.AccessMode, "-single-writer") && v.AccessMode != "single-node-writer",
+		in.check(!canary || !v.OneWriter(),
 			"a canary would have to write to it beside the old version, and its access_mode %q allows one writer: leave canary out, or let several write", v.AccessMode)
 		if v.PerAlloc {
 			in.in("per_alloc").check(kind != JobTypeSystem && kind != JobTypeSysBatch, "%s jobs can't have it", kind)

@@ -69,6 +69,13 @@ func (g *group) sort(a *structs.Allocation, replaced bool) {
 		}
 	case gone:
 		g.sortGone(a, replaced)
+	case g.lasts(a):
+		if g.desired.Ignore++; !replaced {
+			g.beside = append(g.beside, a)
+		}
+	case structs.Value(a.DesiredTransition.Migrate) && replaced:
+		g.desired.Migrate++
+		g.run.stop(a, structs.DescAllocMigrating)
 	case structs.Value(a.DesiredTransition.Migrate):
 		g.migrate = append(g.migrate, a)
 	case g.run.node(a.NodeID).Status == structs.NodeStatusDisconnected:
@@ -78,6 +85,12 @@ func (g *group) sort(a *structs.Allocation, replaced bool) {
 	default:
 		g.keepOrCanary(a)
 	}
+}
+
+// lasts reports whether an allocation goes on until its replacement, which runs
+// beside it, is healthy: whoever had it migrate says when.
+func (g *group) lasts(a *structs.Allocation) bool {
+	return a.DesiredTransition.Lasts() && g.run.node(a.NodeID).Status == structs.NodeStatusReady
 }
 
 func (g *group) stopNow(a *structs.Allocation, gone bool) {

@@ -22,6 +22,7 @@ type group struct {
 	canaries    []*structs.Allocation          // wait for promotion
 	lost        []*structs.Allocation          // its node is down
 	migrate     []*structs.Allocation          // is to move to another node
+	beside      []*structs.Allocation          // is to move, and waits for its replacement
 	away        []*structs.Allocation          // its node is silent: replaced, but not stopped
 	reconnected []*structs.Allocation          // came back after it was replaced
 	now         []*structs.Allocation          // failed, is replaced
@@ -60,14 +61,14 @@ func (r *run) group(tg *structs.TaskGroup, allocs []*structs.Allocation) {
 
 // total counts what stands for the group's count, canaries aside.
 func (g *group) total() int {
-	return g.tallied.runs + g.tallied.complete + len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.away) + len(g.now) + len(g.later) -
+	return g.tallied.runs + g.tallied.complete + len(g.keep) + len(g.complete) + len(g.lost) + len(g.migrate) + len(g.beside) + len(g.away) + len(g.now) + len(g.later) -
 		len(g.movingCanaries())
 }
 
 // movingCanaries lists the canaries that are being replaced.
 func (g *group) movingCanaries() []*structs.Allocation {
 	var out []*structs.Allocation
-	for _, list := range [][]*structs.Allocation{g.lost, g.migrate, g.away, g.now} {
+	for _, list := range [][]*structs.Allocation{g.lost, g.migrate, g.beside, g.away, g.now} {
 		for _, a := range list {
 			if g.isCanary(a) {
 				out = append(out, a)
@@ -98,6 +99,7 @@ func (g *group) trim() {
 	kept := g.drop(&excess, failed, g.unneeded)
 	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return !slices.Contains(kept, l.alloc) })
 	g.migrate = g.drop(&excess, g.migrate, g.unneeded)
+	g.beside = g.drop(&excess, g.beside, g.unneeded)
 	g.away = g.drop(&excess, g.away, g.unneeded)
 	byWorth := g.byWorth()
 	g.keep = g.drop(&excess, byWorth, g.unneeded)

@@ -56,7 +56,7 @@ func (g *group) nameAll() {
 	for _, i := range g.tallied.names {
 		g.names.take(i)
 	}
-	for _, list := range [][]*structs.Allocation{g.keep, g.complete, g.destructive, g.lost, g.migrate, g.away, g.now} {
+	for _, list := range [][]*structs.Allocation{g.keep, g.complete, g.destructive, g.lost, g.migrate, g.beside, g.away, g.now} {
 		for _, a := range list {
 			add(a)
 		}

@@ -29,7 +29,7 @@ func (g *group) replace() {
 		}
 		g.successor(a, p)
 	}
-	for _, a := range g.away {
+	for _, a := range slices.Concat(g.beside, g.away) {
 		g.desired.Place++
 		g.successor(a, Place{Reschedule: a.RescheduleTracker})
 	}

@@ -250,6 +250,28 @@ func TestADrainMovesEverythingAwayBitByBit(t *testing.T) {
 	})
 }
 
+// The only allocation of a group waits for its replacement, for which there is no
+// room; who stops it by hand doesn't wait.
+func TestAStopDoesntWaitForAReplacement(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		w.addNode("a")
+		w.settled(servertest.Job("web", "service", 1))
+		only := w.live(w.s.store.Snapshot(), "web")[0].ID
+		_, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: w.nodes["a"].id, DrainSpec: &structs.DrainSpec{Deadline: time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.pass(5 * time.Minute)
+		if a := w.s.store.Snapshot().Alloc(only); a.TerminalStatus() || !a.DesiredTransition.Lasts() {
+			t.Fatalf("the drain left the group without any: %s/%s, %+v", a.DesiredStatus, a.ClientStatus, a.DesiredTransition)
+		}
+		if _, err := w.s.StopAlloc(t.Context(), &AllocStopRequest{AllocID: only}); err != nil {
+			t.Fatal(err)
+		}
+		w.until(time.Minute, "it is stopped", func(snap *state.Snapshot) bool { return snap.Alloc(only).ClientTerminal() })
+	})
+}
+
 func TestGarbageIsCollectedAndWhatLivesStays(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.addNode("a")

@@ -25,10 +25,13 @@ func (s *Control) StopAlloc(ctx context.Context, req *AllocStopRequest) (*struct
 		job = a.Job
 	}
 	eval := s.evals.New(job, structs.TriggerAllocStop, now)
-	yes := true
+	yes, no := true, false
 	transition := structs.DesiredTransition{Migrate: &yes}
 	if req.Reschedule {
 		transition = structs.DesiredTransition{Reschedule: &yes, ForceReschedule: &yes, Migrate: &yes}
+	}
+	if a.DesiredTransition.Lasts() {
+		transition.AfterReplacement = &no
 	}
 	if req.NoShutdownDelay {
 		transition.NoShutdownDelay = &yes

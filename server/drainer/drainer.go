@@ -1,6 +1,7 @@
 // Package drainer empties nodes that are being drained: service allocations
-// move max_parallel at a time, batch ones may end by themselves, system ones
-// stop last; at the deadline all that is left moves.
+// move max_parallel at a time, the last healthy one of a group once its
+// replacement is healthy too; batch ones may end by themselves, system ones stop
+// last; at the deadline all that is left moves.
 //
 // It must not know clocks, the log or the scheduler: a Step takes a view and
 // the time and returns what to propose. It has no memory: what it has begun is
@@ -8,6 +9,7 @@
 package drainer
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"slices"
@@ -56,7 +58,7 @@ type step struct {
 	newID func() string
 
 	groups map[groupKey]bool // looked at already
-	move   []string
+	moves  []command.AllocTransition
 	// jobs need an evaluation; the value is one of their allocations.
 	jobs map[structs.NamespacedID]*structs.Allocation
 	done []*structs.Node
@@ -79,7 +81,9 @@ func (s *step) drain(n *structs.Node) {
 		}
 		left++
 		switch {
-		case !movable(a):
+		case forced && lasts(a):
+			s.release(a)
+		case !movable(a) && !lasts(a):
 		case forced:
 			s.migrate(a)
 		case kind == structs.JobTypeService:
@@ -116,7 +120,8 @@ func (s *step) forced(n *structs.Node) bool {
 	return false
 }
 
-// group moves as many allocations of a's group as its migrate block allows.
+// group moves as many allocations of a's group as its migrate block allows. The
+// last of them that serves waits until another one does, its replacement as a rule.
 func (s *step) group(a *structs.Allocation) {
 	key := groupKey{a.Namespace, a.JobID, a.TaskGroup}
 	if s.groups[key] {
@@ -132,10 +137,14 @@ func (s *step) group(a *structs.Allocation) {
 	if tg.Migrate != nil {
 		parallel = max(1, structs.ValueOr(tg.Migrate.MaxParallel, 1))
 	}
-	var healthy, unhealthy []*structs.Allocation
+	var healthy, unhealthy, waiting []*structs.Allocation
 	serving, moving := 0, 0
 	for other := range s.v.AllocsByJob(a.Namespace, a.JobID) {
 		if other.TaskGroup != a.TaskGroup || other.ClientTerminal() {
+			continue
+		}
+		if lasts(other) {
+			waiting = append(waiting, other)
 			continue
 		}
 		if !movable(other) {
@@ -156,7 +165,15 @@ func (s *step) group(a *structs.Allocation) {
 		}
 	}
 	spare := serving - (tg.GetCount() - parallel)
-	s.migrate(healthy[:clamp(spare, len(healthy))]...)
+	if spare >= 0 && serving > 0 {
+		s.release(waiting...)
+	}
+	going := healthy[:clamp(spare, len(healthy))]
+	if n := len(going); n > 0 && n == serving && tg.RunsTwice() {
+		s.replaceFirst(going[n-1])
+		going = going[:n-1]
+	}
+	s.migrate(going...)
 	// What doesn't serve costs nothing to move, but not all at once either.
 	s.migrate(unhealthy[:clamp(parallel-moving, len(unhealthy))]...)
 }
@@ -189,8 +206,25 @@ func (s *step) healthy(a *structs.Allocation, tg *structs.TaskGroup) bool {
 }
 
 func (s *step) migrate(allocs ...*structs.Allocation) {
+	yes := true
+	s.transit(structs.DesiredTransition{Migrate: &yes}, allocs...)
+}
+
+// replaceFirst has an allocation run until it is released.
+func (s *step) replaceFirst(a *structs.Allocation) {
+	yes := true
+	s.transit(structs.DesiredTransition{Migrate: &yes, AfterReplacement: &yes}, a)
+}
+
+// release lets allocations go that waited for others.
+func (s *step) release(allocs ...*structs.Allocation) {
+	no := false
+	s.transit(structs.DesiredTransition{AfterReplacement: &no}, allocs...)
+}
+
+func (s *step) transit(t structs.DesiredTransition, allocs ...*structs.Allocation) {
 	for _, a := range allocs {
-		s.move = append(s.move, a.ID)
+		s.moves = append(s.moves, command.AllocTransition{AllocID: a.ID, Transition: t})
 		s.jobs[a.JobNamespacedID()] = a
 	}
 }
@@ -204,17 +238,11 @@ func (s *step) lookAgain(at time.Time) {
 func (s *step) commands() []command.Command {
 	var out []command.Command
 	evals := s.evals()
-	slices.Sort(s.move)
-	yes := true
-	for len(s.move) > 0 {
-		n := min(len(s.move), maxTransitions)
-		c := &command.TransitionAllocs{Now: s.now.UnixNano()}
-		for _, id := range s.move[:n] {
-			c.Transitions = append(c.Transitions, command.AllocTransition{
-				AllocID: id, Transition: structs.DesiredTransition{Migrate: &yes},
-			})
-		}
-		if s.move = s.move[n:]; len(s.move) == 0 {
+	slices.SortFunc(s.moves, func(a, b command.AllocTransition) int { return cmp.Compare(a.AllocID, b.AllocID) })
+	for len(s.moves) > 0 {
+		n := min(len(s.moves), maxTransitions)
+		c := &command.TransitionAllocs{Now: s.now.UnixNano(), Transitions: s.moves[:n]}
+		if s.moves = s.moves[n:]; len(s.moves) == 0 {
 			c.Evals = evals
 		}
 		out = append(out, c)
@@ -260,6 +288,11 @@ func (s *step) evals() []*structs.Evaluation {
 // movable reports whether the allocation should run and was not told to move.
 func movable(a *structs.Allocation) bool {
 	return a.DesiredStatus == structs.AllocDesiredRun && !structs.Value(a.DesiredTransition.Migrate)
+}
+
+// lasts reports whether the allocation waits for its replacement.
+func lasts(a *structs.Allocation) bool {
+	return a.DesiredStatus == structs.AllocDesiredRun && a.DesiredTransition.Lasts()
 }
 
 func jobType(a *structs.Allocation) string {

@@ -58,7 +58,7 @@ func ptr[T any](v T) *T { return &v }
 
 // draw makes node "old", which is drained, and node "new". The letters are the
 // allocations of old, after a bar those of new: h healthy, p pending, m moving,
-// x ended.
+// l waits for its replacement, x ended.
 func draw(kind string, count, parallel int, picture string) *world {
 	w := &world{
 		nodes: []*structs.Node{
@@ -95,6 +95,9 @@ func (w *world) add(node string, kind rune) {
 	case 'm':
 		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
 		a.DesiredTransition.Migrate = ptr(true)
+	case 'l':
+		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		a.DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
 	case 'x':
 		a.ClientStatus = structs.AllocClientComplete
 	}
@@ -110,6 +113,13 @@ func next(w *world, now time.Time) (string, time.Time) {
 			line := "move"
 			for _, x := range c.Transitions {
 				line += " " + x.AllocID
+				switch last := x.Transition.AfterReplacement; {
+				case last == nil:
+				case *last:
+					line += " after its replacement"
+				default:
+					line += " now"
+				}
 			}
 			out = append(out, fmt.Sprintf("%s, %d evaluations", line, len(c.Evals)))
 		case *command.SetNodeDrain:
@@ -135,6 +145,18 @@ func TestWhatADrainDoesNext(t *testing.T) {
 		{name: "one is moving already", kind: "service", count: 4, parallel: 1, picture: "mhhh"},
 		{name: "its replacement is not healthy yet", kind: "service", count: 4, parallel: 1, picture: "xhhh|p"},
 		{name: "its replacement is healthy", kind: "service", count: 4, parallel: 1, picture: "xhhh|h", want: "move 01, 1 evaluations"},
+		{name: "the last one waits for its replacement", kind: "service", count: 1, parallel: 1, picture: "h", want: "move 00 after its replacement, 1 evaluations"},
+		{name: "so does one of those that could all go", kind: "service", count: 3, parallel: 3, picture: "hhh", want: "move 00 01 02 after its replacement, 1 evaluations"},
+		{name: "and one beside others that don't serve", kind: "service", count: 3, parallel: 3, picture: "h|pp", want: "move 00 after its replacement, 1 evaluations"},
+		{name: "not if another one serves elsewhere", kind: "service", count: 2, parallel: 2, picture: "h|h", want: "move 00, 1 evaluations"},
+		{name: "not if its successor needs its data", kind: "service", count: 1, parallel: 1, picture: "h",
+			change: func(w *world) { w.job.TaskGroups[0].EphemeralDisk = &structs.EphemeralDisk{Sticky: ptr(true)} }, want: "move 00, 1 evaluations"},
+		{name: "not if it is forced", kind: "service", count: 1, parallel: 1, picture: "h", after: time.Hour, want: "move 00, 1 evaluations"},
+		{name: "the replacement of the last is not healthy yet", kind: "service", count: 1, parallel: 1, picture: "l|p"},
+		{name: "it is", kind: "service", count: 1, parallel: 1, picture: "l|h", want: "move 00 now, 1 evaluations"},
+		{name: "the last one doesn't wait beyond the deadline", kind: "service", count: 1, parallel: 1, picture: "l|p", after: time.Hour, want: "move 00 now, 1 evaluations"},
+		{name: "the last one is told once that it may go", kind: "service", count: 1, parallel: 1, picture: "m|h"},
+		{name: "too few of a job that has grown", kind: "service", count: 5, parallel: 1, picture: "l|hh"},
 		{name: "what doesn't serve moves too", kind: "service", count: 1, parallel: 1, picture: "p", want: "move 00, 1 evaluations"},
 		{name: "batch may end by itself", kind: "batch", count: 2, parallel: 1, picture: "hh"},
 		{name: "batch moves at the deadline", kind: "batch", count: 2, parallel: 1, picture: "hh", after: time.Hour, want: "move 00 01, 1 evaluations"},
@@ -253,7 +275,7 @@ func TestADrainEndsAndNeverTakesTooMany(t *testing.T) {
 				switch c := c.(type) {
 				case *command.TransitionAllocs:
 					for _, x := range c.Transitions {
-						w.find(x.AllocID).DesiredTransition.Migrate = ptr(true)
+						w.tell(x)
 					}
 				case *command.SetNodeDrain:
 					for a := range w.AllocsByNode("old") {
@@ -265,7 +287,7 @@ func TestADrainEndsAndNeverTakesTooMany(t *testing.T) {
 				}
 			}
 			now = now.Add(time.Second)
-			if serving := w.advance(t); now.Before(start.Add(time.Hour)) && serving < count-parallel {
+			if serving := w.advance(t); now.Before(start.Add(time.Hour)) && serving < max(1, count-parallel) {
 				t.Fatalf("%d of %d serve, max_parallel is %d", serving, count, parallel)
 			}
 		}
@@ -278,6 +300,17 @@ func (w *world) find(id string) *structs.Allocation {
 	return w.allocs[i]
 }
 
+// tell does what the state does with a transition: it can be told only once.
+func (w *world) tell(x command.AllocTransition) {
+	t := &w.find(x.AllocID).DesiredTransition
+	if x.Transition.Migrate != nil {
+		t.Migrate = x.Transition.Migrate
+	}
+	if x.Transition.AfterReplacement != nil {
+		t.AfterReplacement = x.Transition.AfterReplacement
+	}
+}
+
 // advance lets scheduler and clients do some of what is due; it returns how
 // many serve.
 func (w *world) advance(t *rapid.T) int {
@@ -286,14 +319,21 @@ func (w *world) advance(t *rapid.T) int {
 		act := rapid.Bool().Draw(t, "act")
 		switch {
 		case a.ClientTerminal():
-		case structs.Value(a.DesiredTransition.Migrate) && act:
+		case a.DesiredTransition.Lasts() && act:
+			if a.NextAllocation == "" {
+				w.add("new", 'p')
+				a.NextAllocation = "replaced"
+			}
+		case structs.Value(a.DesiredTransition.Migrate) && !a.DesiredTransition.Lasts() && act:
 			a.DesiredStatus, a.ClientStatus = structs.AllocDesiredStop, structs.AllocClientComplete
-			w.add("new", 'p')
+			if a.NextAllocation == "" {
+				w.add("new", 'p')
+			}
 		case a.ClientStatus == structs.AllocClientPending && act:
 			a.ClientStatus = structs.AllocClientRunning
 			a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
 		}
-		if a.DeploymentStatus.IsHealthy() && !a.TerminalStatus() && !structs.Value(a.DesiredTransition.Migrate) {
+		if a.DeploymentStatus.IsHealthy() && !a.TerminalStatus() && (movable(a) || lasts(a)) {
 			serving++
 		}
 	}

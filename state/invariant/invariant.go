@@ -74,6 +74,7 @@ func Rules() []Rule {
 		{"launch", "a periodic job is launched once for an instant of its schedule", launchOnce},
 		{"dispatch", "a token dispatches one job", dispatchOnce},
 		{"migrate", "a drain has no more of a group leave at once than migrate's max_parallel, until its deadline", migrating},
+		{"last", "a drain lets the last healthy allocation of a group go when another one is healthy, or at its deadline", lastLeaves},
 		{"healthy", "an update takes no more healthy allocations away at once than max_parallel", healthyStops},
 		{"told", "nothing leaves the state without being told as it was, for the history", told},
 		{"one_blocked", "one evaluation of a job waits for capacity at most", oneBlocked},
@@ -236,6 +237,12 @@ func (s *Step) live(snap *state.Snapshot, key structs.NamespacedID) []*structs.A
 // now, and not to one of the same name that was purged.
 func current(job *structs.Job, a *structs.Allocation) bool {
 	return job != nil && a.Job != nil && a.Job.GetCreateIndex() == job.GetCreateIndex()
+}
+
+// leaves reports whether an allocation runs on only until its replacement is
+// healthy.
+func leaves(a *structs.Allocation) bool {
+	return a.DesiredTransition.Lasts() && a.NextAllocation != ""
 }
 
 // canary reports whether an allocation stands beside those that it may replace

@@ -45,7 +45,7 @@ func (s *Step) liveOf(snap *state.Snapshot, key structs.NamespacedID, group stri
 	job := snap.Job(key.Namespace, key.ID)
 	n := 0
 	for _, a := range s.live(snap, key) {
-		if a.TaskGroup == group && current(job, a) && !canary(snap, a) {
+		if a.TaskGroup == group && current(job, a) && !canary(snap, a) && !leaves(a) {
 			n++
 		}
 	}
@@ -61,7 +61,7 @@ func names(s *Step) []string {
 		}
 		held := map[string]*structs.Allocation{}
 		for _, a := range s.live(s.After, key) {
-			if !current(job, a) || canary(s.After, a) {
+			if !current(job, a) || canary(s.After, a) || leaves(a) {
 				continue
 			}
 			if other := held[a.Name]; other != nil && isPlaced(s, a, other) {

@@ -152,16 +152,60 @@ func drains(s *Step) map[string]bool {
 			marked[p.fresh.ID] = true
 		}
 	}
-	if len(marked) == 0 {
+	if len(marked) == 0 || !byDrain(s) {
 		return nil
 	}
+	return marked
+}
+
+// byDrain reports whether the entry is a drain's.
+func byDrain(s *Step) bool {
 	for i := range s.Change.Events {
 		e, _ := s.Change.Events[i].New().(*structs.Evaluation)
 		if e != nil && e.TriggeredBy == structs.TriggerNodeDrain {
-			return marked
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// lastLeaves looks at what a drain lets go at once.
+func lastLeaves(s *Step) []string {
+	var out []string
+	for _, p := range s.allocs {
+		if p.old == nil || p.fresh == nil || !goesNow(p.fresh) || goesNow(p.old) || !patient(s, p.fresh) || !p.fresh.DeploymentStatus.IsHealthy() {
+			continue
+		}
+		job := s.After.Job(p.fresh.Namespace, p.fresh.JobID)
+		g := job.LookupTaskGroup(p.fresh.TaskGroup)
+		if g == nil || job.Stopped() || job.GetType() != structs.JobTypeService || !g.RunsTwice() || !byDrain(s) {
+			continue
+		}
+		if !served(s, p.fresh) {
+			out = append(out, fmt.Sprintf("%s (%s) is to leave its node, and no other of its group is healthy", p.fresh.Name, p.fresh.ID))
+		}
+	}
+	return out
+}
+
+// goesNow reports whether an allocation was told to move and waits for nothing.
+func goesNow(a *structs.Allocation) bool {
+	return structs.Value(a.DesiredTransition.Migrate) && !a.DesiredTransition.Lasts()
+}
+
+// served reports whether another allocation of the group does its work, or did
+// until a moment ago: who decided couldn't know that it ended.
+func served(s *Step, leaves *structs.Allocation) bool {
+	for a := range s.After.AllocsByJob(leaves.Namespace, leaves.JobID) {
+		healthy := a.DeploymentStatus.IsHealthy() || !a.DeploymentStatus.HasHealth() && a.ClientStatus == structs.AllocClientRunning
+		if a.ID == leaves.ID || a.TaskGroup != leaves.TaskGroup || !healthy || goesNow(a) {
+			continue
+		}
+		if !a.TerminalStatus() || leaves.ModifyTime-a.ModifyTime < int64(time.Second) {
+			return true
+		}
+	}
+	return false
 }
 
 // patient reports whether an allocation is on a node whose drain has time left.

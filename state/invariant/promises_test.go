@@ -128,6 +128,52 @@ func TestADrainKeepsMaxParallel(t *testing.T) {
 	}
 }
 
+func TestTheLastOfAGroupLeavesWhenAnotherServes(t *testing.T) {
+	leave := func(id string, last *bool) *command.TransitionAllocs {
+		return &command.TransitionAllocs{
+			Now: time.Unix(1_700_000_010, 0).UnixNano(), Evals: []*structs.Evaluation{eval(ids.New(), "web", structs.TriggerNodeDrain)},
+			Transitions: []command.AllocTransition{{AllocID: id, Transition: structs.DesiredTransition{Migrate: new(true), AfterReplacement: last}}},
+		}
+	}
+	for _, tc := range []struct {
+		name  string
+		count int
+		drain structs.DrainStrategy
+		job   func(*structs.Job)
+		other string // what another one is
+		last  *bool
+		want  []string
+	}{
+		{name: "the only one", count: 1, want: []string{"last"}},
+		{name: "it waits", count: 1, last: new(true)},
+		{name: "its deadline has passed", count: 1, drain: structs.DrainStrategy{ForceDeadline: time.Unix(1_700_000_005, 0)}},
+		{name: "its successor needs its data", count: 1, job: func(j *structs.Job) {
+			j.TaskGroups[0].EphemeralDisk = &structs.EphemeralDisk{Sticky: new(true)}
+		}},
+		{name: "another one serves", count: 2},
+		{name: "another one has ended long ago", count: 2, other: structs.AllocClientFailed, want: []string{"last"}},
+	} {
+		w := newWorld(t)
+		job := service(tc.count, 1)
+		if tc.job != nil {
+			tc.job(job)
+		}
+		node, allocs := w.running(job, tc.count)
+		if tc.other != "" {
+			w.must(&command.UpdateAllocs{Now: w.now.UnixNano(), Updates: []*structs.AllocUpdate{{ID: allocs[1], ClientStatus: tc.other}}})
+		}
+		w.must(&command.SetNodeDrain{NodeID: node, Strategy: &tc.drain, Now: w.now.UnixNano()})
+		if got := w.apply(leave(allocs[0], tc.last)); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+		if tc.last != nil {
+			if got := w.apply(leave(allocs[0], new(false))); !slices.Equal(got, []string{"last"}) {
+				t.Errorf("%s, and is let go: %v", tc.name, got)
+			}
+		}
+	}
+}
+
 func TestAnUpdateStopsNoMoreThanItMay(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
