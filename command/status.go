@@ -46,6 +46,9 @@ func showOnly(ctx context.Context, c *connect.Call, id string, found []candidate
 			return f.show(ctx, c, f.id)
 		}
 	}
+	if job.Gone(ctx, c, id) {
+		return job.Show(ctx, c, id)
+	}
 	switch len(found) {
 	case 0:
 		return term.Fail("Unable to resolve ID: %q", id)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -27,16 +28,22 @@ func inspectVerb() connect.Verb {
 }
 
 func inspect(ctx context.Context, c *connect.Call) error {
-	stub, q, err := find(ctx, c, c.Arg(0))
+	at, err := seek(ctx, c, c.Arg(0))
 	if err != nil {
 		return err
 	}
-	job, err := readVersion(ctx, c, stub, q)
+	if at.gone != nil && c.Bool("hcl") {
+		return term.Fail("Error getting job submission: the history keeps jobs, not how they were written: leave out -hcl")
+	}
+	job, err := readVersion(ctx, c, at)
 	if err != nil {
 		return err
+	}
+	if at.gone != nil {
+		past.SayBeside(c, at.gone)
 	}
 	if c.Bool("hcl") {
-		return showSource(ctx, c, job, q)
+		return showSource(ctx, c, job, at.q)
 	}
 	wrapped := struct{ Job *structs.Job }{job}
 	if c.String("t") != "" {
@@ -45,10 +52,13 @@ func inspect(ctx context.Context, c *connect.Call) error {
 	return view.JSON(c.Out, wrapped)
 }
 
-func readVersion(ctx context.Context, c *connect.Call, stub *structs.JobListStub, q *api.Query) (*structs.Job, error) {
+func readVersion(ctx context.Context, c *connect.Call, at *sought) (*structs.Job, error) {
 	text := c.String("version")
+	if text == "" && at.gone != nil {
+		return at.gone.Job, nil
+	}
 	if text == "" {
-		job, _, err := c.Client.Job(ctx, stub.ID, q)
+		job, _, err := c.Client.Job(ctx, at.stub.ID, at.q)
 		if err != nil {
 			return nil, term.Fail("Error inspecting job: %v", err)
 		}
@@ -58,16 +68,14 @@ func readVersion(ctx context.Context, c *connect.Call, stub *structs.JobListStub
 	if err != nil {
 		return nil, term.Fail("Error parsing job version: %q is not a number", text)
 	}
-	resp, _, err := c.Client.JobVersions(ctx, stub.ID, false, q)
+	versions, err := at.versions(ctx, c)
 	if err != nil {
-		return nil, term.Fail("Error inspecting job: %v", err)
+		return nil, err
 	}
-	for _, j := range resp.Versions {
-		if structs.Value(j.Version) == n {
-			return j, nil
-		}
+	if j := numbered(versions, n); j != nil {
+		return j, nil
 	}
-	return nil, term.Fail("Error inspecting job: job %q has no version %d any more", stub.ID, n)
+	return nil, term.Fail("Error inspecting job: it has no version %d any more", n)
 }
 
 func showSource(ctx context.Context, c *connect.Call, job *structs.Job, q *api.Query) error {

@@ -1,23 +1,71 @@
 package job
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/past"
+	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
 )
 
-// showPast shows a job that is gone, as the history has it.
-func showPast(ctx context.Context, c *connect.Call, prefix string, missing error) error {
-	e, err := past.Find(ctx, c, structs.HistoryJob, prefix, missing)
-	if err != nil {
-		return err
+// sought is the job that a person means: one that there is, or one that is gone.
+type sought struct {
+	stub *structs.JobListStub
+	q    *api.Query
+	gone *structs.HistoryEntry // not nil: only the history has it
+}
+
+// seek finds a job that may be gone. One whose id is just what was typed is
+// meant before any whose id only begins like that, wherever it is found.
+func seek(ctx context.Context, c *connect.Call, prefix string) (*sought, error) {
+	stub, q, err := find(ctx, c, prefix)
+	if err == nil && stub.ID == prefix {
+		return &sought{stub: stub, q: q}, nil
 	}
+	if err != nil && !errors.Is(err, resolve.ErrNone) && !errors.Is(err, resolve.ErrSeveral) {
+		return nil, err
+	}
+	if e := past.Job(ctx, c, prefix); e != nil {
+		return &sought{gone: e}, nil
+	}
+	if err == nil {
+		return &sought{stub: stub, q: q}, nil
+	}
+	e, err := past.Find(ctx, c, structs.HistoryJob, prefix, err)
+	if err != nil {
+		return nil, err
+	}
+	return &sought{gone: e}, nil
+}
+
+// pastVersions returns the versions of a job that is gone, newest first, as far
+// as the history has them. An earlier job of the same name has versions of its
+// own: those aren't meant.
+func pastVersions(ctx context.Context, c *connect.Call, e *structs.HistoryEntry) ([]*structs.Job, error) {
+	entries, err := past.OfJob(ctx, c, structs.HistoryJob, e.Job)
+	if err != nil {
+		return nil, term.Fail("Error querying the history of the job: %v", err)
+	}
+	var out []*structs.Job
+	for _, each := range entries {
+		if j := each.Job; j != nil && structs.Value(j.CreateIndex) == structs.Value(e.Job.CreateIndex) {
+			out = append(out, j)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *structs.Job) int { return cmp.Compare(structs.Value(b.Version), structs.Value(a.Version)) })
+	return slices.CompactFunc(out, func(a, b *structs.Job) bool { return structs.Value(a.Version) == structs.Value(b.Version) }), nil
+}
+
+// showPast shows a job that is gone, as the history has it.
+func showPast(ctx context.Context, c *connect.Call, e *structs.HistoryEntry) error {
 	past.Say(c, e)
 	e.Job = purged(e.Job)
 	if done, err := view.Formatted(c.Command, c.Streams, e.Job); done {

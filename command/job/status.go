@@ -13,6 +13,7 @@ import (
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -54,12 +55,19 @@ func List(ctx context.Context, c *connect.Call) error {
 	return nil
 }
 
+// Gone tells whether the history has a job with this very id.
+func Gone(ctx context.Context, c *connect.Call, id string) bool { return past.Job(ctx, c, id) != nil }
+
 // Show shows one job by a prefix of its id.
 func Show(ctx context.Context, c *connect.Call, prefix string) error {
-	stub, q, err := find(ctx, c, prefix)
+	at, err := seek(ctx, c, prefix)
 	if err != nil {
-		return showPast(ctx, c, prefix, err)
+		return err
 	}
+	if at.gone != nil {
+		return showPast(ctx, c, at.gone)
+	}
+	stub, q := at.stub, at.q
 	job, _, err := c.Client.Job(ctx, stub.ID, q)
 	if err != nil {
 		return term.Fail("Error querying job: %v", err)

@@ -2,12 +2,14 @@ package job
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -30,30 +32,26 @@ func historyVerb() connect.Verb {
 }
 
 func history(ctx context.Context, c *connect.Call) error {
-	stub, q, err := find(ctx, c, c.Arg(0))
+	at, err := seek(ctx, c, c.Arg(0))
 	if err != nil {
 		return err
 	}
-	against, err := diffTarget(ctx, c, stub, q)
+	versions, err := at.versions(ctx, c)
 	if err != nil {
 		return err
 	}
-	resp, _, err := c.Client.JobVersions(ctx, stub.ID, c.Bool("p"), q)
+	diffs, err := diffs(c, versions)
 	if err != nil {
-		return term.Fail("Error retrieving job versions: %v", err)
-	}
-	versions, diffs := resp.Versions, resp.Diffs
-	if against != nil {
-		diffs, err = diffsTo(versions, *against)
-		if err != nil {
-			return err
-		}
+		return err
 	}
 	if only := c.String("version"); only != "" {
 		versions, diffs, err = pick(versions, diffs, only)
 		if err != nil {
 			return err
 		}
+	}
+	if at.gone != nil {
+		past.Say(c, at.gone)
 	}
 	if done, err := view.Formatted(c.Command, c.Streams, versions); done {
 		return err
@@ -62,16 +60,44 @@ func history(ctx context.Context, c *connect.Call) error {
 		if i > 0 {
 			c.Printf("\n")
 		}
-		if err := showVersion(c, j, at(diffs, i)); err != nil {
+		if err := showVersion(c, j, nth(diffs, i)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// versions are those that are kept of a job, newest first.
+func (s *sought) versions(ctx context.Context, c *connect.Call) ([]*structs.Job, error) {
+	if s.gone != nil {
+		return pastVersions(ctx, c, s.gone)
+	}
+	return versionsOf(ctx, c, s.stub, s.q)
+}
+
+// diffs tells what each version changed, if asked: since one that all are
+// compared with, or since the one before it.
+func diffs(c *connect.Call, versions []*structs.Job) ([]*structs.JobDiff, error) {
+	target, err := diffTarget(c, versions)
+	if err != nil || !c.Bool("p") {
+		return nil, err
+	}
+	out := make([]*structs.JobDiff, len(versions))
+	for i, j := range versions {
+		since := target
+		if since == nil && i+1 < len(versions) {
+			since = versions[i+1]
+		}
+		if since != nil {
+			out[i] = since.Diff(j, false)
+		}
+	}
+	return out, nil
+}
+
 // diffTarget is the version that all others are compared with; nil: each with
 // the one before it.
-func diffTarget(ctx context.Context, c *connect.Call, stub *structs.JobListStub, q *api.Query) (*uint64, error) {
+func diffTarget(c *connect.Call, versions []*structs.Job) (*structs.Job, error) {
 	version, tag := c.String("diff-version"), c.String("diff-tag")
 	switch {
 	case version == "" && tag == "":
@@ -81,36 +107,19 @@ func diffTarget(ctx context.Context, c *connect.Call, stub *structs.JobListStub,
 	case !c.Bool("p"):
 		return nil, term.Fail("-diff-version and -diff-tag say what to compare with: add -p")
 	case tag != "":
-		versions, err := versionsOf(ctx, c, stub, q)
-		if err != nil {
-			return nil, err
+		if j := tagged(versions, tag); j != nil {
+			return j, nil
 		}
-		j := tagged(versions, tag)
-		if j == nil {
-			return nil, noTag(stub, tag)
-		}
-		return j.Version, nil
+		return nil, noTag(versions, tag)
 	}
 	n, err := strconv.ParseUint(version, 10, 64)
 	if err != nil {
 		return nil, term.Fail("Error parsing version value %q: it is not a number", version)
 	}
-	return &n, nil
-}
-
-// diffsTo tells for each version what changed since one of them.
-func diffsTo(versions []*structs.Job, target uint64) ([]*structs.JobDiff, error) {
-	for _, j := range versions {
-		if structs.Value(j.Version) != target {
-			continue
-		}
-		diffs := make([]*structs.JobDiff, len(versions))
-		for i, v := range versions {
-			diffs[i] = j.Diff(v, false)
-		}
-		return diffs, nil
+	if j := numbered(versions, n); j != nil {
+		return j, nil
 	}
-	return nil, term.Fail("Error retrieving job versions: version %d is not kept any more", target)
+	return nil, term.Fail("Error retrieving job versions: version %d is not kept any more", n)
 }
 
 func pick(versions []*structs.Job, diffs []*structs.JobDiff, text string) ([]*structs.Job, []*structs.JobDiff, error) {
@@ -120,13 +129,13 @@ func pick(versions []*structs.Job, diffs []*structs.JobDiff, text string) ([]*st
 	}
 	for i, j := range versions {
 		if structs.Value(j.Version) == n {
-			return versions[i : i+1], []*structs.JobDiff{at(diffs, i)}, nil
+			return versions[i : i+1], []*structs.JobDiff{nth(diffs, i)}, nil
 		}
 	}
 	return nil, nil, term.Fail("Error printing job history for non-existing job or job version")
 }
 
-func at(diffs []*structs.JobDiff, i int) *structs.JobDiff {
+func nth(diffs []*structs.JobDiff, i int) *structs.JobDiff {
 	if i < len(diffs) {
 		return diffs[i]
 	}
@@ -160,10 +169,14 @@ func revertVerb() connect.Verb {
 			"Exit code 0: done. 1: an error, or the deployment failed. 2: not everything could be placed.",
 		Flags: detachFlags(),
 		Do: func(ctx context.Context, c *connect.Call) error {
-			stub, q, err := find(ctx, c, c.Arg(0))
+			at, err := seek(ctx, c, c.Arg(0))
 			if err != nil {
 				return err
 			}
+			if at.gone != nil {
+				return notRevertible(ctx, c, at.gone, c.Arg(1))
+			}
+			stub, q := at.stub, at.q
 			version, err := versionOf(ctx, c, stub, q, c.Arg(1))
 			if err != nil {
 				return err
@@ -185,18 +198,39 @@ func versionOf(ctx context.Context, c *connect.Call, stub *structs.JobListStub, 
 		return 0, err
 	}
 	n, err := strconv.ParseUint(text, 10, 64)
-	number := err == nil
-	if number && numbered(versions, n) != nil {
-		return n, nil
-	}
-	j := tagged(versions, text)
-	switch {
+	switch j := meant(versions, text); {
 	case j != nil:
 		return structs.Value(j.Version), nil
-	case number:
+	case err == nil:
 		return n, nil
 	}
-	return 0, noTag(stub, text)
+	return 0, noTag(versions, text)
+}
+
+// meant is the version with a number or, if there is none, with a tag; nil if
+// neither is there.
+func meant(versions []*structs.Job, text string) *structs.Job {
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		if j := numbered(versions, n); j != nil {
+			return j
+		}
+	}
+	return tagged(versions, text)
+}
+
+// notRevertible says what to do instead of reverting a job that is gone: it has
+// no versions any more, but the history may have the one that is wanted.
+func notRevertible(ctx context.Context, c *connect.Call, e *structs.HistoryEntry, text string) error {
+	versions, err := pastVersions(ctx, c, e)
+	if err != nil {
+		return err
+	}
+	left := fmt.Sprintf("Error retrieving job versions: job %q was purged or swept at %s, what is gone can't be reverted.", e.JobID, past.When(e))
+	if j := meant(versions, text); j != nil {
+		return term.Fail("%s\nSubmit it anew: steppe job run FILE. The history still has version %d:\n"+
+			"  steppe job inspect -version %[2]d %s > job.json\n  steppe job run -json job.json", left, structs.Value(j.Version), e.JobID)
+	}
+	return term.Fail("%s\nSubmit it anew: steppe job run FILE. The history has no version %q of it: see steppe job history %s", left, text, e.JobID)
 }
 
 func versionsOf(ctx context.Context, c *connect.Call, stub *structs.JobListStub, q *api.Query) ([]*structs.Job, error) {
@@ -225,8 +259,12 @@ func tagged(versions []*structs.Job, tag string) *structs.Job {
 	return nil
 }
 
-func noTag(stub *structs.JobListStub, tag string) error {
-	return term.Fail("Error retrieving job versions: no version of job %q has the tag %q", stub.ID, tag)
+func noTag(versions []*structs.Job, tag string) error {
+	var id string
+	if len(versions) > 0 {
+		id = structs.Value(versions[0].ID)
+	}
+	return term.Fail("Error retrieving job versions: no version of job %q has the tag %q", id, tag)
 }
 
 func tagGroup(s term.Streams) *cli.Command {

@@ -32,17 +32,14 @@ func Find(ctx context.Context, c *connect.Call, kind, prefix string, missing err
 	if !errors.Is(missing, resolve.ErrNone) {
 		return nil, missing
 	}
-	q := api.HistoryQuery{Kind: kind, Objects: true}
 	where := &api.Query{Namespace: "*", Prefix: strings.ToLower(strings.TrimSpace(prefix))}
 	if kind == structs.HistoryJob {
-		q.JobID = prefix
-		where = &api.Query{}
+		if e := Job(ctx, c, prefix); e != nil {
+			return e, nil
+		}
+		where = &api.Query{Prefix: prefix}
 	}
-	found, err := all(ctx, c, q, where, func(entries []*structs.HistoryEntry) bool { return kind == structs.HistoryJob && len(entries) > 0 })
-	if err == nil && len(found) == 0 && kind == structs.HistoryJob {
-		q.JobID, where.Prefix = "", prefix
-		found, err = all(ctx, c, q, where, nil)
-	}
+	found, err := all(ctx, c, api.HistoryQuery{Kind: kind, Objects: true}, where, nil)
 	if err != nil || len(found) == 0 {
 		return nil, missing // a server without a history, or one that has nothing
 	}
@@ -58,6 +55,17 @@ func Find(ctx context.Context, c *connect.Call, kind, prefix string, missing err
 		return nil, term.Fail("Prefix %q matches several in the history:\n  %s\nGive more of the one you mean.", prefix, strings.Join(lines, "\n  "))
 	}
 	return found[0], nil
+}
+
+// Job returns what the history has newest of the job with this very id; nil if
+// nothing, or if the server has no history.
+func Job(ctx context.Context, c *connect.Call, id string) *structs.HistoryEntry {
+	found, err := all(ctx, c, api.HistoryQuery{Kind: structs.HistoryJob, JobID: id, Objects: true}, &api.Query{},
+		func(entries []*structs.HistoryEntry) bool { return len(entries) > 0 })
+	if err != nil || len(found) == 0 {
+		return nil
+	}
+	return found[0]
 }
 
 // OfJob returns what the history has of a job, newest first.
@@ -89,10 +97,16 @@ func When(e *structs.HistoryEntry) string { return view.Time(time.Unix(0, e.Remo
 // Say tells that an object is from the history: to people above it, and beside it
 // where a program reads the answer.
 func Say(c *connect.Call, e *structs.HistoryEntry) {
-	text := fmt.Sprintf("From history, swept at %s: the live state has this %s no more.\n", When(e), e.Kind)
 	if c.Bool("json") || c.String("t") != "" {
-		c.Errorf("%s", text)
+		SayBeside(c, e)
 		return
 	}
-	c.Printf("%s\n", text)
+	c.Printf("%s\n", said(e))
+}
+
+// SayBeside is Say of a verb whose answer is for programs always.
+func SayBeside(c *connect.Call, e *structs.HistoryEntry) { c.Errorf("%s", said(e)) }
+
+func said(e *structs.HistoryEntry) string {
+	return fmt.Sprintf("From history, swept at %s: the live state has this %s no more.\n", When(e), e.Kind)
 }

@@ -18,6 +18,9 @@ import (
 // ErrNone is behind the error of a lookup that found nothing.
 var ErrNone = errors.New("nothing has an ID that begins like this")
 
+// ErrSeveral is behind the error of a lookup that found more than one.
+var ErrSeveral = errors.New("several have an ID that begins like this")
+
 // minPrefix is the shortest prefix that is looked up.
 const minPrefix = 2
 
@@ -166,5 +169,6 @@ func noneOrMany(none, prefix string, lines []string) error {
 	if len(lines) == 0 {
 		return &term.Exit{Code: 1, Text: none, Cause: ErrNone}
 	}
-	return term.Fail("Prefix %q matches several:\n  %s\nGive more of the one you mean.", prefix, strings.Join(lines, "\n  "))
+	text := fmt.Sprintf("Prefix %q matches several:\n  %s\nGive more of the one you mean.", prefix, strings.Join(lines, "\n  "))
+	return &term.Exit{Code: 1, Text: text, Cause: ErrSeveral}
 }
