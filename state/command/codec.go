@@ -108,47 +108,49 @@ func blank(kind byte) Command {
 	return nil
 }
 
-// Level is the feature level of this version: the highest at which a kind of
-// command came. A server can read every entry whose level isn't above its own.
-const Level = 2
+// Level is the feature level of this version: the highest that a kind of command
+// has. A server makes the same of every entry whose level isn't above its own.
+const Level = 3
 
 // LevelOf returns the feature level that all members of a region must have
-// before a command may be proposed: the one that its kind came with.
+// before a command may be proposed: the one with which its kind came, or has last
+// changed its fields or what applying it does.
 func LevelOf(c Command) int { return kinds[kindOf(c)].level }
 
-// kinds are the commands by their number. A new one gets the next number and
-// the next level, so that no member is sent what it can't read; several that
-// are released together share a level.
+// kinds are the commands by their number. A new one gets the next number and the
+// next level, and one that changes gets the next level, so that no member is sent
+// what it can't read or would make something else of; several that are released
+// together share a level. testdata/fields.txt is what tells that fields changed.
 var kinds = [...]struct {
 	level int
 	blank func() Command
 }{
-	kindRegisterJob:        {1, func() Command { return new(RegisterJob) }},
-	kindDeregisterJob:      {1, func() Command { return new(DeregisterJob) }},
+	kindRegisterJob:        {3, func() Command { return new(RegisterJob) }},
+	kindDeregisterJob:      {3, func() Command { return new(DeregisterJob) }},
 	kindMarkJobStable:      {1, func() Command { return new(MarkJobStable) }},
 	kindTagJobVersion:      {1, func() Command { return new(TagJobVersion) }},
 	kindUpsertEvals:        {1, func() Command { return new(UpsertEvals) }},
-	kindApplyPlans:         {1, func() Command { return new(ApplyPlans) }},
-	kindRegisterNode:       {1, func() Command { return new(RegisterNode) }},
-	kindSetNodeStatus:      {1, func() Command { return new(SetNodeStatus) }},
-	kindSetNodeEligibility: {1, func() Command { return new(SetNodeEligibility) }},
-	kindSetNodeDrain:       {1, func() Command { return new(SetNodeDrain) }},
-	kindDeleteNodes:        {1, func() Command { return new(DeleteNodes) }},
-	kindUpdateAllocs:       {1, func() Command { return new(UpdateAllocs) }},
-	kindTransitionAllocs:   {1, func() Command { return new(TransitionAllocs) }},
+	kindApplyPlans:         {3, func() Command { return new(ApplyPlans) }},
+	kindRegisterNode:       {3, func() Command { return new(RegisterNode) }},
+	kindSetNodeStatus:      {3, func() Command { return new(SetNodeStatus) }},
+	kindSetNodeEligibility: {3, func() Command { return new(SetNodeEligibility) }},
+	kindSetNodeDrain:       {3, func() Command { return new(SetNodeDrain) }},
+	kindDeleteNodes:        {3, func() Command { return new(DeleteNodes) }},
+	kindUpdateAllocs:       {3, func() Command { return new(UpdateAllocs) }},
+	kindTransitionAllocs:   {3, func() Command { return new(TransitionAllocs) }},
 	kindUpdateDeployment:   {1, func() Command { return new(UpdateDeployment) }},
 	kindPromoteDeployment:  {1, func() Command { return new(PromoteDeployment) }},
 	kindSetAllocHealth:     {1, func() Command { return new(SetAllocHealth) }},
 	kindUpsertServices:     {1, func() Command { return new(UpsertServices) }},
 	kindDeleteServices:     {1, func() Command { return new(DeleteServices) }},
-	kindSweep:              {1, func() Command { return new(Sweep) }},
+	kindSweep:              {3, func() Command { return new(Sweep) }},
 	kindSetSchedulerConfig: {1, func() Command { return new(SetSchedulerConfig) }},
 	kindUpsertNodePools:    {1, func() Command { return new(UpsertNodePools) }},
 	kindDeleteNodePools:    {1, func() Command { return new(DeleteNodePools) }},
 	kindUpsertNamespaces:   {1, func() Command { return new(UpsertNamespaces) }},
 	kindDeleteNamespaces:   {1, func() Command { return new(DeleteNamespaces) }},
-	kindDispatchJob:        {2, func() Command { return new(DispatchJob) }},
-	kindLaunchJobs:         {2, func() Command { return new(LaunchJobs) }},
+	kindDispatchJob:        {3, func() Command { return new(DispatchJob) }},
+	kindLaunchJobs:         {3, func() Command { return new(LaunchJobs) }},
 }
 
 // kindOf returns the number of a command's kind, 0 if it has none.
