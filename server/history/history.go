@@ -57,7 +57,8 @@ const (
 
 // Config is what a history must be told; zero values mean the defaults.
 type Config struct {
-	// Dir is the folder of the segments; it is made if it isn't there.
+	// Dir is the folder of the segments; it is made if it isn't there. "" keeps all in
+	// the queue, for tests and simulations: such a history isn't run.
 	Dir      string
 	MaxBytes int64
 	MaxAge   time.Duration
@@ -126,10 +127,13 @@ func Open(cfg Config) (*History, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = logx.Discard()
 	}
+	h := &History{cfg: cfg, log: cfg.Logger.With(logx.KeyRoom, "history"), bell: make(chan struct{}, 1), drained: make(chan struct{})}
+	if cfg.Dir == "" {
+		return h, nil
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of the history: %w", err)
 	}
-	h := &History{cfg: cfg, log: cfg.Logger.With(logx.KeyRoom, "history"), bell: make(chan struct{}, 1), drained: make(chan struct{})}
 	var err error
 	if h.pack, err = newPacker(); err != nil {
 		return nil, err

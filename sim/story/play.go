@@ -12,6 +12,7 @@ import (
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/service"
 	"github.com/steppe-run/steppe/server/control"
+	"github.com/steppe-run/steppe/sim/chronicle"
 	"github.com/steppe-run/steppe/sim/cluster"
 	"github.com/steppe-run/steppe/sim/node"
 	"github.com/steppe-run/steppe/sim/server"
@@ -41,6 +42,7 @@ type Play struct {
 	options Options
 	cluster *cluster.Cluster
 	watch   *invariant.Watch
+	past    *chronicle.Chronicle
 	// line is the one whose turn it is; background says that nobody waits for
 	// its outcome.
 	line       *Line
@@ -107,6 +109,10 @@ func Run(s *Story, o Options) (*Result, error) {
 	p := &Play{
 		story: s, options: o, unhealthy: map[string]bool{}, ahead: map[string]time.Duration{}, room: newRoom(),
 		result: &Result{Faults: map[string]int{}, Features: map[string]int{}},
+	}
+	var err error
+	if p.past, err = chronicle.New(); err != nil {
+		return nil, err
 	}
 	c, err := cluster.New(cluster.Config{
 		Seed: s.Seed, Servers: s.Servers, Begin: s.Begin, Logger: o.Logger, Applied: p.applied, Origin: o.Origin,
@@ -205,6 +211,7 @@ func (p *Play) applied(on *server.Server, index uint64) {
 	if p.watch == nil {
 		p.watch = invariant.NewWatch(state.New(state.Options{}).Snapshot())
 	}
+	p.watch.Seen = p.past.Follow
 	violations := p.watch.Entry(on.Store())
 	p.result.Violations = append(p.result.Violations, violations...)
 	for _, v := range violations {

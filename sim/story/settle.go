@@ -37,7 +37,19 @@ func (p *Play) settle() error {
 		judge(snap)
 	}
 	p.judgeReplicas()
+	if err := p.judgePast(); err != nil {
+		return err
+	}
 	return p.judgeRest()
+}
+
+// judgePast looks for all that left the state in the history.
+func (p *Play) judgePast() error {
+	missing, err := p.past.Missing(context.Background())
+	for _, what := range missing {
+		p.fail(what)
+	}
+	return err
 }
 
 // quieten waits until there is a leader and has nothing new begin by itself.

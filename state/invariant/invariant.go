@@ -95,6 +95,9 @@ func (v *Violation) Error() string {
 
 // Watch judges one entry after the other.
 type Watch struct {
+	// Seen, if not nil, is called with each change before it is judged.
+	Seen func(*feed.Change)
+
 	rules  []Rule
 	last   *state.Snapshot
 	memory *memory
@@ -118,6 +121,9 @@ func (w *Watch) Entry(store *state.Store) []*Violation {
 		change, err := sub.Next(context.Background())
 		if err != nil {
 			return append(out, &Violation{Rule: "feed", Index: after.Index(), What: err.Error()})
+		}
+		if w.Seen != nil {
+			w.Seen(change)
 		}
 		step := NewStep(before, after, change)
 		step.memory = w.memory
