@@ -178,14 +178,14 @@ func (s *step) group(a *structs.Allocation) {
 	s.migrate(unhealthy[:clamp(parallel-moving, len(unhealthy))]...)
 }
 
-// healthy reports whether an allocation counts as serving: the client says so,
-// or it has run for min_healthy_time.
+// healthy reports whether an allocation counts as serving: it runs, as far as is
+// known, and the client says that it is healthy, or it has run for min_healthy_time.
 func (s *step) healthy(a *structs.Allocation, tg *structs.TaskGroup) bool {
-	if a.DeploymentStatus.HasHealth() {
-		return a.DeploymentStatus.IsHealthy()
-	}
-	if a.ClientStatus != structs.AllocClientRunning {
+	switch {
+	case a.ClientStatus != structs.AllocClientRunning:
 		return false
+	case a.DeploymentStatus.HasHealth():
+		return a.DeploymentStatus.IsHealthy()
 	}
 	settle := 10 * time.Second
 	if tg.Migrate != nil {

@@ -58,7 +58,7 @@ func ptr[T any](v T) *T { return &v }
 
 // draw makes node "old", which is drained, and node "new". The letters are the
 // allocations of old, after a bar those of new: h healthy, p pending, m moving,
-// l waits for its replacement, x ended.
+// l waits for its replacement, u out of sight, x ended.
 func draw(kind string, count, parallel int, picture string) *world {
 	w := &world{
 		nodes: []*structs.Node{
@@ -98,6 +98,9 @@ func (w *world) add(node string, kind rune) {
 	case 'l':
 		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
 		a.DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
+	case 'u':
+		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		a.ClientStatus = structs.AllocClientUnknown
 	case 'x':
 		a.ClientStatus = structs.AllocClientComplete
 	}
@@ -157,6 +160,7 @@ func TestWhatADrainDoesNext(t *testing.T) {
 		{name: "the last one doesn't wait beyond the deadline", kind: "service", count: 1, parallel: 1, picture: "l|p", after: time.Hour, want: "move 00 now, 1 evaluations"},
 		{name: "the last one is told once that it may go", kind: "service", count: 1, parallel: 1, picture: "m|h"},
 		{name: "too few of a job that has grown", kind: "service", count: 5, parallel: 1, picture: "l|hh"},
+		{name: "what is out of sight doesn't serve", kind: "service", count: 3, parallel: 1, picture: "h|hu"},
 		{name: "what doesn't serve moves too", kind: "service", count: 1, parallel: 1, picture: "p", want: "move 00, 1 evaluations"},
 		{name: "batch may end by itself", kind: "batch", count: 2, parallel: 1, picture: "hh"},
 		{name: "batch moves at the deadline", kind: "batch", count: 2, parallel: 1, picture: "hh", after: time.Hour, want: "move 00 01, 1 evaluations"},

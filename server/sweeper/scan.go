@@ -66,7 +66,7 @@ func (w *sweep) scan() {
 func (w *sweep) group(s *alloc.Shared) *group {
 	job := w.v.Job(s.Namespace, s.JobID)
 	g := &group{shared: s, threshold: w.t.Eval, keep: keepsHistory(job), eval: w.found.evals[s.EvalID]}
-	g.stopped = job.Stopped() || job.GetStatus() == structs.JobStatusDead
+	g.stopped = job.Stopped()
 	e := w.v.Eval(s.EvalID)
 	if e != nil {
 		g.threshold = w.evalThreshold(e.Type)

@@ -247,6 +247,25 @@ func TestADeploymentThatGovernsItsJobStays(t *testing.T) {
 	}
 }
 
+// A job of which all has failed for good is dead, but not stopped: whatever has it
+// evaluated would start it again, if nobody knew any more that it has failed.
+func TestADeadJobRemembersThatItFailed(t *testing.T) {
+	w := newWorld(t)
+	eval, failed := w.run("web", "service", structs.AllocClientFailed)
+	done := w.store.Snapshot().Eval(eval)
+	if status := w.store.Snapshot().Job("default", "web").GetStatus(); status != structs.JobStatusDead || !done.Terminal() {
+		t.Fatalf("the job is %s", status)
+	}
+	w.sweep(3*time.Hour, false)
+	if w.store.Snapshot().Alloc(failed) == nil {
+		t.Error("the failed allocation is gone before its job")
+	}
+	w.sweep(5*time.Hour, false)
+	if w.store.Snapshot().Alloc(failed) != nil || w.store.Snapshot().Job("default", "web") != nil {
+		t.Error("it outlives the threshold of jobs")
+	}
+}
+
 func TestASilentNodeGoesWhenNothingIsLeftOnIt(t *testing.T) {
 	w := newWorld(t)
 	_, alloc := w.run("web", "service", structs.AllocClientRunning)

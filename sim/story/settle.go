@@ -15,7 +15,7 @@ import (
 // quiet, and until when that must be so.
 const (
 	quiet       = 2 * time.Minute
-	settleLimit = 3 * time.Hour
+	settleLimit = 6 * time.Hour
 	// A task may wait for its restart as long as the policy's interval.
 	restartLimit = 15 * time.Minute
 )
@@ -327,9 +327,41 @@ func (p *Play) judgeReplicas() {
 }
 
 // judgeRest has every job evaluated once more: nothing may follow from it, or
-// something was forgotten.
+// something was forgotten. If tasks end meanwhile something may, and it is asked
+// again.
 func (p *Play) judgeRest() error {
-	before := allocsOf(p.cluster.Snapshot())
+	for range 10 {
+		before := p.cluster.Snapshot()
+		if err := p.evaluateAll(); err != nil {
+			return err
+		}
+		p.pass(10 * time.Second)
+		after := p.cluster.Snapshot()
+		if ended(after) != ended(before) {
+			continue
+		}
+		known := allocsOf(before)
+		for _, text := range allocsOf(after) {
+			if !slices.Contains(known, text) {
+				p.fail("an evaluation that nothing called for brought " + text)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// ended counts the allocations whose tasks have ended.
+func ended(s *state.Snapshot) (n int) {
+	for a := range s.Allocs(structs.AllNamespaces, "") {
+		if a.ClientTerminal() {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *Play) evaluateAll() error {
 	for job := range p.cluster.Snapshot().Jobs(structs.AllNamespaces, "") {
 		if job.Stopped() || job.IsTemplate() || startsAnew(p.cluster.Snapshot(), job) {
 			continue
@@ -340,13 +372,6 @@ func (p *Play) judgeRest() error {
 		})
 		if err != nil {
 			return fmt.Errorf("evaluate job %s once more: %w", job.GetID(), err)
-		}
-	}
-	p.pass(10 * time.Second)
-	after := allocsOf(p.cluster.Snapshot())
-	for _, text := range after {
-		if !slices.Contains(before, text) {
-			p.fail("an evaluation that nothing called for brought " + text)
 		}
 	}
 	return nil

@@ -71,6 +71,7 @@ func Rules() []Rule {
 		{"reschedule", "a limited reschedule policy is kept", reschedule},
 		{"batch", "what a batch job has completed is not run again", batchOnce},
 		{"priority", "preemption takes only from priorities at least ten below", priority},
+		{"order", "no evaluation is decided before one of higher priority that was ready earlier", inOrder},
 		{"launch", "a periodic job is launched once for an instant of its schedule", launchOnce},
 		{"dispatch", "a token dispatches one job", dispatchOnce},
 		{"migrate", "a drain has no more of a group leave at once than migrate's max_parallel, until its deadline", migrating},

@@ -174,6 +174,38 @@ func TestTheLastOfAGroupLeavesWhenAnotherServes(t *testing.T) {
 	}
 }
 
+func TestEvaluationsAreDecidedByPriority(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		high, other func(*structs.Evaluation)
+		want        []string
+	}{
+		{name: "a lower one comes first", want: []string{"order"}},
+		{name: "of the same priority", high: func(e *structs.Evaluation) { e.Priority = 20 }},
+		{name: "the higher one waits for its time", high: func(e *structs.Evaluation) { e.WaitUntil = time.Unix(1_800_000_000, 0) }},
+		{name: "the higher one waits for room", high: func(e *structs.Evaluation) { e.Status = structs.EvalStatusBlocked }},
+		{name: "another one of its job is before it", other: func(e *structs.Evaluation) { e.JobID = "high" }},
+	} {
+		w := newWorld(t)
+		high, low, other := eval(ids.New(), "high", "t"), eval(ids.New(), "low", "t"), eval(ids.New(), "other", "t")
+		high.Priority, low.Priority, other.Priority = 80, 20, 80
+		if tc.high != nil {
+			tc.high(high)
+		}
+		if tc.other != nil {
+			tc.other(other)
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{other}})
+		}
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{high}})
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{low}})
+		done := low.Clone()
+		done.Status = structs.EvalStatusComplete
+		if got := w.apply(&command.UpsertEvals{Evals: []*structs.Evaluation{done}}); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}
+
 func TestAnUpdateStopsNoMoreThanItMay(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
