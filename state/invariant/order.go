@@ -32,10 +32,10 @@ func inOrder(s *Step) []string {
 	return out
 }
 
-// alone reports whether no other evaluation of a job was pending before the entry.
+// alone reports whether no other evaluation of a job was pending since it came.
 func alone(s *Step, e *structs.Evaluation) bool {
 	for other := range s.Before.EvalsByJob(e.Namespace, e.JobID) {
-		if other.ID != e.ID && other.Status == structs.EvalStatusPending && other.WaitUntil.IsZero() {
+		if other.ID != e.ID && (other.Status == structs.EvalStatusPending || other.ModifyIndex > e.ModifyIndex) {
 			return false
 		}
 	}

@@ -173,7 +173,8 @@ func byDrain(s *Step) bool {
 func lastLeaves(s *Step) []string {
 	var out []string
 	for _, p := range s.allocs {
-		if p.old == nil || p.fresh == nil || !goesNow(p.fresh) || goesNow(p.old) || !patient(s, p.fresh) || !p.fresh.DeploymentStatus.IsHealthy() {
+		if p.old == nil || p.fresh == nil || !goesNow(p.fresh) || goesNow(p.old) || !patient(s, p.fresh) ||
+			p.fresh.ClientStatus != structs.AllocClientRunning || !p.fresh.DeploymentStatus.IsHealthy() {
 			continue
 		}
 		job := s.After.Job(p.fresh.Namespace, p.fresh.JobID)

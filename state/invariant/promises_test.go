@@ -178,12 +178,16 @@ func TestEvaluationsAreDecidedByPriority(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
 		high, other func(*structs.Evaluation)
+		late        bool // the other one is decided before
+		together    bool
 		want        []string
 	}{
 		{name: "a lower one comes first", want: []string{"order"}},
 		{name: "of the same priority", high: func(e *structs.Evaluation) { e.Priority = 20 }},
 		{name: "the higher one waits for its time", high: func(e *structs.Evaluation) { e.WaitUntil = time.Unix(1_800_000_000, 0) }},
 		{name: "the higher one waits for room", high: func(e *structs.Evaluation) { e.Status = structs.EvalStatusBlocked }},
+		{name: "came in the same entry", together: true},
+		{name: "another one of its job was decided just now", other: func(e *structs.Evaluation) { e.JobID = "high" }, late: true},
 		{name: "another one of its job is before it", other: func(e *structs.Evaluation) { e.JobID = "high" }},
 	} {
 		w := newWorld(t)
@@ -196,11 +200,21 @@ func TestEvaluationsAreDecidedByPriority(t *testing.T) {
 			tc.other(other)
 			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{other}})
 		}
-		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{high}})
-		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{low}})
-		done := low.Clone()
-		done.Status = structs.EvalStatusComplete
-		if got := w.apply(&command.UpsertEvals{Evals: []*structs.Evaluation{done}}); !slices.Equal(got, tc.want) {
+		if tc.together {
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{low, high}})
+		} else {
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{high}})
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{low}})
+		}
+		decide := func(e *structs.Evaluation) []string {
+			done := e.Clone()
+			done.Status = structs.EvalStatusComplete
+			return w.apply(&command.UpsertEvals{Evals: []*structs.Evaluation{done}})
+		}
+		if tc.late {
+			decide(other)
+		}
+		if got := decide(low); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v", tc.name, got)
 		}
 	}
