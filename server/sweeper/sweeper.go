@@ -260,14 +260,10 @@ func (w *sweep) takeAllocs(gone []alloc.View) {
 }
 
 // keepsHistory reports whether what a job has done must be remembered while the
-// job is there: it would else run again what has succeeded. A batch job does so
-// while it runs, a sysbatch job whenever a node comes.
+// job is there: it would else run again what has succeeded, a batch job when it is
+// evaluated, a sysbatch job whenever a node comes.
 func keepsHistory(job *structs.Job) bool {
-	if job == nil || job.Stopped() {
-		return false
-	}
-	kind := job.GetType()
-	return kind == structs.JobTypeSysBatch || kind == structs.JobTypeBatch && job.GetStatus() != structs.JobStatusDead
+	return !job.Stopped() && (job.GetType() == structs.JobTypeBatch || job.GetType() == structs.JobTypeSysBatch)
 }
 
 // orphans takes ended allocations whose evaluation is gone already.

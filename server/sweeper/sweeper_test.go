@@ -409,3 +409,20 @@ func TestAJobWithATaggedVersionStaysUntilTheTagIsGone(t *testing.T) {
 		t.Error("the job is still there, though no version of it has a name")
 	}
 }
+
+// A tag keeps a batch job that is done: were its work forgotten, whatever has it
+// evaluated would do it again.
+func TestABatchJobThatATagKeepsRemembersWhatItDid(t *testing.T) {
+	w := newWorld(t)
+	_, done := w.run("sum", structs.JobTypeBatch, structs.AllocClientComplete)
+	w.do(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "gold", Tag: &structs.JobVersionTag{}})
+	w.sweep(1000*time.Hour, true)
+	if w.store.Snapshot().Alloc(done) == nil {
+		t.Error("what it did is forgotten")
+	}
+	w.do(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "gold"})
+	w.sweep(1000*time.Hour, true)
+	if s := w.store.Snapshot(); s.Alloc(done) != nil || s.Job("default", "sum") != nil {
+		t.Error("it stays without the tag")
+	}
+}
