@@ -128,12 +128,14 @@ func steer(name, usage, failure, done string, flags []cli.Flag, do change) conne
 			if done != "" {
 				c.Printf("Deployment %q %s\n", d.ID, done)
 			}
-			return after(ctx, c, resp)
+			return after(ctx, c, name, resp)
 		},
 	}
 }
 
-func after(ctx context.Context, c *connect.Call, resp *structs.DeploymentUpdateResponse) error {
+// after follows what was done. A deployment that was to fail and did is a
+// success.
+func after(ctx context.Context, c *connect.Call, name string, resp *structs.DeploymentUpdateResponse) error {
 	if resp.RevertedJobVersion != nil {
 		c.Printf("Rolled back to job version %d\n", *resp.RevertedJobVersion)
 	}
@@ -145,6 +147,9 @@ func after(ctx context.Context, c *connect.Call, resp *structs.DeploymentUpdateR
 		return nil
 	}
 	m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
+	if name == "fail" {
+		m.Wanted = structs.DeploymentStatusFailed
+	}
 	return m.Eval(ctx, resp.EvalID)
 }
 
@@ -154,7 +159,11 @@ func promoteVerb() connect.Verb {
 	flags := []cli.Flag{&cli.StringSliceFlag{Name: "group", Usage: "`name` of a group (repeatable; default all)"}}
 	return steer("promote", "promote canaries", "promoting", "", flags,
 		func(ctx context.Context, c *connect.Call, d *structs.Deployment) (*structs.DeploymentUpdateResponse, error) {
-			return c.Client.PromoteDeployment(ctx, d.ID, c.StringSlice("group"), query(d))
+			resp, err := c.Client.PromoteDeployment(ctx, d.ID, c.StringSlice("group"), query(d))
+			if err == nil && monitor.Waits(c.Streams, d) && !c.Bool("detach") {
+				resp.EvalID = "" // nothing follows until somebody resumes it
+			}
+			return resp, err
 		})
 }
 

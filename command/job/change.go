@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -97,6 +98,9 @@ func promoteVerb() connect.Verb {
 			resp, err := c.Client.PromoteDeployment(ctx, d.ID, c.StringSlice("group"), q)
 			if err != nil {
 				return term.Fail("Error promoting deployment %q for job %q: %v", d.ID, stub.ID, err)
+			}
+			if monitor.Waits(c.Streams, d) && !c.Bool("detach") {
+				return nil
 			}
 			return follow(ctx, c, resp.EvalID)
 		},

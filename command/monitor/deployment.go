@@ -18,7 +18,7 @@ import (
 const lookEvery = 2 * time.Second
 
 // Deployment follows a deployment until it ends. A deployment that fails or is
-// cancelled gives exit code 1. What goes wrong with its allocations is shown as
+// cancelled gives exit code 1, unless that is what was asked for. What goes wrong with its allocations is shown as
 // soon as it is known.
 func (m *Monitor) Deployment(ctx context.Context, id string) error {
 	m.title("Monitoring deployment %q", m.id(id))
@@ -44,10 +44,10 @@ func (m *Monitor) Deployment(ctx context.Context, id string) error {
 			last = block
 			painter.paint("    \n    " + m.now() + "\n" + indent(block))
 		}
-		if d.Status == structs.DeploymentStatusSuccessful {
+		if d.Status == structs.DeploymentStatusSuccessful || d.Status == m.Wanted {
 			return nil
 		}
-		if failures.tell(ctx, allocs) {
+		if failures.tell(ctx, allocs, d.Status == structs.DeploymentStatusFailed) {
 			painter.lines = 0 // what was told stays
 		}
 		switch d.Status {
@@ -55,6 +55,16 @@ func (m *Monitor) Deployment(ctx context.Context, id string) error {
 			return &term.Exit{Code: 1}
 		}
 	}
+}
+
+// Waits tells, of a deployment that was promoted, whether it is paused: then it
+// isn't worth following, and a person is told how it goes on.
+func Waits(s term.Streams, d *structs.Deployment) bool {
+	if d.Status != structs.DeploymentStatusPaused {
+		return false
+	}
+	s.Printf("Deployment %q is promoted, but paused: it goes on once it is resumed with\n  steppe deployment resume %[1]s\n", d.ID)
+	return true
 }
 
 // DeploymentBlock shows a deployment as key lines and a table of its groups.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"strings"
 
@@ -18,27 +19,35 @@ const (
 )
 
 // failures tells, once each, what goes wrong with the allocations of a
-// deployment: first that a task can't be started, then the verdict.
+// deployment: first that a task can't be started, then the verdict and why.
 type failures struct {
 	*Monitor
 	told  map[string]bool
 	shown int
 }
 
-// tell explains what wasn't yet and reports whether there was any.
-func (f *failures) tell(ctx context.Context, allocs []*structs.AllocationListStub) bool {
+// tell explains what wasn't yet and reports whether there was any. Once the
+// deployment has failed, also those count that never became healthy.
+func (f *failures) tell(ctx context.Context, allocs []*structs.AllocationListStub, failed bool) bool {
 	before := f.shown
 	for _, a := range allocs {
 		switch {
 		case unhealthy(a):
 			f.once(a.ID+" unhealthy", func() {
-				f.title("Allocation %q of group %q is unhealthy", f.id(a.ID), a.TaskGroup)
+				f.title("Allocation %q of group %q is unhealthy%s", f.id(a.ID), a.TaskGroup, why(a))
+				f.checks(ctx, a.ID)
 				f.tasks(a, func(task string) { f.showLog(ctx, a.ID, task) })
 			})
 		case troubled(a):
 			f.once(a.ID+" troubled", func() {
 				f.title("Allocation %q of group %q has a task that can't start", f.id(a.ID), a.TaskGroup)
 				f.tasks(a, func(string) {})
+			})
+		case failed && undecided(a):
+			f.once(a.ID+" undecided", func() {
+				f.title("Allocation %q of group %q was not healthy in time", f.id(a.ID), a.TaskGroup)
+				f.checks(ctx, a.ID)
+				f.tasks(a, func(task string) { f.showLog(ctx, a.ID, task) })
 			})
 		}
 	}
@@ -53,6 +62,39 @@ func (f *failures) once(key string, explain func()) {
 	f.told[key] = true
 	f.shown++
 	explain()
+}
+
+// why is the reason that the node gave for its verdict, after a colon.
+func why(a *structs.AllocationListStub) string {
+	for _, state := range a.TaskStates {
+		for _, e := range state.Events {
+			if e.Type == eventUnhealthy {
+				return strings.TrimPrefix(e.DisplayMessage, "Allocation is unhealthy")
+			}
+		}
+	}
+	return ""
+}
+
+// checks shows what the checks that don't pass answered last, if the node can
+// be asked.
+func (f *failures) checks(ctx context.Context, allocID string) {
+	found, err := f.Client.AllocationChecks(ctx, allocID, nil)
+	if err != nil {
+		return // the node may be gone
+	}
+	var lines []string
+	for _, check := range found {
+		if check.Status == structs.CheckStatusSuccess {
+			continue
+		}
+		output := strings.Join(view.Lines(check.Output), " ")
+		lines = append(lines, fmt.Sprintf("Check %q of service %q: %s: %s", check.Check, check.Service, check.Status, output))
+	}
+	sort.Strings(lines)
+	for _, line := range lines {
+		f.Streams.Printf("      * %s\n", view.Clean(strings.TrimSuffix(line, ": ")))
+	}
 }
 
 func (f *failures) tasks(a *structs.AllocationListStub, after func(task string)) {
@@ -98,6 +140,12 @@ func troubled(a *structs.AllocationListStub) bool {
 		}
 	}
 	return false
+}
+
+// undecided tells whether an allocation that is to run is neither healthy nor
+// unhealthy.
+func undecided(a *structs.AllocationListStub) bool {
+	return a.DesiredStatus == structs.AllocDesiredRun && (a.DeploymentStatus == nil || a.DeploymentStatus.Healthy == nil)
 }
 
 // eventUnhealthy is the event by which a node tells its verdict.

@@ -32,6 +32,9 @@ type Monitor struct {
 	Namespace string
 	// Verbose shows full ids and more lines.
 	Verbose bool
+	// Wanted is the status of the deployment that was asked for, if not that it
+	// succeeds.
+	Wanted string
 }
 
 func (m *Monitor) title(format string, args ...any) {
