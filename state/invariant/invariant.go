@@ -69,7 +69,7 @@ func Rules() []Rule {
 		{"one_deployment", "a job has one active deployment at most", oneDeployment},
 		{"final", "what has ended stays ended: evaluations and deployments", final},
 		{"reschedule", "a limited reschedule policy is kept", reschedule},
-		{"batch", "what a batch job has completed is not run again", batchOnce},
+		{"batch", "what a batch job has completed, or a sysbatch job on a node, is not run again", batchOnce},
 		{"priority", "preemption takes only from priorities at least ten below", priority},
 		{"order", "no evaluation is decided before one of higher priority that was ready earlier", inOrder},
 		{"launch", "a periodic job is launched once for an instant of its schedule", launchOnce},

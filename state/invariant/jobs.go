@@ -139,21 +139,30 @@ func batchOnce(s *Step) []string {
 	var out []string
 	for key, groups := range placedGroups(s) {
 		job := s.After.Job(key.Namespace, key.ID)
-		if job == nil || job.GetType() != structs.JobTypeBatch {
+		if job == nil || job.GetType() != structs.JobTypeBatch && job.GetType() != structs.JobTypeSysBatch {
 			continue
 		}
 		done := map[string]string{}
 		for a := range s.Before.AllocsByJob(key.Namespace, key.ID) {
 			if groups[a.TaskGroup] && current(job, a) && a.Job.GetVersion() == job.GetVersion() && a.ClientStatus == structs.AllocClientComplete &&
 				a.DesiredStatus == structs.AllocDesiredRun {
-				done[a.Name] = a.ID
+				done[work(a)] = a.ID
 			}
 		}
 		for _, a := range s.placed() {
-			if before := done[a.Name]; a.JobNamespacedID() == key && before != "" && a.Job.GetVersion() == job.GetVersion() {
+			if before := done[work(a)]; a.JobNamespacedID() == key && before != "" && a.Job.GetVersion() == job.GetVersion() {
 				out = append(out, fmt.Sprintf("%s has completed as %s and is placed again as %s", a.Name, before, a.ID))
 			}
 		}
 	}
 	return out
+}
+
+// work is what an allocation does once: its part of a batch job, or its node's of a
+// sysbatch job.
+func work(a *structs.Allocation) string {
+	if structs.EveryNode(a.Job.GetType()) {
+		return a.TaskGroup + " on " + a.NodeID
+	}
+	return a.Name
 }
