@@ -64,6 +64,9 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 	if err != nil {
 		return term.Fail("Error reading snapshot %s: %v", path, err)
 	}
+	if strangers := told.Strangers(origin); len(strangers) > 0 {
+		return term.Fail("Error in story: neither the snapshot nor the story has such a job:\n%v", strangers)
+	}
 	options := story.Options{Origin: origin, Wait: max(0, cmd.Duration("wait"))}
 	if !cmd.Bool("quiet") && !cmd.Bool("json") {
 		options.Trace = s.Out

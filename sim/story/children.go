@@ -15,17 +15,17 @@ import (
 // childVerbs are about jobs that others are made from.
 func childVerbs() []verb {
 	return []verb{
-		{form: "dispatch NAME ...", do: doDispatch, check: func(args []string) error {
+		{form: "dispatch NAME ...", job: true, do: doDispatch, check: func(args []string) error {
 			_, err := dispatchOf(args)
 			return err
 		}},
-		{form: "launch NAME", do: func(p *Play, args []string) error {
+		{form: "launch NAME", job: true, do: func(p *Play, args []string) error {
 			return p.ask(func(ctx context.Context, on *control.Control) error {
 				_, err := on.ForcePeriodic(ctx, &structs.PeriodicForceRequest{JobID: args[0], WriteRequest: structs.WriteRequest{Namespace: ns}})
 				return err
 			})
 		}},
-		{form: "expect NAME N children within TIME", do: func(p *Play, args []string) error {
+		{form: "expect NAME N children within TIME", job: true, do: func(p *Play, args []string) error {
 			want, err := strconv.Atoi(args[1])
 			if err != nil {
 				return err

@@ -120,14 +120,14 @@ func networkVerbs() []verb {
 
 func taskVerbs() []verb {
 	return []verb{
-		{form: "a task of NAME fails", do: func(p *Play, args []string) error { return p.failTask(args[0], 1) }},
-		{form: "a task of NAME ends", do: func(p *Play, args []string) error { return p.failTask(args[0], 0) }},
-		{form: "NAME is unhealthy", do: func(p *Play, args []string) error {
+		{form: "a task of NAME fails", job: true, do: func(p *Play, args []string) error { return p.failTask(args[0], 1) }},
+		{form: "a task of NAME ends", job: true, do: func(p *Play, args []string) error { return p.failTask(args[0], 0) }},
+		{form: "NAME is unhealthy", job: true, do: func(p *Play, args []string) error {
 			p.result.Faults["unhealthy"]++
 			p.unhealthy[args[0]] = true
 			return nil
 		}},
-		{form: "NAME is healthy", do: func(p *Play, args []string) error { delete(p.unhealthy, args[0]); return nil }},
+		{form: "NAME is healthy", job: true, do: func(p *Play, args []string) error { delete(p.unhealthy, args[0]); return nil }},
 		{form: "NAME can't start tasks", do: onNode("can't start", func(n *node.Node) { n.Engine().Refuse(true) })},
 		{form: "NAME can start tasks", do: onNode("", func(n *node.Node) { n.Engine().Refuse(false) })},
 	}

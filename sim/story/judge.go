@@ -14,26 +14,26 @@ import (
 func judgeVerbs() []verb {
 	within := func(i int) func([]string) error { return durationAt(i) }
 	return []verb{
-		{form: "expect NAME N running within TIME", do: expectRunning, check: within(2)},
-		{form: "expect NAME group GROUP N running within TIME", do: func(p *Play, args []string) error {
+		{form: "expect NAME N running within TIME", job: true, do: expectRunning, check: within(2)},
+		{form: "expect NAME group GROUP N running within TIME", job: true, do: func(p *Play, args []string) error {
 			return p.expectCount(args[0], args[2], args[3], func(a *structs.Allocation) bool {
 				return a.TaskGroup == args[1] && runs(a)
 			})
 		}, check: within(3)},
-		{form: "expect NAME N complete within TIME", do: func(p *Play, args []string) error {
+		{form: "expect NAME N complete within TIME", job: true, do: func(p *Play, args []string) error {
 			return p.expectCount(args[0], args[1], args[2], func(a *structs.Allocation) bool {
 				return a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun
 			})
 		}, check: within(2)},
-		{form: "expect NAME on all nodes within TIME", do: func(p *Play, args []string) error {
+		{form: "expect NAME on all nodes within TIME", job: true, do: func(p *Play, args []string) error {
 			return p.until(args[1], func(s *state.Snapshot) (bool, string) {
 				missing := p.missing(s, s.Job(ns, args[0]))
 				return len(missing) == 0, strings.Join(missing, "; ")
 			})
 		}, check: within(1)},
-		{form: "expect NAME version N on all within TIME", do: expectVersion, check: within(2)},
-		{form: "expect NAME deployment STATUS within TIME", do: expectDeployment, check: within(2)},
-		{form: "expect NAME job STATUS within TIME", do: func(p *Play, args []string) error {
+		{form: "expect NAME version N on all within TIME", job: true, do: expectVersion, check: within(2)},
+		{form: "expect NAME deployment STATUS within TIME", job: true, do: expectDeployment, check: within(2)},
+		{form: "expect NAME job STATUS within TIME", job: true, do: func(p *Play, args []string) error {
 			return p.until(args[2], func(s *state.Snapshot) (bool, string) {
 				job := s.Job(ns, args[0])
 				return job.GetStatus() == args[1], "it is " + job.GetStatus()
@@ -68,7 +68,7 @@ func judgeVerbs() []verb {
 			return p.until(args[0], func(*state.Snapshot) (bool, string) { return p.cluster.Leader() != nil, "there is none" })
 		}, check: within(0)},
 		{form: "show nodes", do: func(p *Play, _ []string) error { return p.answer(showNodes(p.cluster.Snapshot())) }},
-		{form: "show NAME", do: func(p *Play, args []string) error { return p.answer(show(p.cluster.Snapshot(), args[0])) }},
+		{form: "show NAME", job: true, do: func(p *Play, args []string) error { return p.answer(show(p.cluster.Snapshot(), args[0])) }},
 		{form: "settle", do: func(p *Play, _ []string) error { return p.settle() }},
 	}
 }

@@ -66,6 +66,18 @@ func (e Errors) Error() string {
 
 // Parse reads a story. It returns Errors with everything that is wrong.
 func Parse(text string) (*Story, error) {
+	s, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	if strangers := s.Strangers(nil); len(strangers) > 0 {
+		return nil, strangers
+	}
+	return s, nil
+}
+
+// read reads sentences, whatever jobs they are about.
+func read(text string) (*Story, error) {
 	s := &Story{Servers: 1, Nodes: 1, CPU: 4000, MemoryMB: 4000, Seed: 1}
 	var faults Errors
 	for i, raw := range strings.Split(text, "\n") {
@@ -86,7 +98,7 @@ func Parse(text string) (*Story, error) {
 // ParseSteps reads what happens to a region that is there already: a story
 // without the cluster, and without what judges by how stories' clusters are made.
 func ParseSteps(text string) (*Story, error) {
-	s, err := Parse(text)
+	s, err := read(text)
 	if err != nil {
 		return nil, err
 	}

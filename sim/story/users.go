@@ -19,33 +19,33 @@ func userVerbs() []verb {
 			_, err := jobOf(append([]string{"job"}, args...))
 			return err
 		}},
-		{form: "stop NAME", do: func(p *Play, args []string) error { return p.stop(args[0], false) }},
-		{form: "purge NAME", do: func(p *Play, args []string) error { return p.stop(args[0], true) }},
-		{form: "scale NAME to N", do: func(p *Play, args []string) error { return p.scale(args[0], "g", args[1]) }, check: numberAt(1)},
-		{form: "scale NAME group GROUP to N", do: func(p *Play, args []string) error { return p.scale(args[0], args[1], args[2]) }, check: numberAt(2)},
-		{form: "revert NAME to N", do: doRevert, check: numberAt(1)},
-		{form: "tag NAME version N as TAG", do: func(p *Play, args []string) error {
+		{form: "stop NAME", job: true, do: func(p *Play, args []string) error { return p.stop(args[0], false) }},
+		{form: "purge NAME", job: true, do: func(p *Play, args []string) error { return p.stop(args[0], true) }},
+		{form: "scale NAME to N", job: true, do: func(p *Play, args []string) error { return p.scale(args[0], "g", args[1]) }, check: numberAt(1)},
+		{form: "scale NAME group GROUP to N", job: true, do: func(p *Play, args []string) error { return p.scale(args[0], args[1], args[2]) }, check: numberAt(2)},
+		{form: "revert NAME to N", job: true, do: doRevert, check: numberAt(1)},
+		{form: "tag NAME version N as TAG", job: true, do: func(p *Play, args []string) error {
 			version, err := strconv.ParseUint(args[1], 10, 64)
 			if err != nil {
 				return err
 			}
 			return p.tag(&control.JobTagRequest{JobID: args[0], Version: &version, Name: args[2]})
 		}, check: numberAt(1)},
-		{form: "untag NAME TAG", do: func(p *Play, args []string) error {
+		{form: "untag NAME TAG", job: true, do: func(p *Play, args []string) error {
 			return p.tag(&control.JobTagRequest{JobID: args[0], Name: args[1], Remove: true})
 		}},
-		{form: "evaluate NAME", do: doEvaluate},
-		{form: "stop an allocation of NAME", do: doStopAlloc},
-		{form: "promote NAME", do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
+		{form: "evaluate NAME", job: true, do: doEvaluate},
+		{form: "stop an allocation of NAME", job: true, do: doStopAlloc},
+		{form: "promote NAME", job: true, do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
 			_, err := on.PromoteDeployment(ctx, &structs.DeploymentPromoteRequest{DeploymentID: id, All: true})
 			return err
 		})},
-		{form: "fail NAME", do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
+		{form: "fail NAME", job: true, do: onDeployment(func(ctx context.Context, on *control.Control, id string) error {
 			_, err := on.FailDeployment(ctx, &structs.DeploymentFailRequest{DeploymentID: id})
 			return err
 		})},
-		{form: "pause NAME", do: onDeployment(pause(true))},
-		{form: "resume NAME", do: onDeployment(pause(false))},
+		{form: "pause NAME", job: true, do: onDeployment(pause(true))},
+		{form: "resume NAME", job: true, do: onDeployment(pause(false))},
 		{form: "collect garbage", do: func(p *Play, _ []string) error {
 			p.collected = true
 			return p.ask(func(ctx context.Context, on *control.Control) error { return on.GC(ctx) })

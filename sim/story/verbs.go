@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/steppe-run/steppe/sim/cluster"
+	"github.com/steppe-run/steppe/structs"
 )
 
 // verb is one form of sentence.
@@ -11,7 +14,9 @@ type verb struct {
 	// form is the sentence; words in capitals stand for what is told, "..." for
 	// all that follows.
 	form string
-	do   func(p *Play, args []string) error
+	// job says that the first word in capitals is the name of a job.
+	job bool
+	do  func(p *Play, args []string) error
 	// check looks at the arguments while the story is read; it may be nil.
 	check func(args []string) error
 }
@@ -31,9 +36,7 @@ const (
 
 // find returns the verb of a sentence, whose arguments must be right.
 func find(words []string) (*verb, error) {
-	if words[0] == wordTry || words[0] == wordRefused {
-		words = words[1:]
-	}
+	words = bare(words)
 	for _, v := range verbs() {
 		args, ok := match(v.form, words)
 		if !ok {
@@ -62,6 +65,48 @@ func nearest(words []string) string {
 		return ""
 	}
 	return ". Do you mean " + strings.Join(like, " or ") + "?"
+}
+
+// Strangers are the sentences about jobs that are neither submitted in the story
+// nor in the region that it begins with, if there is one: most likely a name is
+// misspelt. What is tried or must be refused may be about anything.
+func (s *Story) Strangers(origin *cluster.Origin) Errors {
+	var names []string
+	if origin != nil {
+		for j := range origin.Snapshot.Jobs(structs.AllNamespaces, "") {
+			names = append(names, j.GetID())
+		}
+	}
+	for _, l := range s.Lines {
+		if words := bare(l.words); words[0] == "job" {
+			names = append(names, words[1])
+		}
+	}
+	var faults Errors
+	for _, l := range s.Lines {
+		if !l.verb.job || len(bare(l.words)) < len(l.words) {
+			continue
+		}
+		args, _ := match(l.verb.form, l.words)
+		parent, _, _ := strings.Cut(args[0], "/") // of a launch or a dispatch
+		if slices.Contains(names, args[0]) || slices.Contains(names, parent) {
+			continue
+		}
+		what := fmt.Sprintf("%s: no job %q is submitted", l.Text, args[0])
+		if meant := structs.Closest(args[0], names); meant != "" {
+			what += fmt.Sprintf(". Do you mean %q?", meant)
+		}
+		faults = append(faults, &Error{l.Number, what})
+	}
+	return faults
+}
+
+// bare is a sentence without the word before it.
+func bare(words []string) []string {
+	if words[0] == wordTry || words[0] == wordRefused {
+		return words[1:]
+	}
+	return words
 }
 
 // match compares a sentence with a form and returns what stands for its words in
