@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -53,7 +54,7 @@ func (p *Play) missing(s *state.Snapshot, job *structs.Job) []string {
 // also what has ended by itself.
 func on(s *state.Snapshot, n *structs.Node, job *structs.Job, g *structs.TaskGroup) int {
 	count, done := 0, 0
-	for a := range s.AllocsByNode(n.ID) {
+	for a := range alloc.Outlines(s.AllocViewsByNode(n.ID)) {
 		if a.JobNamespacedID() != job.NamespacedID() || a.TaskGroup != g.GetName() || a.Job.GetCreateIndex() != job.GetCreateIndex() {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -99,7 +100,7 @@ func (p *Play) until(limit string, holds func(s *state.Snapshot) (bool, string))
 
 func running(s *state.Snapshot, job string) []*structs.Allocation {
 	var out []*structs.Allocation
-	for a := range s.AllocsByJob(ns, job) {
+	for a := range alloc.Outlines(s.AllocViewsByJob(ns, job)) {
 		if runs(a) {
 			out = append(out, a)
 		}

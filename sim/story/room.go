@@ -111,13 +111,15 @@ func takes(s *state.Snapshot, n *structs.Node, job *structs.Job, g *structs.Task
 	}
 	alone := structs.EveryNode(job.GetType()) || slices.ContainsFunc(g.Constraints, func(c *structs.Constraint) bool { return c.Operand == structs.OpDistinctHosts })
 	sum := asks(g)
-	for a := range s.AllocsByNode(n.ID) {
+	for v := range s.AllocViewsByNode(n.ID) {
 		switch {
-		case alone && a.JobNamespacedID() == job.NamespacedID():
+		case alone && v.Shared().JobID == job.GetID() && v.Shared().Namespace == job.GetNamespace():
 			return false
-		case a.TerminalStatus():
+		case v.Row().Terminal():
 			continue
-		case sharesPort(a, g):
+		}
+		a := v.Outline()
+		if sharesPort(a, g) {
 			return false
 		}
 		sum.Add(a.AllocatedResources.Comparable())

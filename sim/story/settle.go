@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/server/control"
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -118,8 +119,8 @@ func (p *Play) calm() error {
 
 // patience is how long nothing must be written.
 func patience(s *state.Snapshot) time.Duration {
-	for a := range s.Allocs(structs.AllNamespaces, "") {
-		if !a.TerminalStatus() && a.ClientStatus == structs.AllocClientPending {
+	for v := range s.AllocViews() {
+		if !v.Row().Terminal() && v.Row().Client == alloc.Pending {
 			return restartLimit
 		}
 	}
@@ -209,7 +210,7 @@ func (p *Play) judgeDrains(s *state.Snapshot) {
 			continue
 		}
 		left := 0
-		for a := range s.AllocsByNode(n.ID) {
+		for a := range alloc.Outlines(s.AllocViewsByNode(n.ID)) {
 			if !a.TerminalStatus() && (!n.DrainStrategy.IgnoreSystemJobs || !structs.EveryNode(a.Job.GetType())) {
 				left++
 			}
@@ -235,7 +236,7 @@ func (p *Play) judgeNodes(s *state.Snapshot) {
 		if node := s.Node(n.ID()); node == nil || node.Status != structs.NodeStatusReady {
 			p.fail(fmt.Sprintf("node %s is up and not ready", n.Name()))
 		}
-		for a := range s.AllocsByNode(n.ID()) {
+		for a := range alloc.Outlines(s.AllocViewsByNode(n.ID())) {
 			if !a.TerminalStatus() && a.ClientStatus == structs.AllocClientRunning && runs[a.ID] == 0 {
 				p.fail(fmt.Sprintf("%s is said to run on %s and doesn't (allocation %s)", a.Name, n.Name(), a.ID))
 			}
@@ -297,7 +298,7 @@ func excused(s *state.Snapshot, job *structs.Job) bool {
 	if d != nil && d.JobVersion == job.GetVersion() && (d.Active() || d.Status == structs.DeploymentStatusFailed && mixed(s, job)) {
 		return true
 	}
-	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
+	for a := range alloc.Outlines(s.AllocViewsByJob(job.GetNamespace(), job.GetID())) {
 		if a.ClientStatus == structs.AllocClientFailed && a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == "" {
 			return true
 		}
@@ -383,7 +384,7 @@ func startsAnew(s *state.Snapshot, job *structs.Job) bool {
 	if job.GetType() != structs.JobTypeSystem {
 		return false
 	}
-	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
+	for a := range alloc.Outlines(s.AllocViewsByJob(job.GetNamespace(), job.GetID())) {
 		if a.ClientStatus == structs.AllocClientFailed && a.DesiredStatus == structs.AllocDesiredRun && a.NextAllocation == "" {
 			return true
 		}
@@ -393,7 +394,7 @@ func startsAnew(s *state.Snapshot, job *structs.Job) bool {
 
 func allocsOf(s *state.Snapshot) []string {
 	var out []string
-	for a := range s.Allocs(structs.AllNamespaces, "") {
+	for a := range alloc.Outlines(s.AllocViews()) {
 		out = append(out, fmt.Sprintf("%s %s %s %s", a.Name, a.ID, a.DesiredStatus, a.DesiredDescription))
 	}
 	return out

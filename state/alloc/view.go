@@ -1,6 +1,7 @@
 package alloc
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/steppe-run/steppe/internal/ids"
@@ -56,6 +57,16 @@ func (v View) Plain() (p structs.PlainAlloc, ok bool) {
 
 // Allocation returns the whole object.
 func (v View) Allocation() *structs.Allocation {
+	a := v.Outline()
+	if p := v.Row().Reported; p != nil {
+		a.TaskStates = p.TaskStates.Map()
+	}
+	return a
+}
+
+// Outline is Allocation without TaskStates, which are most of the work of making
+// it.
+func (v View) Outline() *structs.Allocation {
 	r, s := v.Row(), v.Shared()
 	a := &structs.Allocation{
 		ID:                 v.ID(),
@@ -91,9 +102,20 @@ func (v View) Allocation() *structs.Allocation {
 		a.PreemptedByAllocation, a.PreemptedAllocations = d.PreemptedBy, d.Preempted
 	}
 	if p := r.Reported; p != nil {
-		a.ClientDescription, a.TaskStates, a.NetworkStatus = p.Description, p.TaskStates.Map(), p.Network
+		a.ClientDescription, a.NetworkStatus = p.Description, p.Network
 	}
 	return a
+}
+
+// Outlines are the outlines of allocations, for who judges them one by one.
+func Outlines(views iter.Seq[View]) iter.Seq[*structs.Allocation] {
+	return func(yield func(*structs.Allocation) bool) {
+		for v := range views {
+			if !yield(v.Outline()) {
+				return
+			}
+		}
+	}
 }
 
 func (v View) health() *structs.AllocDeploymentStatus {

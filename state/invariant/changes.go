@@ -139,7 +139,7 @@ func awaited(s *Step, key structs.NamespacedID, deploymentID, group string) int 
 // updates reports whether an allocation took the place of one of an older
 // version that an update stopped.
 func updates(s *Step, a *structs.Allocation) bool {
-	prev := s.After.Alloc(a.PreviousAllocation)
+	prev := s.allocAfter(a.PreviousAllocation)
 	d := s.After.Deployment(a.DeploymentID)
 	return prev != nil && prev.DesiredDescription == structs.DescAllocUpdating && d != nil && a.CreateIndex >= d.CreateIndex
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/state/feed"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -31,6 +32,8 @@ type Step struct {
 	loaded []string
 	// lives are the answers of live that were asked for.
 	lives map[liveOfJob][]*structs.Allocation
+	// loads are the answers of carried.
+	loads map[string][]*structs.Allocation
 	// memory is what was seen in earlier steps.
 	memory *memory
 }
@@ -41,7 +44,8 @@ type liveOfJob struct {
 }
 
 // pair is an allocation before (nil: it is new) and after an entry (nil: it is
-// gone).
+// gone). Like all allocations that are judged it is an outline: no rule is about
+// what tasks tell.
 type pair struct{ old, fresh *structs.Allocation }
 
 // Rule is one promise about every step.
@@ -145,7 +149,7 @@ func (w *Watch) judge(s *Step) []*Violation {
 
 // NewStep sorts what an entry changed.
 func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
-	s := &Step{Before: before, After: after, Change: change, lives: map[liveOfJob][]*structs.Allocation{}, memory: newMemory()}
+	s := &Step{Before: before, After: after, Change: change, lives: map[liveOfJob][]*structs.Allocation{}, loads: map[string][]*structs.Allocation{}, memory: newMemory()}
 	jobs, loaded := map[structs.NamespacedID]bool{}, map[string]bool{}
 	for i := range change.Events {
 		ev := &change.Events[i]
@@ -177,10 +181,10 @@ func NewStep(before, after *state.Snapshot, change *feed.Change) *Step {
 func pairOf(ev *feed.Event) pair {
 	var p pair
 	if v := ev.OldAlloc(); v.Valid() {
-		p.old = v.Allocation()
+		p.old = v.Outline()
 	}
 	if v := ev.NewAlloc(); v.Valid() {
-		p.fresh = v.Allocation()
+		p.fresh = v.Outline()
 	}
 	return p
 }
@@ -224,6 +228,14 @@ func (s *Step) placed() []*structs.Allocation {
 	return out
 }
 
+// allocAfter is an allocation after the entry, nil if there is none.
+func (s *Step) allocAfter(id string) *structs.Allocation {
+	if v := s.After.AllocView(id); v.Valid() {
+		return v.Outline()
+	}
+	return nil
+}
+
 // live are the allocations of a job that are to run and haven't ended. Those on
 // nodes that can't be reached count apart: they may be replaced, or not.
 func (s *Step) live(snap *state.Snapshot, key structs.NamespacedID) []*structs.Allocation {
@@ -231,12 +243,27 @@ func (s *Step) live(snap *state.Snapshot, key structs.NamespacedID) []*structs.A
 		return known
 	}
 	var out []*structs.Allocation
-	for a := range snap.AllocsByJob(key.Namespace, key.ID) {
-		if a.DesiredStatus == structs.AllocDesiredRun && !a.ClientTerminal() && a.ClientStatus != structs.AllocClientUnknown {
-			out = append(out, a)
+	for v := range snap.AllocViewsByJob(key.Namespace, key.ID) {
+		if !v.Row().Terminal() && v.Row().Client != alloc.Unknown {
+			out = append(out, v.Outline())
 		}
 	}
 	s.lives[liveOfJob{snap, key}] = out
+	return out
+}
+
+// carried are the allocations that take of a node after the entry.
+func (s *Step) carried(node string) []*structs.Allocation {
+	if known, found := s.loads[node]; found {
+		return known
+	}
+	var out []*structs.Allocation
+	for v := range s.After.AllocViewsByNode(node) {
+		if !v.Row().Terminal() {
+			out = append(out, v.Outline())
+		}
+	}
+	s.loads[node] = out
 	return out
 }
 

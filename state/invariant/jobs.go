@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/state"
+	"github.com/steppe-run/steppe/state/alloc"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -117,7 +118,7 @@ func reschedule(s *Step) []string {
 		if policy == nil || structs.Value(policy.Unlimited) || a.RescheduleTracker == nil || a.PreviousAllocation == "" {
 			continue
 		}
-		if prev := s.After.Alloc(a.PreviousAllocation); prev == nil || structs.Value(prev.DesiredTransition.ForceReschedule) {
+		if prev := s.allocAfter(a.PreviousAllocation); prev == nil || structs.Value(prev.DesiredTransition.ForceReschedule) {
 			continue
 		}
 		since := time.Unix(0, a.CreateTime).Add(-structs.Value(policy.Interval))
@@ -143,7 +144,7 @@ func batchOnce(s *Step) []string {
 			continue
 		}
 		done := map[string]string{}
-		for a := range s.Before.AllocsByJob(key.Namespace, key.ID) {
+		for a := range alloc.Outlines(s.Before.AllocViewsByJob(key.Namespace, key.ID)) {
 			if groups[a.TaskGroup] && current(job, a) && a.Job.GetVersion() == job.GetVersion() && a.ClientStatus == structs.AllocClientComplete &&
 				a.DesiredStatus == structs.AllocDesiredRun {
 				done[work(a)] = a.ID

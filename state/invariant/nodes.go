@@ -14,10 +14,8 @@ func capacity(s *Step) []string {
 			continue
 		}
 		var sum structs.Comparable
-		for a := range s.After.AllocsByNode(id) {
-			if !a.TerminalStatus() {
-				sum.Add(a.AllocatedResources.Comparable())
-			}
+		for _, a := range s.carried(id) {
+			sum.Add(a.AllocatedResources.Comparable())
 		}
 		if dimension := sum.Exceeds(node.Comparable()); dimension != "" {
 			out = append(out, fmt.Sprintf("node %s is overcommitted in %s: %+v", node.Name, dimension, sum))
@@ -26,18 +24,24 @@ func capacity(s *Step) []string {
 	return out
 }
 
+// address is one that is given to an allocation.
+type address struct {
+	host string
+	port int
+}
+
 func ports(s *Step) []string {
 	var out []string
 	for _, id := range s.loaded {
-		taken := map[string]string{}
-		for a := range s.After.AllocsByNode(id) {
-			if a.TerminalStatus() || a.AllocatedResources == nil {
+		taken := map[address]string{}
+		for _, a := range s.carried(id) {
+			if a.AllocatedResources == nil {
 				continue
 			}
 			for _, p := range a.AllocatedResources.Shared.Ports {
-				key := fmt.Sprint(p.HostIP, ":", p.Value)
+				key := address{p.HostIP, p.Value}
 				if other := taken[key]; other != "" {
-					out = append(out, fmt.Sprintf("port %s of node %s is held by %s and %s", key, id, other, a.ID))
+					out = append(out, fmt.Sprintf("port %s:%d of node %s is held by %s and %s", key.host, key.port, id, other, a.ID))
 				}
 				taken[key] = a.ID
 			}
@@ -66,7 +70,12 @@ func distinctHosts(s *Step) []string {
 		}
 		whole, groups := distinct(job.Constraints), map[string]bool{}
 		for _, g := range job.TaskGroups {
-			groups[g.GetName()] = distinct(g.Constraints)
+			if distinct(g.Constraints) {
+				groups[g.GetName()] = true
+			}
+		}
+		if !whole && len(groups) == 0 {
+			continue
 		}
 		hosts := map[[2]string]*structs.Allocation{}
 		for _, a := range s.live(s.After, key) {
@@ -116,7 +125,7 @@ func priority(s *Step) []string {
 		if p.fresh == nil || p.fresh.PreemptedByAllocation == "" || p.old != nil && p.old.PreemptedByAllocation != "" {
 			continue
 		}
-		by := s.After.Alloc(p.fresh.PreemptedByAllocation)
+		by := s.allocAfter(p.fresh.PreemptedByAllocation)
 		if by == nil || by.Job == nil || p.fresh.Job == nil {
 			continue
 		}

@@ -161,8 +161,11 @@ func drains(s *Step) map[string]bool {
 // byDrain reports whether the entry is a drain's.
 func byDrain(s *Step) bool {
 	for i := range s.Change.Events {
-		e, _ := s.Change.Events[i].New().(*structs.Evaluation)
-		if e != nil && e.TriggeredBy == structs.TriggerNodeDrain {
+		ev := &s.Change.Events[i]
+		if ev.Table() != feed.TableEvals {
+			continue
+		}
+		if e, _ := ev.New().(*structs.Evaluation); e != nil && e.TriggeredBy == structs.TriggerNodeDrain {
 			return true
 		}
 	}
@@ -260,9 +263,7 @@ func healthyStops(s *Step) []string {
 func told(s *Step) []string {
 	var out []string
 	for i := range s.Change.Events {
-		ev := &s.Change.Events[i]
-		gone := ev.New() == nil && !ev.NewAlloc().Valid()
-		if gone && ev.Old() == nil && !ev.OldAlloc().Valid() {
+		if ev := &s.Change.Events[i]; empty(ev) {
 			out = append(out, fmt.Sprintf("something leaves table %s and isn't told", ev.Table()))
 		}
 	}
@@ -272,6 +273,14 @@ func told(s *Step) []string {
 	return out
 }
 
+// empty reports whether an event says neither what was nor what is.
+func empty(ev *feed.Event) bool {
+	if ev.Table() == feed.TableAllocs {
+		return !ev.NewAlloc().Valid() && !ev.OldAlloc().Valid()
+	}
+	return ev.New() == nil && ev.Old() == nil
+}
+
 // untold lists the evaluations of a job that are gone without a word.
 func untold(s *Step, key structs.NamespacedID) []string {
 	var out []string
@@ -279,14 +288,23 @@ func untold(s *Step, key structs.NamespacedID) []string {
 		if s.After.Eval(e.ID) != nil {
 			continue
 		}
-		found := false
-		for i := range s.Change.Events {
-			old, _ := s.Change.Events[i].Old().(*structs.Evaluation)
-			found = found || old != nil && old.ID == e.ID
-		}
-		if !found {
+		if !evalTold(s.Change, e.ID) {
 			out = append(out, fmt.Sprintf("evaluation %s of job %s is gone and nobody was told", e.ID, key.ID))
 		}
 	}
 	return out
+}
+
+// evalTold reports whether an entry says of an evaluation how it was.
+func evalTold(c *feed.Change, id string) bool {
+	for i := range c.Events {
+		ev := &c.Events[i]
+		if ev.Table() != feed.TableEvals {
+			continue
+		}
+		if old, _ := ev.Old().(*structs.Evaluation); old != nil && old.ID == id {
+			return true
+		}
+	}
+	return false
 }
