@@ -320,8 +320,9 @@ func (p *Play) judgeReplicas() {
 		return
 	}
 	want := leader.Store().Snapshot()
+	hash := want.StateHash()
 	for _, s := range p.cluster.Servers() {
-		if snap := s.Store().Snapshot(); snap.Index() != want.Index() || snap.StateHash() != want.StateHash() {
+		if snap := s.Store().Snapshot(); snap.Index() != want.Index() || snap.StateHash() != hash {
 			p.fail(fmt.Sprintf("%s is at entry %d and differs from the leader, which is at %d", s.Name(), snap.Index(), want.Index()))
 		}
 	}
