@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
@@ -98,6 +99,7 @@ func (c *Client) gather() (updates []*structs.AllocUpdate, urgent bool) {
 		}
 	}
 	c.mu.Unlock()
+	slices.Sort(ids) // what follows from a report comes in its order
 	for _, id := range ids {
 		r := c.runner(id)
 		if r == nil {
