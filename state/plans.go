@@ -135,7 +135,7 @@ func (p *planned) mine(v alloc.View) bool {
 
 func (p *planned) stop(s *structs.AllocStop) {
 	v := p.tx.Allocs.Find(s.AllocID)
-	if !p.mine(v) && (!v.Valid() || s.PreemptedBy == "") {
+	if !p.mine(v) && (!v.Valid() || s.PreemptedBy == "") || v.Valid() && done(v) {
 		return
 	}
 	p.tx.changeRow(v, feed.AllocPlanned, func(r *alloc.Row) {
@@ -266,14 +266,30 @@ func unfit(n *structs.Node) string {
 	return ""
 }
 
+// done reports whether an allocation has done its work, which isn't to be done
+// again: it was to be stopped when nobody knew that yet.
+func done(v alloc.View) bool {
+	if v.Row().Client != alloc.Complete || v.Row().Desired != alloc.Run {
+		return false
+	}
+	kind := v.Shared().Job.GetType()
+	return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch
+}
+
 // needless says why the allocation that a row stands in for needs no replacement:
-// it was out of sight when the plan was made, and it or its node is back.
+// it was out of sight when the plan was made, and it or its node is back; or it has
+// done its work meanwhile.
 func (p *planned) needless(r *structs.Placement) string {
-	if r.PreviousAllocation == "" || p.freed[r.PreviousAllocation] {
+	if r.PreviousAllocation == "" {
 		return ""
 	}
 	v := p.tx.Allocs.Find(r.PreviousAllocation)
-	if !p.mine(v) || v.Row().Terminal() || v.Row().Decision().Transition.Lasts() {
+	switch {
+	case !p.mine(v):
+		return ""
+	case done(v) && v.Shared().Job.GetVersion() == p.JobVersion:
+		return "the allocation to replace has done its work"
+	case v.Row().Terminal(), p.freed[r.PreviousAllocation], v.Row().Decision().Transition.Lasts():
 		return ""
 	}
 	n := p.target(v.Row().Node.ID).node

@@ -287,6 +287,30 @@ func TestWhatIsBackIsNotReplaced(t *testing.T) {
 	}
 }
 
+// What a batch job has done since the plan was made is neither stopped nor done
+// again.
+func TestWhatHasDoneItsWorkMeanwhileIsLeftAlone(t *testing.T) {
+	for kind, again := range map[string]bool{structs.JobTypeBatch: false, structs.JobTypeSysBatch: false, structs.JobTypeService: true} {
+		w := newWorld(t)
+		node, other := w.addNode(), w.addNode()
+		job := testJob("sum", 1)
+		job.Type = &kind
+		first := w.place(w.register(job), rowsOn(node)...)[0]
+		w.report(first, "complete")
+		w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: node, Status: "down"}}})
+		e := testEval(job)
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{e}})
+		late := w.plan(e, structs.Placement{NodeID: other, PreviousAllocation: first})
+		late.Stops = []structs.AllocStop{{AllocID: first, DesiredStatus: "stop", ClientStatus: "lost"}}
+		want := map[string]string{other: "the allocation to replace has done its work"}
+		if again {
+			want = map[string]string{}
+		}
+		equal(t, kind, w.refusal(late), want)
+		equal(t, kind+" is stopped", w.snap().Alloc(first).DesiredStatus == "stop", again)
+	}
+}
+
 func TestPreemption(t *testing.T) {
 	w := newWorld(t)
 	node := w.addNode()

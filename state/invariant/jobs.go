@@ -46,11 +46,21 @@ func (s *Step) liveOf(snap *state.Snapshot, key structs.NamespacedID, group stri
 	job := snap.Job(key.Namespace, key.ID)
 	n := 0
 	for _, a := range s.live(snap, key) {
-		if a.TaskGroup == group && current(job, a) && !canary(snap, a) && !leaves(a) {
+		if a.TaskGroup == group && current(job, a) && !canary(snap, a) && !leaves(a) && !s.doubled(snap, a) {
 			n++
 		}
 	}
 	return n
+}
+
+// doubled reports whether an allocation is back that was replaced before the entry:
+// until it is decided which of the two goes on they count as one.
+func (s *Step) doubled(snap *state.Snapshot, a *structs.Allocation) bool {
+	if a.NextAllocation == "" || s.Before.Alloc(a.NextAllocation) == nil {
+		return false
+	}
+	next := snap.Alloc(a.NextAllocation)
+	return next != nil && !next.TerminalStatus()
 }
 
 func names(s *Step) []string {
