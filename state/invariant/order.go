@@ -32,9 +32,10 @@ func inOrder(s *Step) []string {
 	return out
 }
 
-// alone reports whether no other evaluation of a job was pending since it came.
+// alone reports whether no other evaluation of its job was pending, or was decided,
+// since one came.
 func alone(s *Step, e *structs.Evaluation) bool {
-	for other := range s.Before.EvalsByJob(e.Namespace, e.JobID) {
+	for other := range s.After.EvalsByJob(e.Namespace, e.JobID) {
 		if other.ID != e.ID && (other.Status == structs.EvalStatusPending || other.ModifyIndex > e.ModifyIndex) {
 			return false
 		}
