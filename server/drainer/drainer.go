@@ -137,45 +137,57 @@ func (s *step) group(a *structs.Allocation) {
 	if tg.Migrate != nil {
 		parallel = max(1, structs.ValueOr(tg.Migrate.MaxParallel, 1))
 	}
-	var healthy, unhealthy, waiting []*structs.Allocation
-	serving, moving := 0, 0
-	for other := range s.v.AllocsByJob(a.Namespace, a.JobID) {
-		if other.TaskGroup != a.TaskGroup || other.ClientTerminal() {
-			continue
-		}
-		if lasts(other) {
-			waiting = append(waiting, other)
-			continue
-		}
-		if !movable(other) {
-			moving++
-			continue
-		}
-		ok := s.healthy(other, tg)
-		if ok {
-			serving++
-		}
-		if n := s.v.Node(other.NodeID); n == nil || n.DrainStrategy == nil {
-			continue
-		}
-		if ok {
-			healthy = append(healthy, other)
-		} else {
-			unhealthy = append(unhealthy, other)
-		}
+	g := s.sort(a, tg)
+	spare := g.serving - (tg.GetCount() - parallel)
+	if spare >= 0 && g.serving > 0 {
+		s.release(g.waiting...)
 	}
-	spare := serving - (tg.GetCount() - parallel)
-	if spare >= 0 && serving > 0 {
-		s.release(waiting...)
-	}
-	going := healthy[:clamp(spare, len(healthy))]
-	if n := len(going); n > 0 && n == serving && tg.RunsTwice() {
+	going := g.healthy[:clamp(spare, len(g.healthy))]
+	if n := len(going); n > 0 && n == g.serving && tg.RunsTwice() {
 		s.replaceFirst(going[n-1])
 		going = going[:n-1]
 	}
 	s.migrate(going...)
 	// What doesn't serve costs nothing to move, but not all at once either.
-	s.migrate(unhealthy[:clamp(parallel-moving, len(unhealthy))]...)
+	s.migrate(g.unhealthy[:clamp(parallel-g.moving, len(g.unhealthy))]...)
+}
+
+// sorted is a group by what a drain may do with it.
+type sorted struct {
+	// serving counts the healthy ones that nobody has told to go, on all nodes; moving
+	// those that go.
+	serving, moving int
+	// waiting are to go after their replacements; healthy and unhealthy are those on
+	// draining nodes that nobody has told to go.
+	waiting, healthy, unhealthy []*structs.Allocation
+}
+
+// sort looks at the whole group of an allocation.
+func (s *step) sort(of *structs.Allocation, tg *structs.TaskGroup) (g sorted) {
+	for a := range s.v.AllocsByJob(of.Namespace, of.JobID) {
+		switch {
+		case a.TaskGroup != of.TaskGroup || a.ClientTerminal():
+			continue
+		case lasts(a):
+			g.waiting = append(g.waiting, a)
+			continue
+		case !movable(a):
+			g.moving++
+			continue
+		}
+		ok := s.healthy(a, tg)
+		if ok {
+			g.serving++
+		}
+		switch n := s.v.Node(a.NodeID); {
+		case n == nil || n.DrainStrategy == nil:
+		case ok:
+			g.healthy = append(g.healthy, a)
+		default:
+			g.unhealthy = append(g.unhealthy, a)
+		}
+	}
+	return g
 }
 
 // healthy reports whether an allocation counts as serving: it runs, as far as is

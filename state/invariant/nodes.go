@@ -68,12 +68,7 @@ func distinctHosts(s *Step) []string {
 		if job == nil {
 			continue
 		}
-		whole, groups := distinct(job.Constraints), map[string]bool{}
-		for _, g := range job.TaskGroups {
-			if distinct(g.Constraints) {
-				groups[g.GetName()] = true
-			}
-		}
+		whole, groups := scopes(job)
 		if !whole && len(groups) == 0 {
 			continue
 		}
@@ -96,6 +91,17 @@ func distinctHosts(s *Step) []string {
 		}
 	}
 	return out
+}
+
+// scopes tells what of a job shares no node: all of it, or which groups.
+func scopes(job *structs.Job) (whole bool, groups map[string]bool) {
+	groups = map[string]bool{}
+	for _, g := range job.TaskGroups {
+		if distinct(g.Constraints) {
+			groups[g.GetName()] = true
+		}
+	}
+	return distinct(job.Constraints), groups
 }
 
 func isPlaced(s *Step, allocs ...*structs.Allocation) bool {
