@@ -93,7 +93,9 @@ func TestAResumedDeploymentHasItsProgressDeadlineAgain(t *testing.T) {
 			TaskGroups: map[string]*structs.DeploymentState{"web": {DesiredTotal: 1, ProgressDeadline: c.deadline, RequireProgressBy: c.by}}}
 		w.deployed(d)
 		w.must(&command.UpdateDeployment{Now: 100e9, Update: structs.DeploymentStatusUpdate{DeploymentID: d.ID, Status: "running", StatusDescription: "goes on"}})
-		equal(t, name, w.snap().Deployment(d.ID).TaskGroups["web"].RequireProgressBy, c.want)
+		now := w.snap().Deployment(d.ID)
+		equal(t, name, now.TaskGroups["web"].RequireProgressBy, c.want)
+		equal(t, name+", changed", []any{now.ModifyIndex, now.ModifyTime}, []any{w.index, int64(100e9)})
 	}
 }
 
@@ -116,4 +118,29 @@ func TestTheIndexOfSummariesIsThatOfTheirLastChange(t *testing.T) {
 	equal(t, "runs", at(), w.index)
 	w.must(&command.DeregisterJob{Namespace: "default", JobID: "web", Purge: true})
 	equal(t, "gone", at(), w.index)
+}
+
+// Each version that is kept no more is told as it was.
+func TestAVersionThatGoesIsTold(t *testing.T) {
+	w := newWorld(t)
+	sub, err := w.store.Subscribe(w.index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for count := range structs.JobTrackedVersions + 2 {
+		w.register(testJob("web", count+1))
+	}
+	var gone []uint64
+	for sub.Waiting() {
+		change, err := sub.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range change.Events {
+			if e := &change.Events[i]; e.Kind() == feed.JobVersionRemoved {
+				gone = append(gone, e.Old().(*structs.Job).GetVersion())
+			}
+		}
+	}
+	equal(t, "gone", gone, []uint64{0, 1})
 }

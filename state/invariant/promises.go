@@ -281,30 +281,60 @@ func empty(ev *feed.Event) bool {
 	return ev.New() == nil && ev.Old() == nil
 }
 
-// untold lists the evaluations of a job that are gone without a word.
+// untold lists the evaluations, versions and deployments of a job that are gone
+// without a word.
 func untold(s *Step, key structs.NamespacedID) []string {
-	var out []string
+	var gone []string
 	for e := range s.Before.EvalsByJob(key.Namespace, key.ID) {
-		if s.After.Eval(e.ID) != nil {
-			continue
+		if s.After.Eval(e.ID) == nil {
+			gone = append(gone, "evaluation "+e.ID)
 		}
-		if !evalTold(s.Change, e.ID) {
-			out = append(out, fmt.Sprintf("evaluation %s of job %s is gone and nobody was told", e.ID, key.ID))
+	}
+	for _, j := range s.Before.JobVersions(key.Namespace, key.ID) {
+		if now := s.After.JobVersion(key.Namespace, key.ID, j.GetVersion()); now == nil || now.GetCreateIndex() != j.GetCreateIndex() {
+			gone = append(gone, versionOf(j))
+		}
+	}
+	for d := range s.Before.DeploymentsByJob(key.Namespace, key.ID) {
+		if s.After.Deployment(d.ID) == nil {
+			gone = append(gone, "deployment "+d.ID)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	heard := farewells(s.Change)
+	var out []string
+	for _, what := range gone {
+		if !heard[what] {
+			out = append(out, fmt.Sprintf("%s of job %s is gone and nobody was told", what, key.ID))
 		}
 	}
 	return out
 }
 
-// evalTold reports whether an entry says of an evaluation how it was.
-func evalTold(c *feed.Change, id string) bool {
+func versionOf(j *structs.Job) string {
+	return fmt.Sprintf("version %d since entry %d", j.GetVersion(), j.GetCreateIndex())
+}
+
+// farewells are what an entry tells of as it was, and isn't any more.
+func farewells(c *feed.Change) map[string]bool {
+	out := map[string]bool{}
 	for i := range c.Events {
 		ev := &c.Events[i]
-		if ev.Table() != feed.TableEvals {
+		if ev.Table() == feed.TableAllocs || ev.New() != nil {
 			continue
 		}
-		if old, _ := ev.Old().(*structs.Evaluation); old != nil && old.ID == id {
-			return true
+		switch old := ev.Old().(type) {
+		case *structs.Evaluation:
+			out["evaluation "+old.ID] = true
+		case *structs.Deployment:
+			out["deployment "+old.ID] = true
+		case *structs.Job:
+			if ev.Kind() == feed.JobVersionRemoved {
+				out[versionOf(old)] = true
+			}
 		}
 	}
-	return false
+	return out
 }
