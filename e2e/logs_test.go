@@ -113,8 +113,8 @@ func TestOutputOfThirdPartyDriversIsKept(t *testing.T) {
 	if last := lines[len(lines)-1]; last != "bye" {
 		t.Errorf("the last line is %q", last)
 	}
-	fifos, err := filepath.Glob(filepath.Join(a.dir, "data", "alloc", alloc, "alloc", "logs", ".*"))
-	if err != nil || len(fifos) != 0 {
-		t.Errorf("FIFOs are left: %v, %v", fifos, err)
-	}
+	testx.Eventually(t, 20*time.Second, "no FIFO is left", func() bool {
+		fifos, err := filepath.Glob(filepath.Join(a.dir, "data", "alloc", alloc, "alloc", "logs", ".*"))
+		return err == nil && len(fifos) == 0
+	})
 }
