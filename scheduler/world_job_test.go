@@ -89,7 +89,11 @@ func (w *world) jobLine(j *structs.Job, words []string) {
 			value, percent, _ := strings.Cut(word, "=")
 			s.SpreadTarget = append(s.SpreadTarget, &structs.SpreadTarget{Value: value, Percent: uint8(w.number(percent))})
 		}
-		g.Spreads = append(g.Spreads, s)
+		if g != nil {
+			g.Spreads = append(g.Spreads, s)
+		} else {
+			j.Spreads = append(j.Spreads, s)
+		}
 	default:
 		w.t.Fatalf("unknown line %q of a job", words)
 	}

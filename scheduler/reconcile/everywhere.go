@@ -364,14 +364,16 @@ func (e *everywhere) anew(a *structs.Allocation, stop *structs.AllocStop) {
 
 // fill places the group where it is missing. While canaries wait, and while the
 // deployment is paused or after it failed, a node that comes gets the version that
-// most others run; if there is none, a failed deployment keeps no node empty.
+// most others run, unless the newest runs the same tasks; if there is none, a failed
+// deployment keeps no node empty.
 func (e *everywhere) fill(missing []string) {
 	job, tg, deployment := e.run.Job, e.tg, e.deploymentID()
 	if e.canarying || e.held() {
-		if old := e.old; old != nil {
+		switch old := e.old; {
+		case old != nil && structs.TasksUpdated(old, job, e.name):
 			job, tg, deployment = old, old.LookupTaskGroup(e.name), ""
 			missing = e.missing(e.run.Nodes(job, tg))
-		} else if !e.run.failed {
+		case old == nil && !e.run.failed:
 			return
 		}
 	}

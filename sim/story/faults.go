@@ -257,6 +257,7 @@ func (p *Play) setClock(args []string, sign time.Duration) error {
 		return err
 	}
 	p.result.Faults["clock is wrong"]++
+	p.corrected(p.ahead[s.Name()] - d*sign)
 	p.ahead[s.Name()] = d * sign
 	if m := s.Machine(); m != nil {
 		m.SetAhead(d * sign)

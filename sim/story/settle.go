@@ -66,9 +66,7 @@ func (p *Play) repair() error {
 	p.cluster.Net().HealAll()
 	p.crashes = nil
 	for _, d := range p.ahead {
-		// Who waits for a time that a wrong clock told waits as much longer.
-		p.skew = max(p.skew, d.Abs())
-		p.right = p.cluster.Now().Add(p.skew)
+		p.corrected(d)
 	}
 	p.unhealthy, p.ahead = map[string]bool{}, map[string]time.Duration{}
 	for _, s := range p.cluster.Servers() {
@@ -94,6 +92,15 @@ func (p *Play) repair() error {
 		n.Machine().Thaw()
 	}
 	return nil
+}
+
+// corrected notes that a clock was set, and by how much: who waits for a time that
+// it told before waits as much longer.
+func (p *Play) corrected(by time.Duration) {
+	if by != 0 {
+		p.skew = max(p.skew, by.Abs())
+		p.right = p.cluster.Now().Add(p.skew)
+	}
 }
 
 // calm waits until nothing was written for a while.
