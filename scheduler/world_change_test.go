@@ -221,6 +221,8 @@ func (w *world) setAlloc(id, what string) {
 		a.DesiredTransition.Migrate = &yes
 	case "last":
 		a.DesiredTransition.Migrate, a.DesiredTransition.AfterReplacement = &yes, &yes
+	case "stays": // its drain is called off
+		a.DesiredTransition, a.NextAllocation = structs.DesiredTransition{}, ""
 	case "release":
 		a.DesiredTransition.AfterReplacement = &no
 	case "reschedule":

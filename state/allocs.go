@@ -133,7 +133,7 @@ func (tx *txn) transitionAllocs(c *command.TransitionAllocs) (any, error) {
 	tx.now = c.Now
 	for _, t := range c.Transitions {
 		v := tx.Allocs.Find(t.AllocID)
-		if !v.Valid() {
+		if !v.Valid() || structs.Value(t.Transition.AfterReplacement) && !tx.mayWait(v) {
 			continue
 		}
 		tx.changeRow(v, feed.AllocDesired, func(r *alloc.Row) {
@@ -144,6 +144,13 @@ func (tx *txn) transitionAllocs(c *command.TransitionAllocs) (any, error) {
 	}
 	tx.storeEvals(c.Evals)
 	return &Applied{tx.Index}, nil
+}
+
+// mayWait reports whether an allocation can be told to wait for its replacement: its
+// node drains still, and nobody has told it to go at once.
+func (tx *txn) mayWait(v alloc.View) bool {
+	n := tx.Node(v.Row().Node.ID)
+	return n != nil && n.DrainStrategy != nil && !structs.Value(v.Row().Decision().Transition.Migrate)
 }
 
 // mergeTransition takes over what is set.

@@ -123,6 +123,33 @@ func TestWhoWaitedForAReplacementStaysWhenTheDrainIsCalledOff(t *testing.T) {
 	equal(t, "the job", w.snap().Eval(made[0]).JobID, "web")
 }
 
+// A drain decides who waits for a replacement; it may have been called off, or
+// somebody may have stopped the allocation, before that is applied.
+func TestNobodyIsToldTooLateToWait(t *testing.T) {
+	yes := ptr(true)
+	wait := structs.DesiredTransition{Migrate: yes, AfterReplacement: yes}
+	for name, c := range map[string]struct {
+		draining bool
+		before   structs.DesiredTransition
+		want     structs.DesiredTransition
+	}{
+		"in time":              {true, structs.DesiredTransition{}, wait},
+		"the drain was ended":  {false, structs.DesiredTransition{}, structs.DesiredTransition{}},
+		"it was stopped first": {true, structs.DesiredTransition{Migrate: yes}, structs.DesiredTransition{Migrate: yes}},
+	} {
+		w := newWorld(t)
+		id := w.addNode()
+		a := w.place(w.register(testJob("web", 1)), rowsOn(id)...)[0]
+		if c.draining {
+			w.must(&command.SetNodeDrain{NodeID: id, Strategy: &structs.DrainStrategy{}})
+		}
+		for _, d := range []structs.DesiredTransition{c.before, wait} {
+			w.must(&command.TransitionAllocs{Transitions: []command.AllocTransition{{AllocID: a, Transition: d}}})
+		}
+		equal(t, name, w.snap().Alloc(a).DesiredTransition, c.want)
+	}
+}
+
 // TestOneDrainIsNotEndedForAnother decides that a drain is done, and what happens
 // to the node before the decision is applied.
 func TestOneDrainIsNotEndedForAnother(t *testing.T) {

@@ -218,8 +218,11 @@ func (p *planned) try() {
 
 // free counts an allocation no longer that ends with the plan.
 func (p *planned) free(v alloc.View) {
-	if t := p.target(v.Row().Node.ID); t.node != nil && !p.freed[v.ID()] {
-		p.freed[v.ID()] = true
+	if p.freed[v.ID()] {
+		return
+	}
+	p.freed[v.ID()] = true
+	if t := p.target(v.Row().Node.ID); t.node != nil {
 		p.trial.Free(t.node, v)
 	}
 }

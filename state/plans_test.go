@@ -257,6 +257,7 @@ func TestWhatIsBackIsNotReplaced(t *testing.T) {
 		"told in vain, it is back":   {"running", "unknown", "ready", false, map[string]string{"": "the allocation to replace is back"}},
 		"it has ended":               {"complete", "", "ready", false, map[string]string{}},
 		"it is stopped all the same": {"running", "", "ready", true, map[string]string{}},
+		"its node is gone":           {"running", "", "purged", true, map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -274,7 +275,11 @@ func TestWhatIsBackIsNotReplaced(t *testing.T) {
 			if w.report(first, c.known); c.known == "unknown" {
 				w.refusal(plan(c.known))
 			}
-			w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: c.back}}})
+			if c.back == "purged" {
+				w.must(&command.DeleteNodes{NodeIDs: []string{silent}})
+			} else {
+				w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: c.back}}})
+			}
 			p := plan(c.mark, structs.Placement{NodeID: other, PreviousAllocation: first})
 			if c.stop {
 				p.Stops = []structs.AllocStop{{AllocID: first, DesiredStatus: "stop"}}

@@ -269,6 +269,9 @@ func (d *drainage) evaluate(job *structs.Job, going map[*leaving][]*structs.Drai
 func (d *drainage) outcome(l *leaving, a *structs.DrainedAlloc, nodeID string, decision *scheduler.Decision) {
 	was := d.stage.View.Alloc(a.AllocID)
 	served := was != nil && serves(was) && !structs.Value(was.DesiredTransition.Migrate)
+	if heir := d.heir(was); nodeID == "" && heir != nil {
+		nodeID = heir.NodeID // it runs already, beside the one that it replaces
+	}
 	switch {
 	case nodeID != "":
 		a.Outcome, a.NodeID, a.NodeName = structs.DrainMoves, nodeID, d.in.nodeName(nodeID)
@@ -292,6 +295,17 @@ func (d *drainage) outcome(l *leaving, a *structs.DrainedAlloc, nodeID string, d
 	if served {
 		l.serving--
 	}
+}
+
+// heir is what stands in the place of an allocation already, nil if nothing does.
+func (d *drainage) heir(of *structs.Allocation) *structs.Allocation {
+	if of == nil || of.NextAllocation == "" {
+		return nil
+	}
+	if a := d.stage.Alloc(of.NextAllocation); a != nil && !a.TerminalStatus() {
+		return a
+	}
+	return nil
 }
 
 // preempted notes who has to go for a plan.

@@ -112,6 +112,15 @@ fits true: Draining node n0 would move 1 allocation; 1 would stop without a succ
 1 of 1 would move in 1 round, one at a time (max_parallel 1); 1 would stop without a successor.
 web.web[0] moves round 1 n1
 web.web[1] stops round 1`},
+		{name: "its replacement runs beside it already", w: emptied("service", 1, 1, 2), spec: hour, with: func(w *world) {
+			w.run("web.web[0]", "n1", 0)
+			last, heir := w.allocs[0], w.allocs[1]
+			last.NextAllocation, heir.PreviousAllocation = heir.ID, last.ID
+			last.DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, one at a time (max_parallel 1).
+web.web[0] moves round 1 n1`},
 		{name: "conditions", w: emptied("service", 1, 1, 3), spec: hour, with: func(w *world) {
 			w.job.Constraints = []*structs.Constraint{{LTarget: "${attr.rack}", Operand: "=", RTarget: "b"}}
 		}, want: `

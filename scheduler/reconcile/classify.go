@@ -73,6 +73,8 @@ func (g *group) sort(a *structs.Allocation, replaced bool) {
 		if g.desired.Ignore++; !replaced {
 			g.beside = append(g.beside, a)
 		}
+	case a.DesiredTransition.Lasts() && g.run.node(a.NodeID).Status == structs.NodeStatusDisconnected:
+		g.sortDisconnected(a, replaced) // it serves on, unseen
 	case structs.Value(a.DesiredTransition.Migrate) && replaced:
 		g.desired.Migrate++
 		g.run.stop(a, structs.DescAllocMigrating)
@@ -172,6 +174,10 @@ func (g *group) heldByDeployment(a *structs.Allocation) bool {
 
 // sortGone handles an allocation whose node is down or removed.
 func (g *group) sortGone(a *structs.Allocation, replaced bool) {
+	if replaced && structs.Value(a.DesiredTransition.Migrate) {
+		g.run.lose(a)
+		return
+	}
 	if d := g.tg.Disconnect; d != nil && d.Replace != nil && !*d.Replace {
 		g.unknown(a, time.Time{}) // stays as it is until its node returns
 		g.keepOrCanary(a)

@@ -28,6 +28,11 @@ func (g *group) reconnect() {
 			stays[heir] = a
 		case a.ClientStatus == structs.AllocClientUnknown:
 			// Its node is back but hasn't said yet what became of it.
+		case a.NextAllocation == "" && !rival.DeploymentStatus.IsHealthy():
+			// It was never out of sight: the drain that had it replaced was called off.
+			g.run.stop(rival, structs.DescAllocNotNeeded)
+			g.desired.Stop++
+			g.keep[at], stays[heir] = a, a
 		case g.prefersOriginal(a, rival):
 			g.stopReconnected(rival)
 			g.keep[at], stays[heir] = a, a

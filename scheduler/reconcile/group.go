@@ -99,10 +99,10 @@ func (g *group) trim() {
 	kept := g.drop(&excess, failed, g.unneeded)
 	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return !slices.Contains(kept, l.alloc) })
 	g.migrate = g.drop(&excess, g.migrate, g.unneeded)
-	g.beside = g.drop(&excess, g.beside, g.unneeded)
 	g.away = g.drop(&excess, g.away, g.unneeded)
 	byWorth := g.byWorth()
 	g.keep = g.drop(&excess, byWorth, g.unneeded)
+	g.beside = g.drop(&excess, g.beside, g.unneeded) // what replaces the others may not serve yet
 	slices.SortFunc(g.keep, byName)
 }
 

@@ -171,7 +171,7 @@ func (s *step) sort(of *structs.Allocation, tg *structs.TaskGroup) (g sorted) {
 		case lasts(a):
 			g.waiting = append(g.waiting, a)
 			continue
-		case !movable(a):
+		case !movable(a), s.leaves(a):
 			g.moving++
 			continue
 		}
@@ -188,6 +188,12 @@ func (s *step) sort(of *structs.Allocation, tg *structs.TaskGroup) (g sorted) {
 		}
 	}
 	return g
+}
+
+// leaves reports whether an allocation's node gives up everything now.
+func (s *step) leaves(a *structs.Allocation) bool {
+	n := s.v.Node(a.NodeID)
+	return n != nil && n.DrainStrategy != nil && s.forced(n)
 }
 
 // healthy reports whether an allocation counts as serving: it runs, as far as is

@@ -161,6 +161,11 @@ func TestWhatADrainDoesNext(t *testing.T) {
 		{name: "the last one is told once that it may go", kind: "service", count: 1, parallel: 1, picture: "m|h"},
 		{name: "too few of a job that has grown", kind: "service", count: 5, parallel: 1, picture: "l|hh"},
 		{name: "what is out of sight doesn't serve", kind: "service", count: 3, parallel: 1, picture: "h|hu"},
+		{name: "what its node gives up now doesn't serve", kind: "service", count: 2, parallel: 1, picture: "h|h",
+			change: func(w *world) {
+				w.nodes[0].DrainStrategy.Deadline = -1
+				w.nodes[1].DrainStrategy = &structs.DrainStrategy{}
+			}, want: "move 00, 1 evaluations"},
 		{name: "what doesn't serve moves too", kind: "service", count: 1, parallel: 1, picture: "p", want: "move 00, 1 evaluations"},
 		{name: "batch may end by itself", kind: "batch", count: 2, parallel: 1, picture: "hh"},
 		{name: "batch moves at the deadline", kind: "batch", count: 2, parallel: 1, picture: "hh", after: time.Hour, want: "move 00 01, 1 evaluations"},

@@ -426,3 +426,17 @@ func TestABatchJobThatATagKeepsRemembersWhatItDid(t *testing.T) {
 		t.Error("it stays without the tag")
 	}
 }
+
+// What older versions of a batch job have done may go: it doesn't count any more.
+func TestWhatAnOlderVersionDidIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	_, old := w.run("sum", structs.JobTypeBatch, structs.AllocClientComplete)
+	changed := w.store.Snapshot().Job("default", "sum").Clone()
+	*changed.Priority++
+	w.do(&command.RegisterJob{Job: changed, Now: start.UnixNano()})
+	w.do(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "gold", Tag: &structs.JobVersionTag{}})
+	w.sweep(1000*time.Hour, false)
+	if s := w.store.Snapshot(); s.Alloc(old) != nil || s.Job("default", "sum") == nil {
+		t.Error("what version 0 did is kept for as long as the job")
+	}
+}

@@ -9,6 +9,7 @@ package chronicle
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ type Chronicle struct {
 
 // New returns a chronicle of a state that nothing has left yet.
 func New() (*Chronicle, error) {
-	kept, err := history.Open(history.Config{MaxAge: ages})
+	kept, err := history.Open(history.Config{MaxAge: ages, Queue: math.MaxInt})
 	if err != nil {
 		return nil, fmt.Errorf("open a history in memory: %w", err)
 	}

@@ -357,13 +357,14 @@ func (p *Play) judgeRest() error {
 		}
 		return nil
 	}
+	p.fail("tasks end whenever it is looked")
 	return nil
 }
 
-// ended counts the allocations whose tasks have ended.
+// ended counts the allocations whose tasks have ended by themselves.
 func ended(s *state.Snapshot) (n int) {
 	for a := range s.Allocs(structs.AllNamespaces, "") {
-		if a.ClientTerminal() {
+		if a.ClientTerminal() && a.DesiredStatus == structs.AllocDesiredRun {
 			n++
 		}
 	}

@@ -7,6 +7,10 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
+// inFlight is how often an evaluation may be passed over: that many decisions may be
+// on their way, and its own may be refused meanwhile and made again.
+const inFlight = 8
+
 // inOrder looks at the evaluations that the entry decides. One of higher priority
 // that waits still, and was ready before they were, should have been decided first,
 // unless another one of its job has to be before it.
@@ -23,7 +27,10 @@ func inOrder(s *Step) []string {
 			continue
 		}
 		for e := range s.After.EvalsByStatus(structs.EvalStatusPending) {
-			if e.Priority > was.Priority && e.ModifyIndex < was.ModifyIndex && e.WaitUntil.IsZero() && alone(s, e) {
+			if e.Priority <= was.Priority || e.ModifyIndex >= was.ModifyIndex || !e.WaitUntil.IsZero() || !alone(s, e) {
+				continue
+			}
+			if s.memory.passed[e.ID]++; s.memory.passed[e.ID] > inFlight {
 				out = append(out, fmt.Sprintf("evaluation %s of job %s, priority %d, is decided before %s of job %s, priority %d, which was ready earlier",
 					is.ID, is.JobID, is.Priority, e.ID, e.JobID, e.Priority))
 			}

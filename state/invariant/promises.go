@@ -15,6 +15,8 @@ type memory struct {
 	// launched are the launches that were made, by the child's name and the index at
 	// which its parent was registered.
 	launched map[launch]bool
+	// passed counts by evaluation how often one of lower priority went before it.
+	passed map[string]int
 }
 
 type launch struct {
@@ -22,7 +24,7 @@ type launch struct {
 	parent uint64
 }
 
-func newMemory() *memory { return &memory{launched: map[launch]bool{}} }
+func newMemory() *memory { return &memory{launched: map[launch]bool{}, passed: map[string]int{}} }
 
 // newChildren are the jobs that the entry made from others.
 func newChildren(s *Step) []*structs.Job {
@@ -201,11 +203,12 @@ func goesNow(a *structs.Allocation) bool {
 // until a moment ago: who decided couldn't know that it ended.
 func served(s *Step, leaves *structs.Allocation) bool {
 	for a := range s.After.AllocsByJob(leaves.Namespace, leaves.JobID) {
-		healthy := a.DeploymentStatus.IsHealthy() || !a.DeploymentStatus.HasHealth() && a.ClientStatus == structs.AllocClientRunning
+		healthy := a.DeploymentStatus.IsHealthy() || !a.DeploymentStatus.HasHealth()
 		if a.ID == leaves.ID || a.TaskGroup != leaves.TaskGroup || !healthy || goesNow(a) {
 			continue
 		}
-		if !a.TerminalStatus() || leaves.ModifyTime-a.ModifyTime < int64(time.Second) {
+		justNow := a.ModifyTime <= leaves.ModifyTime && leaves.ModifyTime-a.ModifyTime < int64(time.Second)
+		if justNow || a.ClientStatus == structs.AllocClientRunning && !a.TerminalStatus() {
 			return true
 		}
 	}

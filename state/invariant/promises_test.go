@@ -214,6 +214,14 @@ func TestEvaluationsAreDecidedByPriority(t *testing.T) {
 		if tc.late {
 			decide(other)
 		}
+		for range inFlight {
+			next := eval(ids.New(), "low", "t")
+			next.Priority = 20
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{next}})
+			if got := decide(next); len(got) > 0 {
+				t.Errorf("%s, what may be on its way: %v", tc.name, got)
+			}
+		}
 		if got := decide(low); !slices.Equal(got, tc.want) {
 			t.Errorf("%s: %v", tc.name, got)
 		}
