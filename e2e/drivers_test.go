@@ -144,9 +144,20 @@ func TestRestartOfAllTasksRunsEndedOnesAgain(t *testing.T) {
 	if out, code := a.cli("alloc", "restart", "-all-tasks", alloc.ID); code != 0 {
 		t.Fatalf("restart ended with %d: %s", code, out)
 	}
+	var info *api.Allocation
+	t.Cleanup(func() {
+		if t.Failed() && info != nil {
+			for name, s := range info.TaskStates {
+				t.Logf("%s: allocation %s, task %s, restarts %d, failed %v", name, info.ClientStatus, s.State, s.Restarts, s.Failed)
+				for _, e := range s.Events {
+					t.Logf("  %s %s", e.Type, e.DisplayMessage)
+				}
+			}
+		}
+	})
 	testx.Eventually(t, 30*time.Second, "both tasks were run again", func() bool {
-		info, _, err := a.client().Allocations().Info(alloc.ID, nil)
-		if err != nil || info.ClientStatus != "running" {
+		var err error
+		if info, _, err = a.client().Allocations().Info(alloc.ID, nil); err != nil || info.ClientStatus != "running" {
 			return false
 		}
 		main, first := info.TaskStates["sleep"], info.TaskStates["first"]
