@@ -40,7 +40,7 @@ func history(ctx context.Context, c *connect.Call) error {
 	if err != nil {
 		return err
 	}
-	diffs, err := diffs(c, versions)
+	diffs, err := changes(c, versions)
 	if err != nil {
 		return err
 	}
@@ -75,9 +75,9 @@ func (s *sought) versions(ctx context.Context, c *connect.Call) ([]*structs.Job,
 	return versionsOf(ctx, c, s.stub, s.q)
 }
 
-// diffs tells what each version changed, if asked: since one that all are
+// changes tells what each version changed, if asked: since one that all are
 // compared with, or since the one before it.
-func diffs(c *connect.Call, versions []*structs.Job) ([]*structs.JobDiff, error) {
+func changes(c *connect.Call, versions []*structs.Job) ([]*structs.JobDiff, error) {
 	target, err := diffTarget(c, versions)
 	if err != nil || !c.Bool("p") {
 		return nil, err

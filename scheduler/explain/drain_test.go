@@ -113,8 +113,9 @@ fits true: Draining node n0 would move 1 allocation; 1 would stop without a succ
 web.web[0] moves round 1 n1
 web.web[1] stops round 1`},
 		{name: "its replacement runs beside it already", w: emptied("service", 1, 1, 2), spec: hour, with: func(w *world) {
-			w.run("web.web[0]", "n1", 0)
+			w.run("heir", "n1", 0)
 			last, heir := w.allocs[0], w.allocs[1]
+			heir.Name = last.Name
 			last.NextAllocation, heir.PreviousAllocation = heir.ID, last.ID
 			last.DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
 		}, want: `

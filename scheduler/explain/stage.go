@@ -125,7 +125,7 @@ func (s *stage) change(a *structs.Allocation) {
 func (s *stage) migrate(id string) {
 	a := *s.Alloc(id)
 	yes := true
-	a.DesiredTransition.Migrate, a.DesiredTransition.AfterReplacement = &yes, nil
+	a.DesiredTransition.Migrate = &yes
 	s.change(&a)
 }
 

@@ -83,7 +83,7 @@ func (w *sweep) group(s *alloc.Shared) *group {
 
 // newest reports whether allocations are of the newest version of their job.
 func newest(s *alloc.Shared, job *structs.Job) bool {
-	return s.Job.GetVersion() == job.GetVersion() && s.Job.GetCreateIndex() == job.GetCreateIndex()
+	return s.Job != nil && s.Job.GetVersion() == job.GetVersion() && s.Job.GetCreateIndex() == job.GetCreateIndex()
 }
 
 // over reports whether an allocation's tasks have ended, or were told to on a

@@ -41,3 +41,32 @@ func TestWhatIsDoneIsNotDoneAgain(t *testing.T) {
 		}
 	}
 }
+
+// One that is back after it was replaced counts as one with its replacement: what
+// replaces another one meanwhile isn't one too many.
+func TestWhatIsBackCountsAsOneWithItsReplacement(t *testing.T) {
+	w := newWorld(t)
+	node, allocs := w.running(service(2, 2), 2)
+	replace := func(what structs.Plan, previous string) []string {
+		e := eval(ids.New(), "web", structs.TriggerNodeUpdate)
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{e}})
+		what.EvalID, what.Namespace, what.JobID = e.ID, "default", "web"
+		what.Groups = []structs.PlacementGroup{{
+			TaskGroup: "g", Seed: ids.NewSeed(), Resources: &structs.AllocatedResources{},
+			Rows: []structs.Placement{{NodeID: node, PreviousAllocation: previous, NameIndex: uint32(slices.Index(allocs, previous))}},
+		}}
+		return w.apply(&command.ApplyPlans{Plans: []*structs.Plan{&what}})
+	}
+	w.must(&command.UpdateAllocs{Updates: []*structs.AllocUpdate{{ID: allocs[1], ClientStatus: structs.AllocClientFailed}}})
+	silent := node
+	node = w.node()
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: structs.NodeStatusDisconnected}}})
+	if got := replace(structs.Plan{Marks: []structs.AllocMark{{AllocID: allocs[0], ClientStatus: structs.AllocClientUnknown}}}, allocs[0]); len(got) > 0 {
+		t.Fatalf("replaced: %v", got)
+	}
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: structs.NodeStatusReady}}})
+	w.must(&command.UpdateAllocs{Updates: []*structs.AllocUpdate{{ID: allocs[0], ClientStatus: structs.AllocClientRunning}}})
+	if got := replace(structs.Plan{Stops: []structs.AllocStop{{AllocID: allocs[1], DesiredStatus: structs.AllocDesiredStop}}}, allocs[1]); len(got) > 0 {
+		t.Errorf("the other one is replaced: %v", got)
+	}
+}

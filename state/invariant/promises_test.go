@@ -64,17 +64,24 @@ func eval(id, job, trigger string) *structs.Evaluation {
 	return &structs.Evaluation{ID: id, Namespace: "default", JobID: job, Type: "service", Priority: 50, TriggeredBy: trigger, Status: structs.EvalStatusPending}
 }
 
-// running registers a job and places it; it returns the node and the allocations,
-// which run and are healthy.
-func (w *world) running(job *structs.Job, n int) (node string, allocs []string) {
+// node registers a node that is ready.
+func (w *world) node() string {
 	w.t.Helper()
-	node = ids.New()
+	id := ids.New()
 	w.must(&command.RegisterNode{Now: w.now.UnixNano(), Node: &structs.Node{
-		ID: node, Name: "n", Datacenter: "dc1", NodePool: "default", Status: structs.NodeStatusReady, SecretID: "s",
+		ID: id, Name: "n", Datacenter: "dc1", NodePool: "default", Status: structs.NodeStatusReady, SecretID: "s",
 		NodeResources: &structs.NodeResources{
 			Cpu: structs.NodeCpuResources{CpuShares: 4000}, Memory: structs.NodeMemoryResources{MemoryMB: 4000}, Disk: structs.NodeDiskResources{DiskMB: 4000},
 		},
 	}})
+	return id
+}
+
+// running registers a job and places it; it returns the node and the allocations,
+// which run and are healthy.
+func (w *world) running(job *structs.Job, n int) (node string, allocs []string) {
+	w.t.Helper()
+	node = w.node()
 	e := eval(ids.New(), job.GetID(), structs.TriggerJobRegister)
 	w.must(&command.RegisterJob{Job: job, Eval: e, Now: w.now.UnixNano()})
 	seed := ids.NewSeed()
