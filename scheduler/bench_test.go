@@ -19,6 +19,7 @@ type plain struct {
 }
 
 func (p *plain) Job(_, _ string) *structs.Job                     { return p.job }
+func (p *plain) Eval(string) *structs.Evaluation                  { return nil }
 func (p *plain) Node(id string) *structs.Node                     { return p.nodes[id] }
 func (p *plain) NodePool(string) *structs.NodePool                { return nil }
 func (p *plain) LatestDeployment(_, _ string) *structs.Deployment { return p.deploy }

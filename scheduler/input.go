@@ -12,6 +12,7 @@ import (
 // it. A dry run wraps one so that Job returns the proposed job.
 type View interface {
 	Job(namespace, id string) *structs.Job
+	Eval(id string) *structs.Evaluation
 	Node(id string) *structs.Node
 	NodePool(name string) *structs.NodePool
 	// JobAllocs are the allocations of a job, without the plain ones that take,

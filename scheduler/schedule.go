@@ -45,6 +45,7 @@ func Schedule(in Input) (Decision, error) {
 		Eval:       in.Eval,
 		Deployment: in.View.LatestDeployment(in.Eval.Namespace, in.Eval.JobID),
 		Node:       in.View.Node,
+		Evaluation: in.View.Eval,
 		Fits:       d.fits,
 		Now:        in.Now,
 		NewID:      in.NewID,

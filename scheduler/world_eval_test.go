@@ -13,6 +13,8 @@ import (
 
 func (w *world) Job(_, id string) *structs.Job { return w.jobs[id] }
 
+func (w *world) Eval(id string) *structs.Evaluation { return w.evals[id] }
+
 func (w *world) Node(id string) *structs.Node { return w.nodes[id] }
 
 func (w *world) NodePool(string) *structs.NodePool { return nil }

@@ -24,6 +24,7 @@ type world struct {
 
 func (w *world) Job(string, string) *structs.Job                     { return w.job }
 func (w *world) NodePool(string) *structs.NodePool                   { return nil }
+func (w *world) Eval(string) *structs.Evaluation                     { return nil }
 func (w *world) LatestDeployment(string, string) *structs.Deployment { return nil }
 func (w *world) EvalsByJob(string, string) iter.Seq[*structs.Evaluation] {
 	return func(func(*structs.Evaluation) bool) {}

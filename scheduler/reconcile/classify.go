@@ -216,7 +216,8 @@ func (g *group) sortDisconnected(a *structs.Allocation, replaced bool) {
 // unknown marks an allocation as unknown and arranges that it is looked at
 // again at the deadline, if there is one.
 func (g *group) unknown(a *structs.Allocation, deadline time.Time) {
-	if a.ClientStatus == structs.AllocClientUnknown {
+	known := a.ClientStatus != structs.AllocClientUnknown
+	if !known && (deadline.IsZero() || g.run.awaits(a.FollowupEvalID, deadline)) {
 		return
 	}
 	mark := structs.AllocMark{
@@ -226,5 +227,7 @@ func (g *group) unknown(a *structs.Allocation, deadline time.Time) {
 		mark.FollowupEvalID = g.run.followUp(&g.disconnectWindow, deadline, structs.TriggerMaxDisconnectTimeout)
 	}
 	g.run.out.Marks = append(g.run.out.Marks, mark)
-	g.desired.Disconnect++
+	if known {
+		g.desired.Disconnect++
+	}
 }

@@ -133,13 +133,26 @@ func (g *group) fill() {
 }
 
 // newestOld returns the newest version among those of the outdated allocations that
-// can be run, nil if there is none.
+// can be run, be they about to be replaced, nil if there is none.
 func (g *group) newestOld() *structs.Job {
 	var old *structs.Job
-	for _, a := range g.destructive {
-		if g.placeable(a.Job) && (old == nil || a.JobVersion() > old.GetVersion()) {
-			old = a.Job
+	look := func(v *structs.Job) {
+		if v != nil && (old == nil || v.GetVersion() > old.GetVersion()) {
+			old = v
 		}
+	}
+	for _, a := range g.destructive {
+		if g.placeable(a.Job) {
+			look(a.Job)
+		}
+	}
+	for _, list := range [][]*structs.Allocation{g.lost, g.migrate, g.beside, g.away, g.now} {
+		for _, a := range list {
+			look(g.version(a))
+		}
+	}
+	for _, l := range g.later {
+		look(g.version(l.alloc))
 	}
 	return old
 }

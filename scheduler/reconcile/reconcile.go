@@ -27,6 +27,8 @@ type Input struct {
 	Tally  *Tally
 	// Deployment is the job's latest, nil if there was none.
 	Deployment *structs.Deployment
+	// Evaluation returns an evaluation, nil if it is gone.
+	Evaluation func(id string) *structs.Evaluation
 	// Node returns a node, nil if it is gone.
 	Node func(id string) *structs.Node
 	// Fits reports whether a node satisfies what a group of Job asks of nodes.

@@ -154,6 +154,17 @@ func (r *run) followUp(w *window, at time.Time, trigger string) string {
 	return e.ID
 }
 
+// awaits reports whether an evaluation that an allocation names is still to come,
+// and not too late for what is due at a time. One that is over, perhaps of something
+// that befell the allocation earlier, looks at it no more.
+func (r *run) awaits(id string, at time.Time) bool {
+	if id == "" || id == r.Eval.ID {
+		return false
+	}
+	e := r.Evaluation(id)
+	return e != nil && e.Status == structs.EvalStatusPending && !e.WaitUntil.After(at.Add(followUpWindow))
+}
+
 // delayed is a failed allocation that is replaced later.
 type delayed struct {
 	alloc *structs.Allocation
@@ -167,7 +178,7 @@ func (g *group) delay() {
 	for _, l := range g.later {
 		g.desired.RescheduleLater++
 		g.desired.Ignore++
-		if l.alloc.FollowupEvalID != "" {
+		if g.run.awaits(l.alloc.FollowupEvalID, l.at) {
 			continue
 		}
 		g.run.out.Marks = append(g.run.out.Marks, structs.AllocMark{

@@ -346,7 +346,7 @@ func (p *Play) judgeRest() error {
 		}
 		p.pass(10 * time.Second)
 		after := p.cluster.Snapshot()
-		if ended(after) != ended(before) {
+		if ended(before, after) {
 			continue
 		}
 		known := allocsOf(before)
@@ -361,14 +361,14 @@ func (p *Play) judgeRest() error {
 	return nil
 }
 
-// ended counts the allocations whose tasks have ended by themselves.
-func ended(s *state.Snapshot) (n int) {
-	for a := range s.Allocs(structs.AllNamespaces, "") {
-		if a.ClientTerminal() && a.DesiredStatus == structs.AllocDesiredRun {
-			n++
+// ended reports whether the tasks of an allocation ended between two looks.
+func ended(before, after *state.Snapshot) bool {
+	for a := range after.Allocs(structs.AllNamespaces, "") {
+		if was := before.Alloc(a.ID); was != nil && !was.ClientTerminal() && a.ClientTerminal() {
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 func (p *Play) evaluateAll() error {
