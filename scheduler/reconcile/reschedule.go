@@ -19,31 +19,31 @@ const (
 // nextReschedule returns when a failed allocation may be replaced; ok is false
 // if its policy allows no further attempt.
 func nextReschedule(a *structs.Allocation, p *structs.ReschedulePolicy, now time.Time) (at time.Time, ok bool) {
-	if p == nil {
-		return time.Time{}, false
-	}
-	failed := failedAt(a, now)
-	if !structs.Value(p.Unlimited) && attempts(a, p, failed) >= structs.Value(p.Attempts) {
-		return time.Time{}, false
-	}
-	return failed.Add(nextDelay(a, p, failed)), true
+	at, _, ok = p.Next(past(a), failedAt(a, now))
+	return at, ok
 }
 
-// failedAt is when the allocation's last task ended.
+// failedAt is when the allocation's last task ended: by the clock of its node, but
+// neither before the allocation was made nor later than now by the servers'. Between
+// clocks that differ the delay would pass at once, or never.
 func failedAt(a *structs.Allocation, now time.Time) time.Time {
-	var last time.Time
+	last := time.Unix(0, a.ModifyTime)
+	var ended time.Time
 	for _, s := range a.TaskStates {
-		if s != nil && s.FinishedAt.After(last) {
-			last = s.FinishedAt
+		if s != nil && s.FinishedAt.After(ended) {
+			ended = s.FinishedAt
 		}
 	}
-	switch {
-	case !last.IsZero():
-		return last
-	case a.ModifyTime > 0:
-		return time.Unix(0, a.ModifyTime)
+	if !ended.IsZero() {
+		last = ended
 	}
-	return now
+	if made := time.Unix(0, a.CreateTime); last.Before(made) {
+		last = made
+	}
+	if last.After(now) || a.ModifyTime == 0 && ended.IsZero() {
+		return now
+	}
+	return last
 }
 
 func past(a *structs.Allocation) []*structs.RescheduleEvent {
@@ -53,48 +53,6 @@ func past(a *structs.Allocation) []*structs.RescheduleEvent {
 	return a.RescheduleTracker.Events
 }
 
-// attempts counts the replacements within the policy's interval.
-func attempts(a *structs.Allocation, p *structs.ReschedulePolicy, failed time.Time) int {
-	from := failed.Add(-structs.Value(p.Interval)).UnixNano()
-	n := 0
-	for _, e := range past(a) {
-		if e.RescheduleTime > from {
-			n++
-		}
-	}
-	return n
-}
-
-// nextDelay returns how long to hold the next replacement back. Growing delays
-// are capped; they start anew when the allocation outlived the cap.
-func nextDelay(a *structs.Allocation, p *structs.ReschedulePolicy, failed time.Time) time.Duration {
-	base := structs.Value(p.Delay)
-	events := past(a)
-	if len(events) == 0 {
-		return base
-	}
-	last := events[len(events)-1]
-	delay := base
-	switch structs.Value(p.DelayFunction) {
-	case structs.DelayExponential:
-		delay = max(2*last.Delay, base)
-	case structs.DelayFibonacci:
-		if len(events) > 1 {
-			delay = max(last.Delay+events[len(events)-2].Delay, base)
-		}
-	default:
-		return base
-	}
-	limit := structs.Value(p.MaxDelay)
-	if limit <= 0 || delay <= limit {
-		return delay
-	}
-	if failed.Sub(time.Unix(0, last.RescheduleTime)) > limit {
-		return base
-	}
-	return limit
-}
-
 // tracker extends the history of an allocation that is being replaced because
 // it failed.
 func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *structs.RescheduleTracker {
@@ -102,7 +60,7 @@ func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *struc
 	var delay time.Duration
 	if p != nil {
 		keep = max(keep, structs.Value(p.Attempts))
-		delay = nextDelay(a, p, failedAt(a, r.Now))
+		delay = p.NextDelay(past(a), failedAt(a, r.Now))
 	}
 	events := append(slices.Clone(past(a)), &structs.RescheduleEvent{
 		RescheduleTime: r.Now.UnixNano(), PrevAllocID: a.ID, PrevNodeID: a.NodeID, Delay: delay,

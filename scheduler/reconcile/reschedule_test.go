@@ -47,6 +47,29 @@ func TestDelaysGrow(t *testing.T) {
 	}
 }
 
+// TestDelaysHoldBetweenClocks lets an allocation fail on a node whose clock differs
+// from the servers'.
+func TestDelaysHoldBetweenClocks(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	for name, tt := range map[string]struct {
+		ended, want time.Duration // from now
+	}{
+		"alike":         {-time.Second, 9 * time.Second},
+		"long unseen":   {-30 * time.Minute, 10*time.Second - 30*time.Minute},
+		"node's behind": {-3 * time.Hour, 10*time.Second - time.Hour}, // the allocation is an hour old
+		"node's ahead":  {3 * time.Hour, 10 * time.Second},
+	} {
+		a := &structs.Allocation{
+			CreateTime: now.Add(-time.Hour).UnixNano(),
+			TaskStates: map[string]*structs.TaskState{"t": {FinishedAt: now.Add(tt.ended)}},
+		}
+		at, ok := nextReschedule(a, policy(structs.DelayConstant, 0), now)
+		if !ok || at.Sub(now) != tt.want {
+			t.Errorf("%s: is replaced after %s, %t; want %s", name, at.Sub(now), ok, tt.want)
+		}
+	}
+}
+
 func TestAttemptsAreLimited(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	events := func(ages ...time.Duration) *structs.RescheduleTracker {

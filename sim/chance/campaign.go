@@ -77,7 +77,7 @@ func (c *campaign) work(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("make up story %d: %w", seed, err)
 		}
-		result, err := story.Run(s, story.Options{})
+		result, err := story.Run(s, options)
 		if err != nil {
 			return fmt.Errorf("play story %d: %w", seed, err)
 		}

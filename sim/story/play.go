@@ -34,6 +34,9 @@ type Options struct {
 	Origin *cluster.Origin
 	// Wait is how long to let time pass after the last line.
 	Wait time.Duration
+	// Most is how many entries the log may have, 0 for no limit: a story that
+	// should come to rest and doesn't is broken, and ends there.
+	Most uint64
 }
 
 // Play is a story under way.
@@ -213,6 +216,9 @@ func (p *Play) applied(on *server.Server, index uint64) {
 	}
 	p.watch.Seen = p.past.Follow
 	violations := p.watch.Entry(on.Store())
+	if p.options.Most > 0 && index == p.options.Most+1 {
+		violations = append(violations, &invariant.Violation{Rule: "rest", Index: index, What: "there is no end of entries"})
+	}
 	p.result.Violations = append(p.result.Violations, violations...)
 	for _, v := range violations {
 		p.trace("%8s  ! %s\n", p.cluster.Now().Sub(p.began), v)
@@ -251,7 +257,7 @@ func (p *Play) ask(f func(ctx context.Context, on *control.Control) error) error
 	if p.background {
 		return nil
 	}
-	if !p.lookUntil(70*time.Second, func() bool { return answered }) {
+	if p.lookUntil(70*time.Second, func() bool { return answered }); !answered {
 		return fmt.Errorf("no answer within 70s")
 	}
 	return outcome

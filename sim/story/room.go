@@ -25,20 +25,21 @@ type room struct {
 
 func newRoom() *room { return &room{since: map[string]time.Time{}, fits: map[string]string{}} }
 
-// pass lets time pass and looks all the while.
+// pass lets time pass and looks all the while, unless a promise is broken.
 func (p *Play) pass(d time.Duration) {
 	const look = time.Second
-	for end := p.cluster.Now().Add(d); p.cluster.Now().Before(end); {
+	for end := p.cluster.Now().Add(d); p.cluster.Now().Before(end) && len(p.result.Violations) == 0; {
 		p.cluster.Pass(min(look, end.Sub(p.cluster.Now())))
 		p.look()
 	}
 }
 
-// lookUntil lets time pass until cond holds, and looks all the while.
+// lookUntil lets time pass until cond holds, and looks all the while. A promise
+// that is broken ends it, too.
 func (p *Play) lookUntil(limit time.Duration, cond func() bool) bool {
 	return p.cluster.Until(limit, func() bool {
 		p.look()
-		return cond()
+		return len(p.result.Violations) > 0 || cond()
 	})
 }
 
