@@ -137,8 +137,9 @@ func TestRestartOfAllTasksRunsEndedOnesAgain(t *testing.T) {
 	job.TaskGroups[0].AddTask(first)
 	register(t, a, job)
 	alloc := awaitRunning(t, a, "sleep", 1, 20*time.Second)[0]
-	testx.Eventually(t, 20*time.Second, "the main task runs", func() bool {
-		return len(processes(t, "NOMAD_ALLOC_ID="+alloc.ID, "/bin/sleep 3600")) == 1
+	testx.Eventually(t, 20*time.Second, "the main task runs", func() bool { // not only its process: the agent knows
+		info, _, err := a.client().Allocations().Info(alloc.ID, nil)
+		return err == nil && info.TaskStates["sleep"] != nil && info.TaskStates["sleep"].State == "running"
 	})
 	before := taskPID(t, alloc.ID)
 	if out, code := a.cli("alloc", "restart", "-all-tasks", alloc.ID); code != 0 {

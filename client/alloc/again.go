@@ -14,26 +14,42 @@ import (
 // tasks on, also with tasks that had already ended. A group that is ending is
 // not begun again.
 func (r *Runner) RestartAll(reason string) error {
-	f := survey(r.Views())
-	r.mu.Lock()
-	over := r.over || r.stopping || f.restDead && !r.again || f.failed != ""
-	already := r.again
-	r.again = r.again || !over
-	r.mu.Unlock()
-	switch {
-	case over:
-		return fmt.Errorf("restart allocation %s: its tasks have ended or are about to: %w", r.id, task.ErrNotRunning)
-	case already:
-		return nil
+	already, err := r.wishAgain(survey(r.Views()))
+	if already || err != nil {
+		return err
 	}
 	for _, t := range r.tasks {
 		t.Emit(task.RestartSignal(reason))
 	}
-	// Written down before anything is ended: an agent that dies meanwhile must
-	// not take the tasks' end for the allocation's.
-	err := r.remember()
 	r.poke()
-	return err
+	return nil
+}
+
+// wishAgain takes in the wish to begin the group again, unless somebody had it
+// already. It is written down before anything is ended for it: an agent that
+// dies meanwhile must not take the tasks' end for the allocation's.
+func (r *Runner) wishAgain(f facts) (already bool, err error) {
+	r.saving.Lock() // nobody acts on the wish before it is written: see aim
+	defer r.saving.Unlock()
+	r.mu.Lock()
+	already = r.again
+	over := r.over || r.stopping || !already && (r.late || r.cleaning || f.restDead || f.failed != "")
+	r.again = already || !over
+	r.mu.Unlock()
+	switch {
+	case over:
+		return false, fmt.Errorf("restart allocation %s: its tasks have ended or are about to: %w", r.id, task.ErrNotRunning)
+	case already:
+		return true, nil
+	}
+	if err = r.write(); err != nil {
+		r.mu.Lock()
+		r.again = false
+		r.mu.Unlock()
+		r.poke() // they may have ended meanwhile
+		return false, fmt.Errorf("restart allocation %s: %w", r.id, err)
+	}
+	return false, nil
 }
 
 // renew begins the group again, once all but the poststop tasks have ended.
@@ -43,7 +59,7 @@ func (r *Runner) renew() {
 		errs = append(errs, t.Renew())
 	}
 	r.mu.Lock()
-	r.again = false
+	r.again, r.late = false, false
 	r.mu.Unlock()
 	err := errors.Join(errs...)
 	if err == nil {

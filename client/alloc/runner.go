@@ -68,6 +68,7 @@ type Runner struct {
 	logger *slog.Logger
 	wake   chan struct{}
 	done   chan struct{} // closed once every task is dead
+	saving sync.Mutex    // held before mu: what was taken first is written first
 
 	mu         sync.Mutex
 	alloc      *structs.Allocation
@@ -77,6 +78,7 @@ type Runner struct {
 	stopping   bool
 	noDelay    bool
 	again      bool      // the tasks are being ended to begin again
+	cleaning   bool      // all but the poststop tasks, whose turn it is, are dead for good
 	over       bool      // every task is dead for good
 	late       bool      // its max_run_duration is over
 	stopAt     time.Time // when tasks may be killed: after the group's shutdown_delay
@@ -234,7 +236,7 @@ func (r *Runner) order(ctx context.Context) (time.Duration, bool) {
 	now := r.host.Task.Clock.Now()
 	views := r.Views()
 	r.groupServices(ctx, views)
-	aim, wait := r.aim(ctx, now)
+	aim, wait := r.aim(ctx, now, views)
 	orders := Order(views, aim)
 	if orders.Renew {
 		r.renew()
@@ -278,11 +280,15 @@ func (r *Runner) open(names []string) {
 }
 
 // aim says what is to become of the group now, and how long its
-// shutdown_delay still lasts. What leads others here is gone before it ends.
-func (r *Runner) aim(ctx context.Context, now time.Time) (Aim, time.Duration) {
+// shutdown_delay still lasts. What leads others here is gone before it ends. A
+// wish to begin again that isn't written down yet is waited for: it may fail.
+func (r *Runner) aim(ctx context.Context, now time.Time, views []View) (Aim, time.Duration) {
+	r.saving.Lock()
 	r.mu.Lock()
 	stopping, stopAt, noDelay, again := r.stopping, r.stopAt, r.noDelay, r.again
+	r.cleaning = !again && survey(views).restDead
 	r.mu.Unlock()
+	r.saving.Unlock()
 	switch {
 	case !stopping && again:
 		r.dropGroupServices(ctx)
@@ -383,6 +389,13 @@ func (r *Runner) statusLocked(views []View) {
 
 // remember writes the allocation down.
 func (r *Runner) remember() error {
+	r.saving.Lock()
+	defer r.saving.Unlock()
+	return r.write()
+}
+
+// write is remember for whoever holds saving.
+func (r *Runner) write() error {
 	r.mu.Lock()
 	record := &local.Alloc{Alloc: r.alloc, Network: r.network, NetworkDriver: r.netDriver, Health: r.health, Prepared: r.prepared, Again: r.again}
 	r.mu.Unlock()

@@ -17,12 +17,12 @@ import (
 func (r *Runner) recover(ctx context.Context, group *loop.Group) {
 	r.mu.Lock()
 	phase, intent, handle := r.phase, r.memory.Intent, r.memory.Handle
-	network := r.memory.Network
+	network, begun := r.memory.Network, !r.state.StartedAt.IsZero()
 	r.mu.Unlock()
 	if phase == PhaseDead {
 		return
 	}
-	if intent == local.IntentNone && r.state.StartedAt.IsZero() {
+	if intent == local.IntentNone && !begun {
 		return // it was never begun
 	}
 	if err := r.resolveDriver(ctx); err != nil {

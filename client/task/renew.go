@@ -16,7 +16,9 @@ func (r *Runner) Renew() error {
 		return nil
 	}
 	now := r.host.Clock.Now()
-	begun := !r.state.StartedAt.IsZero()
+	// What the driver was asked to start may have run, also if it was broken off
+	// before the driver had answered.
+	begun := r.memory.TaskID != ""
 	r.desired, r.kill, r.restart = Desired{}, Kill{}, ""
 	r.phase, r.cause, r.exit, r.interrupt, r.restored = PhaseNew, "", nil, nil, false
 	r.memory.Intent, r.memory.TaskID, r.memory.Handle, r.memory.Network = local.IntentNone, "", nil, nil

@@ -187,7 +187,10 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 func (r *Runner) steps(ctx context.Context, group *loop.Group) error {
-	if r.restored {
+	r.mu.Lock()
+	restored := r.restored
+	r.mu.Unlock()
+	if restored {
 		r.recover(ctx, group)
 	}
 	for ctx.Err() == nil {
