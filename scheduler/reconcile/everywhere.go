@@ -110,6 +110,13 @@ func (e *everywhere) pass(a *structs.Allocation) {
 	}
 }
 
+// breathes reports whether an allocation failed a moment ago and nobody asks for it:
+// the evaluation waited for room, which may be what the failure itself has left.
+// Between a group that has no room and one that fails at once there would be no end.
+func (e *everywhere) breathes(a *structs.Allocation) bool {
+	return e.run.Eval.TriggeredBy == structs.TriggerQueuedAllocs && e.run.Now.Sub(failedAt(a, e.run.Now)) < restWindow
+}
+
 // rest lets an allocation that has ended hold its node.
 func (e *everywhere) rest(a *structs.Allocation) {
 	e.holds[a.NodeID] = a
@@ -132,7 +139,7 @@ func (e *everywhere) sortFailed(a *structs.Allocation, current bool) {
 		e.pass(a)
 	case !e.nodes.Has(a.NodeID), e.once && !forced:
 		e.rest(a)
-	case forced || !e.heldByDeployment(a):
+	case forced || !e.heldByDeployment(a) && !e.breathes(a):
 		e.broken = append(e.broken, a)
 	default:
 		e.keepOrCanary(a)

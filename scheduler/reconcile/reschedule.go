@@ -12,6 +12,9 @@ const (
 	rescheduleWindow = time.Second
 	// followUpWindow is how far apart failures may be that share an evaluation.
 	followUpWindow = 5 * time.Second
+	// restWindow is how long what has failed of a system job stays so, though the job
+	// is evaluated since there is room for something else of it.
+	restWindow = 30 * time.Second
 
 	descFollowUp = "created for delayed rescheduling"
 )
@@ -24,26 +27,26 @@ func nextReschedule(a *structs.Allocation, p *structs.ReschedulePolicy, now time
 }
 
 // failedAt is when the allocation's last task ended: by the clock of its node, but
-// neither before the allocation was made nor later than now by the servers'. Between
-// clocks that differ the delay would pass at once, or never.
+// neither before the allocation was made nor after it was last changed by the
+// servers'. Between clocks that differ the delay would pass at once, or never.
 func failedAt(a *structs.Allocation, now time.Time) time.Time {
-	last := time.Unix(0, a.ModifyTime)
 	var ended time.Time
 	for _, s := range a.TaskStates {
 		if s != nil && s.FinishedAt.After(ended) {
 			ended = s.FinishedAt
 		}
 	}
-	if !ended.IsZero() {
-		last = ended
+	made, changed := time.Unix(0, a.CreateTime), now
+	if a.ModifyTime > 0 {
+		changed = time.Unix(0, a.ModifyTime)
 	}
-	if made := time.Unix(0, a.CreateTime); last.Before(made) {
-		last = made
+	switch {
+	case ended.IsZero(), ended.After(changed):
+		return changed
+	case ended.Before(made):
+		return made
 	}
-	if last.After(now) || a.ModifyTime == 0 && ended.IsZero() {
-		return now
-	}
-	return last
+	return ended
 }
 
 func past(a *structs.Allocation) []*structs.RescheduleEvent {

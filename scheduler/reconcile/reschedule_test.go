@@ -67,6 +67,10 @@ func TestDelaysHoldBetweenClocks(t *testing.T) {
 		if !ok || at.Sub(now) != tt.want {
 			t.Errorf("%s: is replaced after %s, %t; want %s", name, at.Sub(now), ok, tt.want)
 		}
+		a.ModifyTime = now.UnixNano()
+		if later, _ := nextReschedule(a, policy(structs.DelayConstant, 0), now.Add(time.Hour)); !later.Equal(at) {
+			t.Errorf("%s: looked at an hour later it is replaced %s later", name, later.Sub(at))
+		}
 	}
 }
 

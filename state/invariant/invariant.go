@@ -9,6 +9,7 @@ package invariant
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -118,6 +119,11 @@ func (w *Watch) Entry(store *state.Store) []*Violation {
 	before, after := w.last, store.Snapshot()
 	w.last = after
 	sub, err := store.Subscribe(before.Index())
+	if lagged := (*feed.LaggedError)(nil); errors.As(err, &lagged) {
+		// The store was restored since, from what was judged when it was applied: it
+		// has only the changes that follow.
+		sub, err = store.Subscribe(after.Index() - 1)
+	}
 	if err != nil {
 		return []*Violation{{Rule: "feed", Index: after.Index(), What: err.Error()}}
 	}

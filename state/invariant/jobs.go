@@ -53,14 +53,20 @@ func (s *Step) liveOf(snap *state.Snapshot, key structs.NamespacedID, group stri
 	return n
 }
 
-// doubled reports whether an allocation is back that was replaced before the entry:
-// until it is decided which of the two goes on they count as one.
+// doubled reports whether an allocation is back that was replaced before the entry,
+// perhaps several times: until it is decided which one goes on they count as one.
 func (s *Step) doubled(snap *state.Snapshot, a *structs.Allocation) bool {
-	if a.NextAllocation == "" || s.Before.Alloc(a.NextAllocation) == nil {
-		return false
+	for id := a.NextAllocation; id != "" && s.Before.Alloc(id) != nil; {
+		next := snap.Alloc(id)
+		if next == nil {
+			return false
+		}
+		if !next.TerminalStatus() {
+			return true
+		}
+		id = next.NextAllocation
 	}
-	next := snap.Alloc(a.NextAllocation)
-	return next != nil && !next.TerminalStatus()
+	return false
 }
 
 func names(s *Step) []string {
@@ -131,10 +137,11 @@ func reschedule(s *Step) []string {
 		if prev := s.allocAfter(a.PreviousAllocation); prev == nil || structs.Value(prev.DesiredTransition.ForceReschedule) {
 			continue
 		}
-		since := time.Unix(0, a.CreateTime).Add(-structs.Value(policy.Interval))
+		now := time.Unix(0, a.CreateTime)
+		since := now.Add(-structs.Value(policy.Interval))
 		n := 0
-		for _, e := range a.RescheduleTracker.Events {
-			if time.Unix(0, e.RescheduleTime).After(since) {
+		for _, e := range a.RescheduleTracker.Events { // some by a clock that was ahead of this one
+			if at := time.Unix(0, e.RescheduleTime); at.After(since) && !at.After(now) {
 				n++
 			}
 		}
