@@ -211,10 +211,18 @@ func (g *group) cure() {
 // deployment finds the group's part of the deployment.
 func (g *group) deployment(changed bool) {
 	size := Total{Allocs: g.tg.GetCount()}
-	if u := g.run.strategy(g.tg); u != nil && len(g.destructive)+len(g.curable) > 0 {
+	if u := g.run.strategy(g.tg); u != nil && (len(g.destructive)+len(g.curable) > 0 || g.servesOld()) {
 		size.Canaries = structs.Value(u.Canary)
 	}
 	g.join(changed, size)
+}
+
+// servesOld reports whether an older version, other tasks, goes on where it is to move
+// until it is replaced.
+func (g *group) servesOld() bool {
+	return slices.ContainsFunc(g.beside, func(a *structs.Allocation) bool {
+		return g.run.outdated(a) && g.run.changed(a, g.tg)
+	})
 }
 
 // join makes the group a part of the deployment, and tells the in-place updates
