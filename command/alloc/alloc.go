@@ -13,6 +13,7 @@ import (
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/structs"
@@ -74,7 +75,7 @@ func pick(ctx context.Context, c *connect.Call, id string, mayHaveEnded bool) (*
 	if !c.Bool("job") || id == "" {
 		return find(ctx, c, id)
 	}
-	stub, err := resolve.Job(ctx, c.Client, id)
+	stub, err := past.Live(ctx, c, id, resolve.Job)
 	if err != nil {
 		return nil, nil, err
 	}

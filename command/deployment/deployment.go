@@ -148,7 +148,7 @@ func after(ctx context.Context, c *connect.Call, name string, resp *structs.Depl
 	}
 	m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
 	if name == "fail" {
-		m.Wanted = structs.DeploymentStatusFailed
+		m.Wanted = []string{structs.DeploymentStatusFailed}
 	}
 	return m.Eval(ctx, resp.EvalID)
 }
@@ -160,7 +160,7 @@ func promoteVerb() connect.Verb {
 	return steer("promote", "promote canaries", "promoting", "", flags,
 		func(ctx context.Context, c *connect.Call, d *structs.Deployment) (*structs.DeploymentUpdateResponse, error) {
 			resp, err := c.Client.PromoteDeployment(ctx, d.ID, c.StringSlice("group"), query(d))
-			if err == nil && monitor.Waits(c.Streams, d) && !c.Bool("detach") {
+			if err == nil && monitor.TellIfPaused(c.Streams, d) && !c.Bool("detach") {
 				resp.EvalID = "" // nothing follows until somebody resumes it
 			}
 			return resp, err

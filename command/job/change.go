@@ -99,7 +99,7 @@ func promoteVerb() connect.Verb {
 			if err != nil {
 				return term.Fail("Error promoting deployment %q for job %q: %v", d.ID, stub.ID, err)
 			}
-			if monitor.Waits(c.Streams, d) && !c.Bool("detach") {
+			if monitor.TellIfPaused(c.Streams, d) && !c.Bool("detach") {
 				return nil
 			}
 			return follow(ctx, c, resp.EvalID)

@@ -14,6 +14,7 @@ import (
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
@@ -145,7 +146,7 @@ func awaitDone(ctx context.Context, c *connect.Call, id string, q *api.Query) er
 
 // findKind is find among the jobs of a kind.
 func findKind(ctx context.Context, c *connect.Call, prefix, kind string, is func(*structs.JobListStub) bool) (*structs.JobListStub, *api.Query, error) {
-	stub, err := resolve.JobOf(ctx, c.Client, prefix, kind, is)
+	stub, err := past.Live(ctx, c, prefix, resolve.JobOf(kind, is))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/structs"
@@ -68,9 +69,10 @@ func follow(ctx context.Context, c *connect.Call, evalID string) error {
 	return m.Eval(ctx, evalID)
 }
 
-// find resolves a job by prefix and returns it with a query in its namespace.
+// find resolves a job by prefix, one that there is, and returns it with a query
+// in its namespace.
 func find(ctx context.Context, c *connect.Call, prefix string) (*structs.JobListStub, *api.Query, error) {
-	stub, err := resolve.Job(ctx, c.Client, prefix)
+	stub, err := past.Live(ctx, c, prefix, resolve.Job)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -26,9 +26,9 @@ type sought struct {
 // seek finds a job that may be gone. One whose id is just what was typed is
 // meant before any whose id only begins like that, wherever it is found.
 func seek(ctx context.Context, c *connect.Call, prefix string) (*sought, error) {
-	stub, q, err := find(ctx, c, prefix)
+	stub, err := resolve.Job(ctx, c.Client, prefix)
 	if err == nil && stub.ID == prefix {
-		return &sought{stub: stub, q: q}, nil
+		return live(stub), nil
 	}
 	if err != nil && !errors.Is(err, resolve.ErrNone) && !errors.Is(err, resolve.ErrSeveral) {
 		return nil, err
@@ -37,13 +37,17 @@ func seek(ctx context.Context, c *connect.Call, prefix string) (*sought, error) 
 		return &sought{gone: e}, nil
 	}
 	if err == nil {
-		return &sought{stub: stub, q: q}, nil
+		return live(stub), nil
 	}
 	e, err := past.Find(ctx, c, structs.HistoryJob, prefix, err)
 	if err != nil {
 		return nil, err
 	}
 	return &sought{gone: e}, nil
+}
+
+func live(stub *structs.JobListStub) *sought {
+	return &sought{stub: stub, q: &api.Query{Namespace: stub.Namespace}}
 }
 
 // pastVersions returns the versions of a job that is gone, newest first, as far

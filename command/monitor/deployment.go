@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -44,7 +45,7 @@ func (m *Monitor) Deployment(ctx context.Context, id string) error {
 			last = block
 			painter.paint("    \n    " + m.now() + "\n" + indent(block))
 		}
-		if d.Status == structs.DeploymentStatusSuccessful || d.Status == m.Wanted {
+		if d.Status == structs.DeploymentStatusSuccessful || slices.Contains(m.Wanted, d.Status) {
 			return nil
 		}
 		if failures.tell(ctx, allocs, d.Status == structs.DeploymentStatusFailed) {
@@ -57,9 +58,10 @@ func (m *Monitor) Deployment(ctx context.Context, id string) error {
 	}
 }
 
-// Waits tells, of a deployment that was promoted, whether it is paused: then it
-// isn't worth following, and a person is told how it goes on.
-func Waits(s term.Streams, d *structs.Deployment) bool {
+// TellIfPaused tells a person, of a deployment that was promoted while it is
+// paused, how it goes on, and reports whether that was so: then nothing is there
+// to follow.
+func TellIfPaused(s term.Streams, d *structs.Deployment) bool {
 	if d.Status != structs.DeploymentStatusPaused {
 		return false
 	}

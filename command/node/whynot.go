@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/past"
 	"github.com/steppe-run/steppe/command/resolve"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
@@ -25,7 +26,7 @@ func whyNotVerb() connect.Verb {
 			if err != nil {
 				return err
 			}
-			job, err := resolve.Job(ctx, c.Client, c.Arg(1))
+			job, err := past.Live(ctx, c, c.Arg(1), resolve.Job)
 			if err != nil {
 				return err
 			}

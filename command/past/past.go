@@ -68,6 +68,34 @@ func Job(ctx context.Context, c *connect.Call, id string) *structs.HistoryEntry 
 	return found[0]
 }
 
+// Live is how a verb finds the one job that it acts on, or that has to be there to
+// be shown: look does, by a prefix. A job that is gone and has just this id is
+// meant before any whose id only begins like it, so that nothing is done with
+// those; the error says when it went.
+func Live(ctx context.Context, c *connect.Call, prefix string, look Lookup) (*structs.JobListStub, error) {
+	found, err := look(ctx, c.Client, prefix)
+	if err == nil && found.ID == prefix {
+		return found, nil
+	}
+	var others string
+	switch {
+	case err == nil:
+		others = "\nWhat only begins like it is not meant: " + found.ID
+	case errors.Is(err, resolve.ErrSeveral):
+		others = "\n" + err.Error()
+	case !errors.Is(err, resolve.ErrNone):
+		return nil, err
+	}
+	e := Job(ctx, c, prefix)
+	if e == nil {
+		return found, err
+	}
+	return nil, term.Fail("No job(s) with prefix or ID %q found: it was purged or swept at %s, see steppe job status %[1]s%[3]s", prefix, When(e), others)
+}
+
+// Lookup finds a job by a prefix of its id.
+type Lookup func(ctx context.Context, c *api.Client, prefix string) (*structs.JobListStub, error)
+
 // OfJob returns what the history has of a job, newest first.
 func OfJob(ctx context.Context, c *connect.Call, kind string, job *structs.Job) ([]*structs.HistoryEntry, error) {
 	q := api.HistoryQuery{Kind: kind, JobID: structs.Value(job.ID), Objects: true}

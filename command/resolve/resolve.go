@@ -54,28 +54,33 @@ func Job(ctx context.Context, c *api.Client, prefix string) (*structs.JobListStu
 	return nil, noneOrMany(fmt.Sprintf("No job(s) with prefix or ID %q found", prefix), prefix, lines)
 }
 
-// JobOf is Job among the jobs of a kind.
-func JobOf(ctx context.Context, c *api.Client, prefix, kind string, is func(*structs.JobListStub) bool) (*structs.JobListStub, error) {
-	jobs, _, err := c.Jobs(ctx, &api.Query{Prefix: prefix})
-	if err != nil {
-		return nil, term.Fail("Error querying job prefix %q: %v", prefix, err)
-	}
-	var lines []string
-	var last *structs.JobListStub
-	for _, j := range jobs {
-		if !is(j) {
-			continue
+// JobOf returns Job among the jobs of a kind. One of another kind whose id is
+// equal is meant all the same, and nothing to act on.
+func JobOf(kind string, is func(*structs.JobListStub) bool) func(context.Context, *api.Client, string) (*structs.JobListStub, error) {
+	return func(ctx context.Context, c *api.Client, prefix string) (*structs.JobListStub, error) {
+		jobs, _, err := c.Jobs(ctx, &api.Query{Prefix: prefix})
+		if err != nil {
+			return nil, term.Fail("Error querying job prefix %q: %v", prefix, err)
 		}
-		if j.ID == prefix {
-			return j, nil
+		none := fmt.Sprintf("No %s job(s) with prefix or ID %q found", kind, prefix)
+		var of []*structs.JobListStub
+		var lines []string
+		for _, j := range jobs {
+			switch {
+			case j.ID == prefix && is(j):
+				return j, nil
+			case j.ID == prefix:
+				return nil, term.Fail("%s: the job %q is not %s", none, j.ID, kind)
+			case is(j):
+				of = append(of, j)
+				lines = append(lines, fmt.Sprintf("%s (%s, %s)", j.ID, j.Type, j.Status))
+			}
 		}
-		last = j
-		lines = append(lines, fmt.Sprintf("%s (%s, %s)", j.ID, j.Type, j.Status))
+		if len(of) == 1 {
+			return of[0], nil
+		}
+		return nil, noneOrMany(none, prefix, lines)
 	}
-	if len(lines) == 1 {
-		return last, nil
-	}
-	return nil, noneOrMany(fmt.Sprintf("No %s job(s) with prefix or ID %q found", kind, prefix), prefix, lines)
 }
 
 // Alloc returns the allocation that prefix means.
