@@ -174,17 +174,18 @@ func byDrain(s *Step) bool {
 	return false
 }
 
-// lastLeaves looks at what a drain lets go at once.
+// lastLeaves looks at what a drain lets go at once, and at what a plan stops of those
+// that wait for their replacement.
 func lastLeaves(s *Step) []string {
 	var out []string
 	for _, p := range s.allocs {
-		if p.old == nil || p.fresh == nil || !goesNow(p.fresh) || goesNow(p.old) || !patient(s, p.fresh) ||
+		if p.old == nil || p.fresh == nil || !letGo(s, p) && !cutShort(p) || !patient(s, p.fresh) ||
 			p.fresh.ClientStatus != structs.AllocClientRunning || !p.fresh.DeploymentStatus.IsHealthy() {
 			continue
 		}
 		job := s.After.Job(p.fresh.Namespace, p.fresh.JobID)
 		g := job.LookupTaskGroup(p.fresh.TaskGroup)
-		if g == nil || job.Stopped() || job.GetType() != structs.JobTypeService || !g.RunsTwice() || !byDrain(s) {
+		if g == nil || g.GetCount() == 0 || job.Stopped() || job.GetType() != structs.JobTypeService || !g.RunsTwice() {
 			continue
 		}
 		if !served(s, p.fresh) {
@@ -192,6 +193,15 @@ func lastLeaves(s *Step) []string {
 		}
 	}
 	return out
+}
+
+// letGo reports whether a drain tells an allocation to go.
+func letGo(s *Step, p pair) bool { return goesNow(p.fresh) && !goesNow(p.old) && byDrain(s) }
+
+// cutShort reports whether an allocation that waits for its replacement is stopped,
+// not for another job's sake.
+func cutShort(p pair) bool {
+	return p.old.DesiredTransition.Lasts() && !p.old.ServerTerminal() && p.fresh.DesiredStatus == structs.AllocDesiredStop
 }
 
 // goesNow reports whether an allocation was told to move and waits for nothing.

@@ -181,6 +181,42 @@ func TestTheLastOfAGroupLeavesWhenAnotherServes(t *testing.T) {
 	}
 }
 
+func TestWhatWaitsForItsReplacementIsNotStopped(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		count  int
+		change func(*structs.Job)
+		want   []string
+	}{
+		{name: "the only one", count: 1, want: []string{"last"}},
+		{name: "another one serves", count: 2},
+		{name: "none is wanted", count: 1, change: func(j *structs.Job) { j.TaskGroups[0].Count = new(0) }},
+	} {
+		w := newWorld(t)
+		job := service(tc.count, 1)
+		node, allocs := w.running(job, tc.count)
+		w.must(&command.SetNodeDrain{NodeID: node, Strategy: &structs.DrainStrategy{}, Now: w.now.UnixNano()})
+		w.must(&command.TransitionAllocs{
+			Now: w.now.UnixNano(), Evals: []*structs.Evaluation{eval(ids.New(), "web", structs.TriggerNodeDrain)},
+			Transitions: []command.AllocTransition{{AllocID: allocs[0], Transition: structs.DesiredTransition{Migrate: new(true), AfterReplacement: new(true)}}},
+		})
+		if tc.change != nil {
+			next := service(tc.count, 1)
+			tc.change(next)
+			w.must(&command.RegisterJob{Job: next, Now: w.now.UnixNano()})
+		}
+		e := eval(ids.New(), "web", structs.TriggerNodeUpdate)
+		w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{e}, Now: w.now.UnixNano()})
+		got := w.apply(&command.ApplyPlans{Now: w.now.UnixNano(), Plans: []*structs.Plan{{
+			EvalID: e.ID, Namespace: "default", JobID: "web", JobVersion: w.store.Snapshot().Job("default", "web").GetVersion(),
+			Stops: []structs.AllocStop{{AllocID: allocs[0], DesiredStatus: structs.AllocDesiredStop}},
+		}}})
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: %v", tc.name, got)
+		}
+	}
+}
+
 func TestEvaluationsAreDecidedByPriority(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
