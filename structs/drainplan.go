@@ -93,6 +93,9 @@ type DrainedAlloc struct {
 	// or never.
 	When  string
 	Round int
+	// AfterReplacement is set if it is the last healthy one of its group: it leaves
+	// only once its replacement, which runs beside it, is healthy, or at the deadline.
+	AfterReplacement bool
 	// NodeID and NodeName are where it moves.
 	NodeID   string
 	NodeName string

@@ -79,6 +79,9 @@ func drained(allocs []*structs.DrainedAlloc, verbose bool) string {
 		if a.When == structs.DrainRound {
 			when += " " + strconv.Itoa(a.Round)
 		}
+		if a.AfterReplacement && a.Outcome == structs.DrainMoves {
+			when += ", after its replacement"
+		}
 		to := a.NodeName
 		if to == "" || verbose && a.NodeID != "" {
 			to = view.ID(a.NodeID, verbose)

@@ -33,7 +33,7 @@ func Drain(in Input, node *structs.Node, spec structs.DrainSpec) (*structs.Drain
 	if err := d.empty(); err != nil {
 		return nil, err
 	}
-	d.tell()
+	d.sum()
 	return d.plan, nil
 }
 
@@ -51,12 +51,13 @@ type leaving struct {
 	*structs.DrainedGroup
 	job *structs.Job
 	tg  *structs.TaskGroup
-	// serving counts those of the whole group that are healthy or become so, also on
-	// other nodes.
+	// serving counts those of the whole group that are healthy or become so and stay,
+	// also on other nodes.
 	serving int
-	// told were told to move before.
-	told, healthy, unhealthy []*structs.DrainedAlloc
-	reason                   string // why there was no room
+	// told were told to move before; waiting found no room for the replacement that
+	// is to run beside them.
+	told, waiting, healthy, unhealthy []*structs.DrainedAlloc
+	reason                            string // why there was no room
 }
 
 // collect sorts what is on the node by what a drain does with it.
@@ -112,13 +113,10 @@ func (d *drainage) leaving(a *structs.Allocation) *leaving {
 	return l
 }
 
-// serves reports whether an allocation is healthy, or nothing says that it
-// won't be.
+// serves reports whether an allocation runs, as far as is known, and is healthy, or
+// nothing says that it won't be.
 func serves(a *structs.Allocation) bool {
-	if a.DeploymentStatus.HasHealth() {
-		return a.DeploymentStatus.IsHealthy()
-	}
-	return a.ClientStatus == structs.AllocClientRunning
+	return a.ClientStatus == structs.AllocClientRunning && (!a.DeploymentStatus.HasHealth() || a.DeploymentStatus.IsHealthy())
 }
 
 // sort puts an allocation where it belongs.
@@ -135,6 +133,7 @@ func (l *leaving) sort(a *structs.Allocation, ignoreSystem bool) {
 	case l.tg == nil:
 		out.Outcome, out.When, out.Reason = structs.DrainStops, structs.DrainAtOnce, "its job no longer wants it"
 	case structs.Value(a.DesiredTransition.Migrate):
+		out.AfterReplacement = a.DesiredTransition.Lasts()
 		l.told = append(l.told, out)
 	case l.JobType == structs.JobTypeService && !serves(a):
 		l.unhealthy = append(l.unhealthy, out)
@@ -146,7 +145,8 @@ func (l *leaving) sort(a *structs.Allocation, ignoreSystem bool) {
 // empty plays the drain to its end.
 func (d *drainage) empty() error {
 	all := func(l *leaving) []*structs.DrainedAlloc {
-		return slices.Concat(l.take(&l.told, len(l.told)), l.take(&l.healthy, len(l.healthy)), l.take(&l.unhealthy, len(l.unhealthy)))
+		return slices.Concat(l.take(&l.told, len(l.told)), l.take(&l.waiting, len(l.waiting)),
+			l.take(&l.healthy, len(l.healthy)), l.take(&l.unhealthy, len(l.unhealthy)))
 	}
 	if d.spec.Deadline < 0 {
 		_, err := d.step(structs.DrainAtOnce, all)
@@ -179,6 +179,7 @@ func (l *leaving) take(list *[]*structs.DrainedAlloc, n int) []*structs.DrainedA
 // round is what leaves next as the migrate block allows. Of a group of which many
 // leave it is several rounds.
 func (l *leaving) round() []*structs.DrainedAlloc {
+	l.release()
 	out := l.take(&l.told, len(l.told))
 	if l.JobType != structs.JobTypeService || l.tg == nil {
 		l.Rounds = inRounds(out, len(out), l.Rounds)
@@ -188,9 +189,24 @@ func (l *leaving) round() []*structs.DrainedAlloc {
 	together := 1 + len(l.Allocs)/(max(1, min(spare, l.MaxParallel))*maxRounds)
 	told, before := inRounds(out, len(out), l.Rounds), l.Rounds
 	healthy := l.take(&l.healthy, spare*together)
+	if n := len(healthy); n > 0 && n == l.serving && l.tg.RunsTwice() {
+		healthy[n-1].AfterReplacement = true
+	}
 	unhealthy := l.take(&l.unhealthy, l.MaxParallel*together)
 	l.Rounds = max(told, inRounds(healthy, spare, before), inRounds(unhealthy, l.MaxParallel, before))
 	return slices.Concat(out, healthy, unhealthy)
+}
+
+// release lets those go that are to wait for their replacements, once others of
+// the group serve.
+func (l *leaving) release() {
+	if l.tg == nil || l.serving == 0 || l.serving < l.tg.GetCount()-l.MaxParallel {
+		return
+	}
+	l.told = append(l.told, l.take(&l.waiting, len(l.waiting))...)
+	for _, a := range l.told {
+		a.AfterReplacement = false
+	}
 }
 
 // inRounds notes in which round after some others each leaves, so many at a time,
@@ -206,6 +222,10 @@ func inRounds(list []*structs.DrainedAlloc, each, after int) int {
 
 // remain says of what is left that it waits, as there is no deadline.
 func (l *leaving) remain() {
+	for _, a := range l.waiting {
+		a.Outcome, a.When = structs.DrainStays, structs.DrainNever
+		a.Reason = fmt.Sprintf("it is the last healthy one of its group and leaves only once a replacement is healthy, for which there is no room: %s; there is no deadline", l.reason)
+	}
 	for _, a := range slices.Concat(l.healthy, l.unhealthy) {
 		a.Outcome, a.When = structs.DrainStays, structs.DrainItself
 		a.Reason = "it runs to its end, and the drain waits for it: there is no deadline"
@@ -227,7 +247,7 @@ func (d *drainage) step(when string, which func(*leaving) []*structs.DrainedAllo
 		}
 		for _, a := range list {
 			a.When = when
-			d.stage.migrate(a.AllocID)
+			d.tell(l, a)
 		}
 		if going[l.job] == nil {
 			going[l.job] = map[*leaving][]*structs.DrainedAlloc{}
@@ -241,6 +261,14 @@ func (d *drainage) step(when string, which func(*leaving) []*structs.DrainedAllo
 		}
 	}
 	return len(jobs) > 0, nil
+}
+
+// tell has an allocation go.
+func (d *drainage) tell(l *leaving, a *structs.DrainedAlloc) {
+	if was := d.stage.Alloc(a.AllocID); serves(was) && !structs.Value(was.DesiredTransition.Migrate) {
+		l.serving--
+	}
+	d.stage.migrate(a.AllocID, a.AfterReplacement && a.When == structs.DrainRound)
 }
 
 func (d *drainage) evaluate(job *structs.Job, going map[*leaving][]*structs.DrainedAlloc) error {
@@ -265,35 +293,50 @@ func (d *drainage) evaluate(job *structs.Job, going map[*leaving][]*structs.Drai
 	return nil
 }
 
-// outcome notes what became of an allocation that left.
+// outcome notes what became of an allocation that left, or is to.
 func (d *drainage) outcome(l *leaving, a *structs.DrainedAlloc, nodeID string, decision *scheduler.Decision) {
-	was := d.stage.View.Alloc(a.AllocID)
-	served := was != nil && serves(was) && !structs.Value(was.DesiredTransition.Migrate)
-	if heir := d.heir(was); nodeID == "" && heir != nil {
-		nodeID = heir.NodeID // it runs already, beside the one that it replaces
-	}
+	heir := d.heir(d.stage.View.Alloc(a.AllocID)) // it runs already, beside the one that it replaces
 	switch {
-	case nodeID != "":
-		a.Outcome, a.NodeID, a.NodeName = structs.DrainMoves, nodeID, d.in.nodeName(nodeID)
-		if !served {
-			l.serving++ // its successor does
+	case nodeID != "" || heir != nil:
+		if heir == nil || !serves(heir) {
+			l.serving++
 		}
+		if nodeID == "" {
+			nodeID = heir.NodeID
+		}
+		a.Outcome, a.NodeID, a.NodeName = structs.DrainMoves, nodeID, d.in.nodeName(nodeID)
+		d.stage.stop(a.AllocID)
 		return
 	case decision.Eval.FailedTGAllocs[l.Group] == nil:
 		a.Outcome, a.Reason = structs.DrainStops, "its job no longer wants it"
-	default:
-		a.Outcome = structs.DrainUnplaceable
-		if l.Next == nil {
-			l.Next = d.in.look(l.job, d.in.study(l.job, l.tg)).NodeSurvey
-			l.reason = refusals(l.Next)
-			if structs.Value(l.job.AllAtOnce) && l.Next.Fitting > 0 {
-				l.reason = "all_at_once places all of the job or nothing"
-			}
-		}
-		a.Reason = l.reason
+		return
 	}
-	if served {
-		l.serving--
+	d.refused(l)
+	if a.AfterReplacement && a.When == structs.DrainRound {
+		l.wait(a)
+		return
+	}
+	a.Outcome, a.Reason = structs.DrainUnplaceable, l.reason
+}
+
+// wait keeps one that is to leave after its replacement, for which there is no room.
+func (l *leaving) wait(a *structs.DrainedAlloc) {
+	a.When, a.Round, l.Rounds = "", 0, 0
+	l.waiting = append(l.waiting, a)
+	for _, other := range l.Allocs {
+		l.Rounds = max(l.Rounds, other.Round)
+	}
+}
+
+// refused notes why there is no room for more of a group.
+func (d *drainage) refused(l *leaving) {
+	if l.Next != nil {
+		return
+	}
+	l.Next = d.in.look(l.job, d.in.study(l.job, l.tg)).NodeSurvey
+	l.reason = refusals(l.Next)
+	if structs.Value(l.job.AllAtOnce) && l.Next.Fitting > 0 {
+		l.reason = "all_at_once places all of the job or nothing"
 	}
 }
 
@@ -323,8 +366,8 @@ func (d *drainage) preempted(p *structs.Plan) {
 	}
 }
 
-// tell sums up.
-func (d *drainage) tell() {
+// sum sums up.
+func (d *drainage) sum() {
 	p := d.plan
 	p.Fits = true
 	for _, l := range d.groups {

@@ -38,7 +38,11 @@ func picture(t testing.TB, w *world, spec structs.DrainSpec) string {
 	for _, g := range p.Groups {
 		fmt.Fprintln(&out, g.Summary)
 		for _, a := range g.Allocs {
-			fmt.Fprintf(&out, "%s %s %s %d %s\n", a.Name, a.Outcome, a.When, a.Round, a.NodeName)
+			fmt.Fprintf(&out, "%s %s %s %d %s", a.Name, a.Outcome, a.When, a.Round, a.NodeName)
+			if a.AfterReplacement {
+				fmt.Fprint(&out, " after its replacement")
+			}
+			fmt.Fprintln(&out)
 		}
 	}
 	return strings.TrimSpace(out.String())
@@ -109,9 +113,9 @@ web.web[0] moves round 2 n1
 web.web[1] moves round 1 n1`},
 		{name: "a count that shrank", w: emptied("service", 2, 1, 2), spec: hour, with: func(w *world) { w.job.TaskGroups[0].Count = ptr(1) }, want: `
 fits true: Draining node n0 would move 1 allocation; 1 would stop without a successor; it takes 1 round, 10s at least.
-1 of 1 would move in 1 round, one at a time (max_parallel 1); 1 would stop without a successor.
-web.web[0] moves round 1 n1
-web.web[1] stops round 1`},
+1 of 1 would move in 1 round, one at a time (max_parallel 1); the last healthy one once its replacement, which runs beside it until then, is healthy; 1 would stop without a successor.
+web.web[0] stops round 1 
+web.web[1] moves round 1 n1 after its replacement`},
 		{name: "its replacement runs beside it already", w: emptied("service", 1, 1, 2), spec: hour, with: func(w *world) {
 			w.run("heir", "n1", 0)
 			last, heir := w.allocs[0], w.allocs[1]
@@ -125,9 +129,58 @@ web.web[0] moves round 1 n1`},
 		{name: "conditions", w: emptied("service", 1, 1, 3), spec: hour, with: func(w *world) {
 			w.job.Constraints = []*structs.Constraint{{LTarget: "${attr.rack}", Operand: "=", RTarget: "b"}}
 		}, want: `
-fits false: Draining node n0 would move 0 of 1 allocation; for 1 there is no room elsewhere; it takes 1 round, 10s at least.
-0 of 1 would move in 1 round, one at a time (max_parallel 1); 1 can't be placed elsewhere: of 2 nodes, 1 is ineligible or draining and 1 fails ${attr.rack} = b.
-web.web[0] unplaceable round 1`},
+fits false: Draining node n0 would move 0 of 1 allocation; for 1 there is no room elsewhere.
+0 of 1 would move; the last healthy one stays until the deadline, unless a replacement for it finds room before; 1 can't be placed elsewhere: of 2 nodes, 1 is ineligible or draining and 1 fails ${attr.rack} = b.
+web.web[0] unplaceable deadline 0  after its replacement`},
+		{name: "the last one leaves once its replacement is healthy", w: emptied("service", 1, 1, 1), spec: hour, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, one at a time (max_parallel 1); the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n1 after its replacement`},
+		{name: "and stays for good if there is no room for one", w: emptied("service", 1, 1, 0), want: `
+fits false: Draining node n0 would move 0 allocations; 1 would stay.
+1 would stay: it is the last healthy one of its group and leaves only once a replacement is healthy, for which there is no room: of 2 nodes, 1 is ineligible or draining and 1 has no room: cpu (n1 comes nearest, it lacks 100 MHz); there is no deadline.
+web.web[0] stays never 0  after its replacement`},
+		{name: "unless its successor needs its data", w: emptied("service", 1, 1, 1), spec: hour, with: func(w *world) {
+			w.job.TaskGroups[0].EphemeralDisk.Sticky = ptr(true)
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, one at a time (max_parallel 1).
+web.web[0] moves round 1 n1`},
+		{name: "or another one serves elsewhere", w: emptied("service", 2, 2, 2), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID = "n1"
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2.
+web.web[0] moves round 1 n1`},
+		{name: "what is out of sight doesn't serve", w: emptied("service", 2, 2, 2), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID, w.allocs[1].ClientStatus = "n1", structs.AllocClientUnknown
+			w.allocs[1].DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2; the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n1 after its replacement`},
+		{name: "all may go at a time, and the last when a successor of the others is healthy", w: emptied("service", 3, 3, 2), spec: hour, want: `
+fits false: Draining node n0 would move 2 of 3 allocations; for 1 there is no room elsewhere; it takes 2 rounds, 20s at least.
+2 of 3 would move in 2 rounds, max_parallel 3; 1 can't be placed elsewhere: ` + noRoom + `.
+web.web[0] moves round 1 n1
+web.web[1] moves round 1 n1
+web.web[2] unplaceable round 2`},
+		{name: "one that waits for its replacement goes on waiting", w: emptied("service", 1, 1, 0), spec: hour, with: func(w *world) {
+			w.allocs[0].DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
+		}, want: `
+fits false: Draining node n0 would move 0 of 1 allocation; for 1 there is no room elsewhere.
+0 of 1 would move; the last healthy one stays until the deadline, unless a replacement for it finds room before; 1 can't be placed elsewhere: of 2 nodes, 1 is ineligible or draining and 1 has no room: cpu (n1 comes nearest, it lacks 100 MHz).
+web.web[0] unplaceable deadline 0  after its replacement`},
+		{name: "one whose replacement isn't healthy yet", w: emptied("service", 1, 1, 2), spec: hour, with: func(w *world) {
+			w.run("heir", "n1", 0)
+			last, heir := w.allocs[0], w.allocs[1]
+			heir.Name, heir.ClientStatus = last.Name, structs.AllocClientPending
+			last.NextAllocation, heir.PreviousAllocation = heir.ID, last.ID
+			last.DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, one at a time (max_parallel 1); the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n1 after its replacement`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.with != nil {

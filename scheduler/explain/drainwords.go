@@ -58,6 +58,7 @@ func groupDrained(g *structs.DrainedGroup, deadline time.Duration) string {
 	case g.Rounds > 0:
 		text += fmt.Sprintf(" in %s, %s", count(g.Rounds, "round"), atATime(g))
 	}
+	text += lastOne(g)
 	if n := atDeadline(g); n > 0 && g.JobType == structs.JobTypeService {
 		text += fmt.Sprintf("; %d of them not before the deadline, since too few others of the group would be healthy", n)
 	}
@@ -84,10 +85,24 @@ func atATime(g *structs.DrainedGroup) string {
 	return fmt.Sprintf("max_parallel %d", g.MaxParallel)
 }
 
+// lastOne says what becomes of the last healthy one of a group.
+func lastOne(g *structs.DrainedGroup) string {
+	for _, a := range g.Allocs {
+		switch {
+		case !a.AfterReplacement:
+		case a.When == structs.DrainRound:
+			return "; the last healthy one once its replacement, which runs beside it until then, is healthy"
+		case a.When == structs.DrainDeadline:
+			return "; the last healthy one stays until the deadline, unless a replacement for it finds room before"
+		}
+	}
+	return ""
+}
+
 func atDeadline(g *structs.DrainedGroup) int {
 	n := 0
 	for _, a := range g.Allocs {
-		if a.When == structs.DrainDeadline {
+		if a.When == structs.DrainDeadline && !a.AfterReplacement {
 			n++
 		}
 	}

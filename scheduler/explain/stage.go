@@ -121,11 +121,12 @@ func (s *stage) change(a *structs.Allocation) {
 	s.changed[a.ID], s.touched[a.NodeID] = a, true
 }
 
-// migrate tells an allocation to move, as a drain does.
-func (s *stage) migrate(id string) {
+// migrate tells an allocation to move, as a drain does: now, or after its
+// replacement.
+func (s *stage) migrate(id string, last bool) {
 	a := *s.Alloc(id)
 	yes := true
-	a.DesiredTransition.Migrate = &yes
+	a.DesiredTransition.Migrate, a.DesiredTransition.AfterReplacement = &yes, &last
 	s.change(&a)
 }
 

@@ -62,6 +62,42 @@ func TestADrainDoesWhatItsPlanSays(t *testing.T) {
 	})
 }
 
+// The last healthy one stays where there is no room for its replacement, and goes
+// after that where there is.
+func TestADrainOfTheLastOneDoesWhatItsPlanSays(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(servertest.Job("web", "service", 1))
+		spec := structs.DrainSpec{Deadline: time.Hour}
+		planned := func(outcome, when string) {
+			t.Helper()
+			p, _, err := w.s.DrainPlan(t.Context(), a.id, spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Groups[0].Allocs[0]; !got.AfterReplacement || got.Outcome != outcome || got.When != when {
+				t.Errorf("%+v, want %s %s", got, outcome, when)
+			}
+		}
+		planned(structs.DrainUnplaceable, structs.DrainDeadline)
+		if _, err := w.s.DrainNode(t.Context(), &structs.NodeUpdateDrainRequest{NodeID: a.id, DrainSpec: &spec}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Minute)
+		if n := len(w.agents(w.s.store.Snapshot(), "web")["a"]); n != 1 {
+			t.Fatalf("%d run on the node, without room for a replacement", n)
+		}
+		planned(structs.DrainUnplaceable, structs.DrainDeadline)
+		w.addNode("b")
+		w.until(time.Minute, "the replacement runs beside it", func(snap *state.Snapshot) bool {
+			on := w.agents(snap, "web")
+			return len(on["a"]) == 1 && len(on["b"]) == 1
+		})
+		planned(structs.DrainMoves, structs.DrainRound)
+		w.until(time.Minute, "the last one is gone", func(snap *state.Snapshot) bool { return snap.Node(a.id).DrainStrategy == nil })
+	})
+}
+
 func TestACanceledDrainSaysSo(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		a := w.addNode("a")
