@@ -112,6 +112,9 @@ func keys(a *structs.Allocation, now time.Time, verbose bool) string {
 		{Key: "Created", Value: view.Ago(time.Unix(0, a.CreateTime), now, verbose)},
 		{Key: "Modified", Value: view.Ago(time.Unix(0, a.ModifyTime), now, verbose)},
 	}
+	if waits := monitor.Waits(a); waits != "" {
+		pairs = append(pairs, view.Pair{Key: "Migration", Value: waits})
+	}
 	if a.DeploymentID != "" {
 		pairs = append(pairs, view.Pair{Key: "Deployment ID", Value: view.ID(a.DeploymentID, verbose)}, view.Pair{Key: "Deployment Health", Value: health(a.DeploymentStatus)})
 	}

@@ -9,6 +9,18 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
+// Waits says what an allocation waits for that is to leave its node, the last
+// healthy one of its group; "" if it doesn't.
+func Waits(a *structs.Allocation) string {
+	switch {
+	case a.TerminalStatus() || !a.DesiredTransition.Lasts():
+		return ""
+	case a.NextAllocation == "":
+		return "waits for a replacement to be placed and healthy"
+	}
+	return "waits for its replacement to be healthy"
+}
+
 // Allocations shows a table of allocations, newest first.
 func Allocations(allocs []*structs.AllocationListStub, now time.Time, verbose bool) string {
 	return allocations(allocs, now, verbose, verbose)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/term"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
@@ -206,10 +207,18 @@ func tellAllocs(ctx context.Context, c *connect.Call, id string, seen map[string
 			c.Printf("%s: Alloc %q status %s -> %s\n", view.Time(c.Clock.Now()), a.ID, before, a.ClientStatus)
 		}
 		marked := a.ID + " marked"
-		if structs.Value(a.DesiredTransition.Migrate) && seen[marked] == "" {
+		if !structs.Value(a.DesiredTransition.Migrate) {
+			continue
+		}
+		if seen[marked] == "" {
 			seen[marked] = "yes"
 			c.Printf("%s: Alloc %q marked for migration\n", view.Time(c.Clock.Now()), a.ID)
 		}
+		waits := monitor.Waits(a)
+		if waits != "" && waits != seen[a.ID+" waits"] {
+			c.Printf("%s: Alloc %q %s\n", view.Time(c.Clock.Now()), a.ID, waits)
+		}
+		seen[a.ID+" waits"] = waits
 	}
 	return left, nil
 }

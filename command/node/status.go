@@ -157,6 +157,7 @@ func show(ctx context.Context, c *connect.Call, id string) error {
 	stubs := stubsOf(allocs)
 	if c.Bool("short") {
 		c.Printf("%s", view.Section("Allocations", monitor.NodeAllocations(stubs, c.Clock.Now(), verbose), bold))
+		c.Printf("%s", waiting(allocs, verbose, bold))
 		return nil
 	}
 	if verbose {
@@ -173,6 +174,7 @@ func show(ctx context.Context, c *connect.Call, id string) error {
 		}
 	}
 	c.Printf("%s", view.Section("Allocations", monitor.NodeAllocations(stubs, c.Clock.Now(), verbose), bold))
+	c.Printf("%s", waiting(allocs, verbose, bold))
 	if verbose {
 		c.Printf("%s", view.Section("Attributes", mapKeys(n.Attributes), bold))
 		c.Printf("%s", view.Section("Meta", mapKeys(n.Meta), bold))

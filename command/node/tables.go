@@ -8,6 +8,7 @@ import (
 
 	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
+	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/view"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -139,6 +140,21 @@ func statsSections(s *structs.HostStats, bold bool) string {
 		}), bold)
 	}
 	return out
+}
+
+// waiting shows which allocations keep a drain from its end: the last healthy ones
+// of their groups.
+func waiting(allocs []*structs.Allocation, verbose, bold bool) string {
+	var rows [][]string
+	for _, a := range allocs {
+		if waits := monitor.Waits(a); waits != "" {
+			rows = append(rows, []string{view.ID(a.ID, verbose), a.JobID, waits})
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	return view.Section("Waiting Allocations", view.Table([]string{"ID", "Job ID", "Migration"}, rows), bold)
 }
 
 func stubsOf(allocs []*structs.Allocation) []*structs.AllocationListStub {

@@ -331,6 +331,30 @@ func TestWhyJobSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWhyJobSaysWhatWaitsForItsReplacement(t *testing.T) {
+	for room, want := range map[int]string{
+		0: "1 of 1 placed; 1 can't be placed: of 2 nodes, 1 is ineligible or draining and 1 has no room: cpu (n1 comes nearest, it lacks 100 MHz). " +
+			"web.web[0] is to leave node n0 and waits for a replacement to be placed and healthy.",
+		1: "2 of 1 placed; one more would fit nowhere: of 2 nodes, 1 is ineligible or draining and 1 has no room: cpu (n1 comes nearest, it lacks 100 MHz). " +
+			"web.web[0] is to leave node n0 and waits for its replacement to be healthy.",
+	} {
+		w := emptied("service", 1, 1, room)
+		w.nodes[0].SchedulingEligibility = structs.NodeIneligible
+		w.allocs[0].DesiredTransition = structs.DesiredTransition{Migrate: ptr(true), AfterReplacement: ptr(true)}
+		if room == 1 {
+			w.run("heir", "n1", 0)
+			w.allocs[1].Name, w.allocs[0].NextAllocation, w.allocs[1].PreviousAllocation = w.allocs[0].Name, "heir", w.allocs[0].ID
+		}
+		why, err := WhyJob(w.input(), w.job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := why.Groups[0].Summary; got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+	}
+}
+
 func TestWhyJobSaysWhyAFittingGroupIsNotPlaced(t *testing.T) {
 	w := &world{job: newJob(3, 400, 600)}
 	w.node("one", "a", 1000, 1000)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/steppe-run/steppe/scheduler"
 	"github.com/steppe-run/steppe/scheduler/rank"
@@ -59,10 +60,14 @@ func (in *Input) rehearse(job *structs.Job) (scheduler.Decision, error) {
 
 func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Decision, idle string) *structs.GroupWhy {
 	w := &structs.GroupWhy{Group: g.GetName(), Desired: g.GetCount()}
+	var waits []string
 	for a := range in.View.JobAllocs(job.GetNamespace(), job.GetID(), nil) {
 		switch {
 		case a.TaskGroup != g.GetName():
 		case !a.TerminalStatus():
+			if a.DesiredTransition.Lasts() {
+				waits = append(waits, in.waitsFor(a))
+			}
 			w.Placed++
 			w.Placements = append(w.Placements, in.placement(a))
 		case a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun && ends(job.GetType()):
@@ -87,8 +92,18 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 		}
 	}
 	w.Next = in.look(job, in.study(job, g)).NodeSurvey
-	w.Summary = in.groupSummary(w, job, d, idle)
+	slices.Sort(waits)
+	w.Summary = in.groupSummary(w, job, d, idle) + strings.Join(waits, "")
 	return w
+}
+
+// waitsFor is the sentence for an allocation that leaves after its replacement.
+func (in *Input) waitsFor(a *structs.Allocation) string {
+	what := "its replacement to be healthy"
+	if a.NextAllocation == "" {
+		what = "a replacement to be placed and healthy"
+	}
+	return fmt.Sprintf(" %s is to leave node %s and waits for %s.", a.Name, in.nodeName(a.NodeID), what)
 }
 
 // ends reports whether allocations of a kind of job are done once they complete.
