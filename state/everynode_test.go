@@ -51,6 +51,9 @@ func TestANodeThatComesHasJobsOnEveryNodeEvaluated(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	w.everyNodeJob("turns", "system", nil)
+	w.everyNodeJob("turns", "batch", nil)
+
 	id := ids.New()
 	w.must(&command.RegisterNode{Node: testNode(id), Now: w.now})
 	equal(t, "without a seed", w.pending(structs.TriggerNodeUpdate), []string(nil))

@@ -470,6 +470,26 @@ func TestSweepSparesWhatLives(t *testing.T) {
 	equal(t, "all gone", []int{w.snap().AllocCount(), w.snap().NodeCount()}, []int{0, 0})
 }
 
+func TestAPlanResizesTheDeploymentThatIsThere(t *testing.T) {
+	w := newWorld(t)
+	node := w.addNode()
+	e := w.register(testJob("web", 2))
+	job := w.snap().Job("default", "web")
+	d := &structs.Deployment{
+		ID: ids.New(), Namespace: "default", JobID: "web", JobCreateIndex: job.GetCreateIndex(), Status: "running",
+		TaskGroups: map[string]*structs.DeploymentState{"web": {DesiredTotal: 1, DesiredCanaries: 1}},
+	}
+	p := w.plan(e, structs.Placement{NodeID: node})
+	p.Deployment, p.Groups[0].DeploymentID = d, d.ID
+	w.must(&command.ApplyPlans{Plans: []*structs.Plan{p}, Now: w.now})
+	next := *d
+	next.TaskGroups = map[string]*structs.DeploymentState{"web": {DesiredTotal: 3, DesiredCanaries: 2}, "other": {DesiredTotal: 7}}
+	w.must(&command.ApplyPlans{Plans: []*structs.Plan{{EvalID: e.ID, Namespace: "default", JobID: "web", Deployment: &next}}, Now: w.now})
+	equal(t, "resized", w.snap().Deployment(d.ID).TaskGroups, map[string]*structs.DeploymentState{
+		"web": {DesiredTotal: 3, DesiredCanaries: 2, PlacedAllocs: 1},
+	})
+}
+
 func TestDeploymentsCount(t *testing.T) {
 	w := newWorld(t)
 	node := w.addNode()

@@ -167,10 +167,11 @@ func TestTheBrakeKeepsNoDisconnectedNode(t *testing.T) {
 func TestWhatAReleaseOpensStaysOpenForAWhile(t *testing.T) {
 	play(t, func(t *testing.T, w *world) {
 		w.vanish(12)
+		w.silence(15)
+		w.pass(10 * time.Second)
 		if _, _, err := w.s.ReleaseBrake(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.silence(15)
 		w.until(25*time.Second, "the others are given up too", func(snap *state.Snapshot) bool { return statuses(snap)["down"] == 15 })
 	})
 }

@@ -175,7 +175,7 @@ func (s *step) sort(of *structs.Allocation, tg *structs.TaskGroup) (g sorted) {
 			g.moving++
 			continue
 		}
-		ok := s.healthy(a, tg)
+		ok := !a.DeploymentStatus.IsCanary() && s.healthy(a, tg) // who fails the deployment takes its canaries away
 		if ok {
 			g.serving++
 		}

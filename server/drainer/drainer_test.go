@@ -58,7 +58,7 @@ func ptr[T any](v T) *T { return &v }
 
 // draw makes node "old", which is drained, and node "new". The letters are the
 // allocations of old, after a bar those of new: h healthy, p pending, m moving,
-// l waits for its replacement, u out of sight, x ended.
+// l waits for its replacement, c a healthy canary, u out of sight, x ended.
 func draw(kind string, count, parallel int, picture string) *world {
 	w := &world{
 		nodes: []*structs.Node{
@@ -90,6 +90,8 @@ func (w *world) add(node string, kind rune) {
 	switch kind {
 	case 'h':
 		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true)}
+	case 'c':
+		a.DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true), Canary: true}
 	case 'p':
 		a.ClientStatus = structs.AllocClientPending
 	case 'm':
@@ -154,6 +156,8 @@ func TestWhatADrainDoesNext(t *testing.T) {
 		{name: "not if another one serves elsewhere", kind: "service", count: 2, parallel: 2, picture: "h|h", want: "move 00, 1 evaluations"},
 		{name: "not if its successor needs its data", kind: "service", count: 1, parallel: 1, picture: "h",
 			change: func(w *world) { w.job.TaskGroups[0].EphemeralDisk = &structs.EphemeralDisk{Sticky: ptr(true)} }, want: "move 00, 1 evaluations"},
+		{name: "a canary that waits for its promotion doesn't stand for it", kind: "service", count: 1, parallel: 1, picture: "h|c", want: "move 00 after its replacement, 1 evaluations"},
+		{name: "and moves as what doesn't serve", kind: "service", count: 1, parallel: 1, picture: "c|h", want: "move 00, 1 evaluations"},
 		{name: "not if it is forced", kind: "service", count: 1, parallel: 1, picture: "h", after: time.Hour, want: "move 00, 1 evaluations"},
 		{name: "the replacement of the last is not healthy yet", kind: "service", count: 1, parallel: 1, picture: "l|p"},
 		{name: "it is", kind: "service", count: 1, parallel: 1, picture: "l|h", want: "move 00 now, 1 evaluations"},

@@ -179,7 +179,7 @@ func byDrain(s *Step) bool {
 func lastLeaves(s *Step) []string {
 	var out []string
 	for _, p := range s.allocs {
-		if p.old == nil || p.fresh == nil || !letGo(s, p) && !cutShort(p) || !patient(s, p.fresh) ||
+		if p.old == nil || p.fresh == nil || !letGo(s, p) && !cutShort(p) || !patient(s, p.fresh) || canary(s.After, p.fresh) ||
 			p.fresh.ClientStatus != structs.AllocClientRunning || !p.fresh.DeploymentStatus.IsHealthy() {
 			continue
 		}
@@ -214,7 +214,7 @@ func goesNow(a *structs.Allocation) bool {
 func served(s *Step, leaves *structs.Allocation) bool {
 	for a := range s.After.AllocsByJob(leaves.Namespace, leaves.JobID) {
 		healthy := a.DeploymentStatus.IsHealthy() || !a.DeploymentStatus.HasHealth()
-		if a.ID == leaves.ID || a.TaskGroup != leaves.TaskGroup || !healthy || goesNow(a) {
+		if a.ID == leaves.ID || a.TaskGroup != leaves.TaskGroup || !healthy || goesNow(a) || canary(s.After, a) {
 			continue
 		}
 		justNow := a.ModifyTime <= leaves.ModifyTime && leaves.ModifyTime-a.ModifyTime < int64(time.Second)
