@@ -20,11 +20,11 @@ func (g *group) reconnect() {
 		if stays[heir] != nil {
 			rival = stays[heir]
 		}
-		at := slices.Index(g.keep, rival)
+		list, at := g.standing(rival)
 		g.desired.Reconnect++
 		switch {
 		case at < 0: // the replacement is not running, or is about to move
-			g.keep = append(g.keep, a)
+			g.keepOrCanary(a)
 			stays[heir] = a
 		case a.ClientStatus == structs.AllocClientUnknown:
 			// Its node is back but hasn't said yet what became of it.
@@ -32,14 +32,23 @@ func (g *group) reconnect() {
 			// It was never out of sight: the drain that had it replaced was called off.
 			g.run.stop(rival, structs.DescAllocNotNeeded)
 			g.desired.Stop++
-			g.keep[at], stays[heir] = a, a
+			list[at], stays[heir] = a, a
 		case g.prefersOriginal(a, rival):
 			g.stopReconnected(rival)
-			g.keep[at], stays[heir] = a, a
+			list[at], stays[heir] = a, a
 		default:
 			g.stopReconnected(a)
 		}
 	}
+}
+
+// standing finds an allocation among those that go on, -1 if it isn't there: a canary
+// is replaced by a canary.
+func (g *group) standing(a *structs.Allocation) (list []*structs.Allocation, at int) {
+	if at = slices.Index(g.keep, a); at >= 0 {
+		return g.keep, at
+	}
+	return g.canaries, slices.Index(g.canaries, a)
 }
 
 func (g *group) stopReconnected(a *structs.Allocation) {

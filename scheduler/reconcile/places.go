@@ -136,23 +136,18 @@ func (g *group) fill() {
 // can be run, be they about to be replaced, nil if there is none.
 func (g *group) newestOld() *structs.Job {
 	var old *structs.Job
-	look := func(v *structs.Job) {
-		if v != nil && (old == nil || v.GetVersion() > old.GetVersion()) {
+	look := func(a *structs.Allocation) {
+		if v := g.version(a); v != nil && (old == nil || v.GetVersion() > old.GetVersion()) {
 			old = v
 		}
 	}
-	for _, a := range g.destructive {
-		if g.placeable(a.Job) {
-			look(a.Job)
-		}
-	}
-	for _, list := range [][]*structs.Allocation{g.lost, g.migrate, g.beside, g.away, g.now} {
+	for _, list := range [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now} {
 		for _, a := range list {
-			look(g.version(a))
+			look(a)
 		}
 	}
 	for _, l := range g.later {
-		look(g.version(l.alloc))
+		look(l.alloc)
 	}
 	return old
 }

@@ -282,7 +282,7 @@ func (p *Play) judgeCount(s *state.Snapshot, job *structs.Job) {
 		}
 		most := g.GetCount()
 		if d := s.LatestDeployment(job.GetNamespace(), job.GetID()); d != nil && d.TaskGroups[g.GetName()] != nil && !d.TaskGroups[g.GetName()].Promoted {
-			most += canaries
+			most += min(canaries, d.TaskGroups[g.GetName()].DesiredCanaries)
 		}
 		switch {
 		case have > most:
