@@ -17,7 +17,8 @@ func (p *planned) newResources(u *structs.AllocInPlace, v alloc.View) *structs.A
 	return u.Resources
 }
 
-// updateInPlace moves allocations to the plan's version of the job.
+// updateInPlace moves allocations to the plan's version of the job, those of a batch
+// job too that have done their work since the plan was made: it is the same work.
 func (p *planned) updateInPlace() {
 	type kind struct {
 		from       *alloc.Shared
@@ -29,7 +30,7 @@ func (p *planned) updateInPlace() {
 	for i := range p.InPlace {
 		u := &p.InPlace[i]
 		v := p.tx.Allocs.Find(u.AllocID)
-		if !p.mine(v) || v.Row().Terminal() || p.trial.Refused(v.Row().Node.ID) != "" {
+		if !p.mine(v) || !done(v) && (v.Row().Terminal() || p.trial.Refused(v.Row().Node.ID) != "") {
 			continue
 		}
 		from := v.Shared()

@@ -357,6 +357,30 @@ func TestUpdateInPlace(t *testing.T) {
 	equal(t, "usage", w.snap().NodeUsage(node).CPU, int64(1100))
 }
 
+func TestWhatIsDoneMeanwhileIsUpdatedInPlace(t *testing.T) {
+	for kind, want := range map[string]map[string]uint64{
+		"batch":   {"complete": 1, "failed": 0, "running": 1},
+		"service": {"complete": 0, "failed": 0, "running": 1},
+	} {
+		for status, version := range want {
+			w := newWorld(t)
+			node := w.addNode()
+			job := func(count int) *structs.Job {
+				j := testJob("web", count)
+				j.Type = &kind
+				return j
+			}
+			id := w.place(w.register(job(1)), rowsOn(node)...)[0]
+			p := w.plan(w.register(job(2)))
+			p.InPlace = []structs.AllocInPlace{{AllocID: id}}
+			w.report(id, status)
+			w.refusal(p)
+			a := w.snap().Alloc(id)
+			equal(t, kind+" "+status, []any{a.JobVersion(), a.ClientStatus}, []any{version, status})
+		}
+	}
+}
+
 func TestMarks(t *testing.T) {
 	w := newWorld(t)
 	e := w.register(testJob("web", 1))

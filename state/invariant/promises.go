@@ -225,14 +225,19 @@ func served(s *Step, leaves *structs.Allocation) bool {
 	return false
 }
 
-// patient reports whether an allocation is on a node whose drain has time left.
+// patient reports whether an allocation is on a node whose drain has time left, and
+// hasn't just been given it: who decided couldn't know.
 func patient(s *Step, a *structs.Allocation) bool {
 	n := s.After.Node(a.NodeID)
 	if n == nil || n.DrainStrategy == nil || n.DrainStrategy.Deadline < 0 {
 		return false
 	}
-	by := n.DrainStrategy.ForceDeadline
-	return by.IsZero() || by.After(time.Unix(0, a.ModifyTime))
+	by, now := n.DrainStrategy.ForceDeadline, time.Unix(0, a.ModifyTime)
+	given := by.Add(-n.DrainStrategy.Deadline)
+	if !by.IsZero() && given.Sub(n.DrainStrategy.StartedAt) > time.Second && now.Sub(given).Abs() < time.Second {
+		return false
+	}
+	return by.IsZero() || by.After(now)
 }
 
 // healthyStops looks at how much an update takes away in one step; what it has

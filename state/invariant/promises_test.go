@@ -124,6 +124,10 @@ func TestADrainKeepsMaxParallel(t *testing.T) {
 		{name: "both are allowed", most: 2, leave: 2},
 		{name: "all at once", most: 1, leave: 2, drain: structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: -1}}},
 		{name: "its deadline has passed", most: 1, leave: 2, drain: structs.DrainStrategy{ForceDeadline: time.Unix(1_700_000_005, 0)}},
+		{name: "it was given more time just now", most: 1, leave: 2, drain: structs.DrainStrategy{
+			DrainSpec: structs.DrainSpec{Deadline: time.Minute}, StartedAt: time.Unix(1_700_000_000, 0), ForceDeadline: time.Unix(1_700_000_070, 0)}},
+		{name: "it began just now", most: 1, leave: 2, drain: structs.DrainStrategy{
+			DrainSpec: structs.DrainSpec{Deadline: time.Minute}, StartedAt: time.Unix(1_700_000_010, 0), ForceDeadline: time.Unix(1_700_000_070, 0)}, want: []string{"migrate"}},
 		{name: "its deadline is to come", most: 1, leave: 2, drain: structs.DrainStrategy{ForceDeadline: time.Unix(1_700_000_050, 0)}, want: []string{"migrate"}},
 	} {
 		w := newWorld(t)
