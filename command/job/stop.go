@@ -76,7 +76,10 @@ func stopOne(ctx context.Context, c *connect.Call, prefix string) error {
 		c.Printf("%s\n", resp.EvalID)
 		return nil
 	}
-	return followStop(ctx, c, resp.EvalID, running)
+	if err := follow(ctx, c, resp.EvalID); err != nil || running == nil {
+		return err
+	}
+	return followEnd(ctx, c, running)
 }
 
 // activeDeployment is the job's deployment that still goes on, if any; stopping
@@ -95,23 +98,14 @@ func activeDeployment(ctx context.Context, c *connect.Call, stub *structs.JobLis
 	return d, nil
 }
 
-// followStop follows a stop, and the deployment that it cancels if one was under
-// way. That it is cancelled is what was asked for; that it failed just before
-// makes the job no less stopped. One that is forgotten together with the job was
-// cancelled too.
-func followStop(ctx context.Context, c *connect.Call, evalID string, d *structs.Deployment) error {
-	m := &monitor.Monitor{
-		Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose"),
-		Wanted: []string{structs.DeploymentStatusCancelled, structs.DeploymentStatusFailed},
-	}
-	if err := m.Eval(ctx, evalID); err != nil || d == nil {
-		return err
-	}
+// followEnd follows a deployment that the stop of its job cancels. One that is
+// forgotten together with the job was cancelled too.
+func followEnd(ctx context.Context, c *connect.Call, d *structs.Deployment) error {
+	m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
 	err := m.Deployment(ctx, d.ID)
 	var status *api.StatusError
 	if errors.As(err, &status) && status.Code == http.StatusNotFound {
-		c.Printf("Deployment %q was cancelled: its job is stopped\n", d.ID)
-		return nil
+		return term.Fail("Deployment %q was cancelled: its job is stopped", d.ID)
 	}
 	return err
 }
