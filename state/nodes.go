@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -73,6 +74,7 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 		if existing.Status == structs.NodeStatusDown && n.Status != structs.NodeStatusDown {
 			tx.addNodeEvent(&n, clusterEvent("Node re-registered"))
 		}
+		tx.addDriverEvents(&n, existing.Drivers)
 	}
 	tx.storeNode(feed.NodeRegistration, &n)
 	tx.storeEvals(c.Evals)
@@ -82,6 +84,27 @@ func (tx *txn) registerNode(c *command.RegisterNode) (any, error) {
 
 func clusterEvent(message string) *structs.NodeEvent {
 	return &structs.NodeEvent{Message: message, Subsystem: structs.NodeEventCluster}
+}
+
+// addDriverEvents tells which drivers of a node fail or work again. What is heard
+// of for the first time, as after a start of the agent, is no news.
+func (tx *txn) addDriverEvents(n *structs.Node, before map[string]*structs.DriverInfo) {
+	for _, name := range slices.Sorted(maps.Keys(n.Drivers)) {
+		was, is := before[name], n.Drivers[name]
+		if was == nil || is == nil || was.Healthy == is.Healthy {
+			continue
+		}
+		message := "Driver " + name + " is healthy"
+		if !is.Healthy {
+			message = "Driver " + name + " is unhealthy"
+			if is.HealthDescription != "" {
+				message += ": " + is.HealthDescription
+			}
+		}
+		tx.addNodeEvent(n, &structs.NodeEvent{
+			Message: message, Subsystem: structs.NodeEventDriver, Details: map[string]string{"driver": name},
+		})
+	}
 }
 
 // joinPool sees to it that a node's pool exists.

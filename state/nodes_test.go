@@ -38,6 +38,37 @@ func TestANodeComesBack(t *testing.T) {
 	w.refusedAs(&command.RegisterNode{Node: other}, "node secret ID does not match: node "+id+" is registered by another agent")
 }
 
+func TestADriverThatFailsOrRecoversIsAnEventOfItsNode(t *testing.T) {
+	w := newWorld(t)
+	id := w.addNode()
+	told := func(drivers map[string]*structs.DriverInfo) []string {
+		last := w.snap().Node(id).ModifyIndex
+		n := testNode(id)
+		n.Drivers = drivers
+		w.must(&command.RegisterNode{Node: n, Now: 9e9})
+		var out []string
+		for _, e := range w.snap().Node(id).Events {
+			if e.CreateIndex > last {
+				equal(t, "subsystem and time", []any{e.Subsystem, e.Timestamp}, []any{"Driver", time.Unix(9, 0).UTC()})
+				out = append(out, e.Details["driver"]+": "+e.Message)
+			}
+		}
+		return out
+	}
+	healthy, gone := &structs.DriverInfo{Detected: true, Healthy: true}, &structs.DriverInfo{HealthDescription: "not here"}
+	var none []string
+	broken := &structs.DriverInfo{Detected: true, HealthDescription: "no socket"}
+	equal(t, "first heard of", told(map[string]*structs.DriverInfo{"docker": healthy, "exec": healthy, "qemu": gone}), none)
+	equal(t, "two break, and one was never whole", told(map[string]*structs.DriverInfo{"exec": broken, "docker": broken, "qemu": gone}),
+		[]string{"docker: Driver docker is unhealthy: no socket", "exec: Driver exec is unhealthy: no socket"})
+	equal(t, "nothing new", told(map[string]*structs.DriverInfo{"exec": broken, "docker": broken, "qemu": gone}), none)
+	equal(t, "one is back, one is gone", told(map[string]*structs.DriverInfo{"docker": healthy, "exec": gone, "qemu": gone}),
+		[]string{"docker: Driver docker is healthy"})
+	equal(t, "no worse than before", told(map[string]*structs.DriverInfo{"docker": gone, "exec": broken, "qemu": broken}),
+		[]string{"docker: Driver docker is unhealthy: not here"})
+	equal(t, "not heard of yet", told(nil), none)
+}
+
 func TestLossesInARow(t *testing.T) {
 	w := newWorld(t)
 	id := w.addNode()
