@@ -103,6 +103,7 @@ func (w *world) apply(d scheduler.Decision) {
 		at := slices.IndexFunc(w.deploys, func(o *structs.Deployment) bool { return o.ID == dep.ID })
 		if at < 0 {
 			at, w.deploys = len(w.deploys), append(w.deploys, nil)
+			dep.CreateIndex = w.index
 		}
 		w.deploys[at] = dep
 	}
@@ -115,7 +116,7 @@ func (w *world) apply(d scheduler.Decision) {
 	}
 	for _, s := range d.Plan.Stops {
 		a := w.alloc(s.AllocID)
-		a.DesiredStatus, a.DesiredDescription = s.DesiredStatus, s.DesiredDescription
+		a.DesiredStatus, a.DesiredDescription, a.ModifyIndex = s.DesiredStatus, s.DesiredDescription, w.index
 		if s.ClientStatus != "" {
 			a.ClientStatus = s.ClientStatus
 		}

@@ -56,6 +56,9 @@ func (g *group) sort(a *structs.Allocation, replaced bool) {
 		if gone && !a.ClientTerminal() {
 			g.run.lose(a) // was told to stop, will not say that it did
 		}
+		if g.bereft(a) {
+			g.owed = append(g.owed, a)
+		}
 	case a.ClientStatus == structs.AllocClientComplete:
 		if g.run.batch && !g.run.outdated(a) {
 			g.complete = append(g.complete, a)
@@ -93,6 +96,20 @@ func (g *group) sort(a *structs.Allocation, replaced bool) {
 // beside it, is healthy: whoever had it migrate says when.
 func (g *group) lasts(a *structs.Allocation) bool {
 	return a.DesiredTransition.Lasts() && g.run.node(a.NodeID).Status == structs.NodeStatusReady
+}
+
+// bereft reports whether an allocation went, since the current deployment began, for
+// want of its node and without a successor: there was no room for one.
+func (g *group) bereft(a *structs.Allocation) bool {
+	if g.run.current == nil || a.ModifyIndex < g.run.current.CreateIndex || a.NextAllocation != "" || a.DeploymentStatus.IsCanary() ||
+		structs.Value(a.DesiredTransition.MigrateDisablePlacement) {
+		return false
+	}
+	switch a.DesiredDescription {
+	case structs.DescAllocMigrating, structs.DescAllocLost, structs.DescAllocPreempted:
+		return true
+	}
+	return false
 }
 
 func (g *group) stopNow(a *structs.Allocation, gone bool) {

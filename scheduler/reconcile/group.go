@@ -27,6 +27,7 @@ type group struct {
 	reconnected []*structs.Allocation          // came back after it was replaced
 	now         []*structs.Allocation          // failed, is replaced
 	later       []delayed                      // failed, will be replaced
+	owed        []*structs.Allocation          // went, and had no room elsewhere
 
 	destructive []*structs.Allocation // of keep, must be replaced to be updated
 	curable     []delayed             // of later, this version may cure it

@@ -133,7 +133,8 @@ func (g *group) fill() {
 }
 
 // newestOld returns the newest version among those of the outdated allocations that
-// can be run, be they about to be replaced, nil if there is none.
+// can be run, be they about to be replaced, or gone without a successor; nil if there
+// is none.
 func (g *group) newestOld() *structs.Job {
 	var old *structs.Job
 	look := func(a *structs.Allocation) {
@@ -141,7 +142,7 @@ func (g *group) newestOld() *structs.Job {
 			old = v
 		}
 	}
-	for _, list := range [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now} {
+	for _, list := range [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now, g.owed} {
 		for _, a := range list {
 			look(a)
 		}
