@@ -167,7 +167,7 @@ func (g *group) sortFailed(a *structs.Allocation) {
 	switch {
 	case !ok:
 		g.keepOrCanary(a)
-	case a.FollowupEvalID == g.run.Eval.ID || !at.After(g.run.Now.Add(rescheduleWindow)):
+	case g.run.due(a) || !at.After(g.run.Now.Add(rescheduleWindow)):
 		g.now = append(g.now, a)
 	default:
 		g.later = append(g.later, delayed{a, at})
@@ -234,7 +234,7 @@ func (g *group) sortDisconnected(a *structs.Allocation, replaced bool) {
 // again at the deadline, if there is one.
 func (g *group) unknown(a *structs.Allocation, deadline time.Time) {
 	known := a.ClientStatus != structs.AllocClientUnknown
-	if !known && (deadline.IsZero() || g.run.awaits(a.FollowupEvalID, deadline)) {
+	if !known && (deadline.IsZero() || g.run.awaits(a.FollowupEvalID, deadline, structs.TriggerMaxDisconnectTimeout)) {
 		return
 	}
 	mark := structs.AllocMark{

@@ -116,14 +116,21 @@ func (r *run) followUp(w *window, at time.Time, trigger string) string {
 }
 
 // awaits reports whether an evaluation that an allocation names is still to come,
-// and not too late for what is due at a time. One that is over, perhaps of something
-// that befell the allocation earlier, looks at it no more.
-func (r *run) awaits(id string, at time.Time) bool {
+// for this very reason, and not too late for what is due at a time. One that is over
+// looks at it no more, nor does one whose time has come: it may have been dropped for
+// this one. One of something else that befell the allocation comes at another time.
+func (r *run) awaits(id string, at time.Time, trigger string) bool {
 	if id == "" || id == r.Eval.ID {
 		return false
 	}
 	e := r.Evaluation(id)
-	return e != nil && e.Status == structs.EvalStatusPending && !e.WaitUntil.After(at.Add(followUpWindow))
+	return e != nil && e.Status == structs.EvalStatusPending && e.TriggeredBy == trigger &&
+		e.WaitUntil.After(r.Now) && !e.WaitUntil.After(at.Add(followUpWindow))
+}
+
+// due reports whether this is the evaluation that was to replace a failed allocation.
+func (r *run) due(a *structs.Allocation) bool {
+	return a.FollowupEvalID == r.Eval.ID && r.Eval.TriggeredBy == structs.TriggerAllocFailure
 }
 
 // delayed is a failed allocation that is replaced later.
@@ -139,7 +146,7 @@ func (g *group) delay() {
 	for _, l := range g.later {
 		g.desired.RescheduleLater++
 		g.desired.Ignore++
-		if g.run.awaits(l.alloc.FollowupEvalID, l.at) {
+		if g.run.awaits(l.alloc.FollowupEvalID, l.at, structs.TriggerAllocFailure) {
 			continue
 		}
 		g.run.out.Marks = append(g.run.out.Marks, structs.AllocMark{
