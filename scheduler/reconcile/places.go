@@ -142,7 +142,11 @@ func (g *group) newestOld() *structs.Job {
 			old = v
 		}
 	}
-	for _, list := range [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now, g.owed} {
+	lists := [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now}
+	if g.state.DesiredCanaries > 0 && !g.state.Promoted { // else the newest has begun to take their places
+		lists = append(lists, g.owed)
+	}
+	for _, list := range lists {
 		for _, a := range list {
 			look(a)
 		}
