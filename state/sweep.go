@@ -47,7 +47,7 @@ func (tx *txn) sweepAllocs(ids []string) int {
 	var refs []alloc.Ref
 	for _, id := range ids {
 		v := tx.Allocs.Find(id)
-		if !v.Valid() || seen[v.Ref()] || !tx.ended(v.Row()) {
+		if !v.Valid() || seen[v.Ref()] || !tx.ended(v.Row()) || tx.remembered(v.Shared()) {
 			continue
 		}
 		seen[v.Ref()] = true
@@ -57,6 +57,17 @@ func (tx *txn) sweepAllocs(ids []string) int {
 	}
 	tx.Allocs.Remove(refs)
 	return len(refs)
+}
+
+// remembered reports whether an allocation is what a batch job has done that stays:
+// the collector took it together with its job, and a tag came since.
+func (tx *txn) remembered(s *alloc.Shared) bool {
+	key := structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID}
+	j := tx.Job(key)
+	if j == nil || j.Stopped() || j.GetType() != structs.JobTypeBatch && j.GetType() != structs.JobTypeSysBatch || !tx.HasTag(key) {
+		return false
+	}
+	return s.Job != nil && s.Job.GetVersion() == j.GetVersion() && s.Job.GetCreateIndex() == j.GetCreateIndex()
 }
 
 func (tx *txn) ended(r *alloc.Row) bool {

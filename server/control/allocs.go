@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
@@ -48,11 +49,18 @@ func (s *Control) StopAlloc(ctx context.Context, req *AllocStopRequest) (*struct
 }
 
 // UpdateAllocs takes what a node reports about its allocations. It returns the
-// index once the report is stored.
+// index once the report is stored. Whoever reports is heard: were the node out of
+// sight still, what it reports would be taken for unknown again at once, and be
+// reported again.
 func (s *Control) UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (uint64, error) {
 	t, err := s.leading()
 	if err != nil {
 		return 0, err
+	}
+	if n := s.store.Snapshot().Node(nodeID); n != nil && n.Status == structs.NodeStatusDisconnected {
+		if _, err := s.Heartbeat(ctx, nodeID); err != nil {
+			return 0, fmt.Errorf("take node %s back: %w", nodeID, err)
+		}
 	}
 	snap := s.store.Snapshot()
 	own := make([]*structs.AllocUpdate, 0, len(updates))

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -269,6 +270,31 @@ func TestAStopWithRescheduleRecordsIt(t *testing.T) {
 		if next.PreviousAllocation != victim.ID || next.RescheduleTracker == nil || next.NodeID == victim.NodeID {
 			t.Errorf("the replacement of %s on %s: after %s, tracker %+v, on %s", victim.ID, victim.NodeID,
 				next.PreviousAllocation, next.RescheduleTracker, next.NodeID)
+		}
+	})
+}
+
+// TestANodeThatReportsIsHeard has a node that was out of sight report what runs there
+// before its heart beats again.
+func TestANodeThatReportsIsHeard(t *testing.T) {
+	play(t, func(t *testing.T, w *world) {
+		a := w.addNode("a")
+		w.settled(with(servertest.Job("web", "service", 1), tolerant))
+		a.set(func(n *fakeNode) { n.silent = true })
+		w.until(time.Minute, "it is out of sight", func(snap *state.Snapshot) bool {
+			return snap.Node(a.id).Status == structs.NodeStatusDisconnected && w.live(snap, "web")[0].ClientStatus == structs.AllocClientUnknown
+		})
+		evals := len(slices.Collect(w.s.store.Snapshot().Evals("*", "")))
+		for range 20 {
+			a.set(func(n *fakeNode) { n.report(t.Context()) })
+			w.pass(50 * time.Millisecond)
+		}
+		snap := w.s.store.Snapshot()
+		if status := snap.Node(a.id).Status; status != structs.NodeStatusReady || !w.running("web", 1)(snap) {
+			t.Errorf("the node is %s: %s", status, w.describe())
+		}
+		if n := len(slices.Collect(snap.Evals("*", ""))) - evals; n > 3 {
+			t.Errorf("%d evaluations follow", n)
 		}
 	})
 }

@@ -30,8 +30,8 @@ func (p *Play) settle() error {
 	if err := p.quieten(); err != nil {
 		return err
 	}
-	if err := p.calm(); err != nil {
-		return err
+	if err := p.calm(); err != nil || len(p.result.Violations) > 0 {
+		return err // what a broken promise leaves behind is not judged
 	}
 	snap := p.cluster.Snapshot()
 	for _, judge := range []func(*state.Snapshot){p.judgeEvals, p.judgeDeployments, p.judgeDrains, p.judgeNodes, p.judgeCounts, p.judgeEveryNode} {
@@ -363,10 +363,14 @@ func (p *Play) judgeRest() error {
 	return nil
 }
 
-// ended reports whether the tasks of an allocation ended between two looks.
+// ended reports whether the tasks of an allocation ended by themselves between two
+// looks.
 func ended(before, after *state.Snapshot) bool {
 	for a := range after.Allocs(structs.AllNamespaces, "") {
-		if was := before.Alloc(a.ID); was != nil && !was.ClientTerminal() && a.ClientTerminal() {
+		if was := before.Alloc(a.ID); was == nil || was.ClientTerminal() || !a.ClientTerminal() {
+			continue
+		}
+		if a.DesiredStatus == structs.AllocDesiredRun || a.ClientStatus == structs.AllocClientFailed {
 			return true
 		}
 	}
