@@ -146,7 +146,7 @@ func appointment(s *state.Snapshot) time.Time {
 		}
 	}
 	for d := range s.ActiveDeployments() {
-		if d.Status != structs.DeploymentStatusRunning || waitsForPromotion(s, d) {
+		if d.Status != structs.DeploymentStatusRunning {
 			continue
 		}
 		for _, st := range d.TaskGroups {
