@@ -119,6 +119,9 @@ func TestABadVersionIsRevertedToTheStableOne(t *testing.T) {
 		if tried < 2 {
 			t.Errorf("the bad version was tried %d times: failed allocations of a deployment must be replaced", tried)
 		}
+		if got, bad := snap.Job("default", "web").SubmitTime, snap.JobVersion("default", "web", 1).SubmitTime; *got <= *bad {
+			t.Errorf("the reverted job was submitted at %d, the bad version before it at %d", *got, *bad)
+		}
 		if snap.Job("default", "web").TaskGroups[0].Tasks[0].Env != nil {
 			t.Error("the reverted job still has what the bad version brought")
 		}

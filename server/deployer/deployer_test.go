@@ -132,6 +132,9 @@ func tell(actions []Action) string {
 			}
 			if c.Job != nil {
 				line += fmt.Sprintf(" [to version %d]", c.Job.GetVersion())
+				if structs.Value(c.Job.SubmitTime) != c.Now {
+					line += " [submitted at another time]"
+				}
 			}
 			out = append(out, line)
 		default:

@@ -32,15 +32,16 @@ func Fail(v View, dep *structs.Deployment, verdict Verdict) *command.UpdateDeplo
 	}
 	if verdict.Revert && job != nil {
 		var suffix string
-		c.Job, suffix = rollback(v, dep, job)
+		c.Job, suffix = rollback(v, dep, job, c.Now)
 		c.Update.StatusDescription += suffix
 	}
 	return c
 }
 
 // rollback returns the job to register again, nil if there is none or it
-// would change nothing, and what to tell about it.
-func rollback(v View, dep *structs.Deployment, job *structs.Job) (*structs.Job, string) {
+// would change nothing, and what to tell about it. It is a version of its own,
+// submitted now.
+func rollback(v View, dep *structs.Deployment, job *structs.Job, now int64) (*structs.Job, string) {
 	stable := LatestStable(v, dep)
 	switch {
 	case stable == nil:
@@ -49,7 +50,7 @@ func rollback(v View, dep *structs.Deployment, job *structs.Job) (*structs.Job, 
 		return nil, fmt.Sprintf(structs.DescDeploymentRollbackNoopFmt, stable.GetVersion())
 	}
 	again := stable.Clone()
-	again.Stable = nil
+	again.Stable, again.SubmitTime = nil, &now
 	return again, fmt.Sprintf(structs.DescDeploymentRollbackFmt, stable.GetVersion())
 }
 
