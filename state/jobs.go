@@ -349,7 +349,7 @@ func (tx *txn) tagJobVersion(c *command.TagJobVersion) (any, error) {
 	}
 	j := tx.changeVersion(key, version, func(j *structs.Job) { j.VersionTag = tagNamed(c.Tag, c.Name) })
 	if j == nil {
-		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", c.JobID, version)
+		return nil, structs.VersionNotFound(c.JobID, version, tx.JobVersions(key))
 	}
 	return jobResult(tx.Index, j, true), nil
 }

@@ -1,6 +1,10 @@
 package structs
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // ErrorKind says what sort of refusal an Error is, so that the edge can choose
 // how to answer without reading texts.
@@ -89,4 +93,20 @@ func (e *EnforceIndexError) Error() string {
 // feature is a noun phrase, in the plural.
 func NotBuilt(feature string) *Error {
 	return NewError(KindNotBuilt, "%s are not built yet in this version of Steppe", feature)
+}
+
+// VersionNotFound says that a version of a job isn't there, and which are.
+func VersionNotFound(jobID string, version uint64, kept []*Job) *Error {
+	text := fmt.Sprintf("job %q at version %d not found", jobID, version)
+	numbers := make([]string, len(kept))
+	for i, j := range kept {
+		numbers[i] = strconv.FormatUint(j.GetVersion(), 10)
+	}
+	switch last := len(numbers) - 1; {
+	case last == 0:
+		text += fmt.Sprintf(": only version %s is kept", numbers[0])
+	case last > 0:
+		text += fmt.Sprintf(": versions %s and %s are kept", strings.Join(numbers[:last], ", "), numbers[last])
+	}
+	return NewError(KindNotFound, "%s", text)
 }

@@ -65,7 +65,7 @@ func (g *TaskGroup) validateVolumes(f faults, kind string) {
 		in.in("source").check(v.Source != "", "name the volume that is meant")
 		canary := g.Update != nil && Value(g.Update.Canary) > 0
 		in.check(!canary || !v.OneWriter(),
-			"a canary would have to write to it beside the old version, and its access_mode %q allows one writer: leave canary out, or let several write", v.AccessMode)
+			"a canary would have to write to volume %q beside the old version, and its access_mode %q allows one writer: leave canary out, or let several write", name, v.AccessMode)
 		if v.PerAlloc {
 			in.in("per_alloc").check(kind != JobTypeSystem && kind != JobTypeSysBatch, "%s jobs can't have it", kind)
 			in.in("per_alloc").check(!canary, "can't be used together with canaries")

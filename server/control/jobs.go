@@ -273,7 +273,7 @@ func (s *Control) RevertJob(ctx context.Context, req *structs.JobRevertRequest) 
 	}
 	prior := snap.JobVersion(req.Namespace, req.JobID, req.JobVersion)
 	if prior == nil {
-		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", req.JobID, req.JobVersion)
+		return nil, structs.VersionNotFound(req.JobID, req.JobVersion, snap.JobVersions(req.Namespace, req.JobID))
 	}
 	job := prior.Clone()
 	revive(job)
@@ -302,8 +302,8 @@ func revive(job *structs.Job) {
 
 // SetJobStability marks a job version stable or not.
 func (s *Control) SetJobStability(ctx context.Context, req *structs.JobStabilityRequest) (*structs.JobStabilityResponse, error) {
-	if s.store.Snapshot().JobVersion(req.Namespace, req.JobID, req.JobVersion) == nil {
-		return nil, structs.NewError(structs.KindNotFound, "job %q at version %d not found", req.JobID, req.JobVersion)
+	if snap := s.store.Snapshot(); snap.JobVersion(req.Namespace, req.JobID, req.JobVersion) == nil {
+		return nil, structs.VersionNotFound(req.JobID, req.JobVersion, snap.JobVersions(req.Namespace, req.JobID))
 	}
 	result, err := commit[*state.JobResult](ctx, s, &command.MarkJobStable{
 		Namespace:  req.Namespace,

@@ -22,10 +22,10 @@ func TestWhatCanNeverSucceedIsRefused(t *testing.T) {
 	}}
 	play(t, func(t *testing.T, w *world) {
 		for want, job := range map[string]*structs.Job{
-			"must be less than the progress_deadline of 1m0s, is 5m0s":  update(structs.UpdateStrategy{ProgressDeadline: ptr(time.Minute)}),
-			"must be less than the healthy_deadline of 5m0s, is 6m0s":   update(structs.UpdateStrategy{MinHealthyTime: ptr(6 * time.Minute)}),
-			"needs canaries: set canary, or leave auto_promote out":     update(structs.UpdateStrategy{AutoPromote: ptr(true)}),
-			"a canary would have to write to it beside the old version": volume,
+			"must be less than the progress_deadline of 1m0s, is 5m0s":             update(structs.UpdateStrategy{ProgressDeadline: ptr(time.Minute)}),
+			"must be less than the healthy_deadline of 5m0s, is 6m0s":              update(structs.UpdateStrategy{MinHealthyTime: ptr(6 * time.Minute)}),
+			"needs canaries: set canary, or leave auto_promote out":                update(structs.UpdateStrategy{AutoPromote: ptr(true)}),
+			`a canary would have to write to volume "data" beside the old version`: volume,
 			"it never fires": cronJob("never", "0 0 30 2 *"),
 			"fires every second, faster than jobs can be launched": cronJob("never", "* * * * * * *"),
 		} {
@@ -62,7 +62,7 @@ func TestActionsThatAreRefusedLeaveNothing(t *testing.T) {
 		}{
 			{`group "web" has 0/1 healthy`, structs.KindRefused, func() error { return promote() }},
 			{`has no group "api"`, structs.KindNotFound, func() error { return promote("web", "api") }},
-			{"at version 7 not found", structs.KindNotFound, func() error {
+			{`job "web" at version 7 not found: versions 1 and 0 are kept`, structs.KindNotFound, func() error {
 				req := &structs.JobRevertRequest{JobID: "web", JobVersion: 7}
 				req.Namespace = "default"
 				_, err := w.s.RevertJob(t.Context(), req)
