@@ -23,7 +23,7 @@ func chain(p *ReschedulePolicy, lives ...time.Duration) []time.Duration {
 			return delays
 		}
 		delays = append(delays, delay)
-		past = p.Append(past, &RescheduleEvent{RescheduleTime: at.UnixNano(), Delay: delay}).Events
+		past = append(past, &RescheduleEvent{RescheduleTime: at.UnixNano(), Delay: delay})
 		started = at
 	}
 	return delays

@@ -72,18 +72,6 @@ func saturatingSum(a, b time.Duration) time.Duration {
 	return a + b
 }
 
-// Append returns the tracker of a replacement: past, and the event of this
-// replacement. Of a limited policy the last 5 events are kept.
-func (p *ReschedulePolicy) Append(past []*RescheduleEvent, e *RescheduleEvent) *RescheduleTracker {
-	events := append(append(make([]*RescheduleEvent, 0, len(past)+1), past...), e)
-	if !Value(p.Unlimited) {
-		// More than attempts must never be forgotten, or the limit would be.
-		keep := max(MaxRescheduleEvents, Value(p.Attempts))
-		events = events[max(0, len(events)-keep):]
-	}
-	return &RescheduleTracker{Events: events}
-}
-
 // Past returns the replacements that led to the allocation, oldest first.
 func (a *Allocation) Past() []*RescheduleEvent {
 	if a.RescheduleTracker == nil {
@@ -98,19 +86,4 @@ func (a *Allocation) ReschedulePolicy() *ReschedulePolicy {
 		return g.ReschedulePolicy
 	}
 	return nil
-}
-
-// EndedAt returns when the last of the allocation's tasks ended; if none did,
-// when the allocation last changed.
-func (a *Allocation) EndedAt() time.Time {
-	var last time.Time
-	for _, s := range a.TaskStates {
-		if s != nil && s.FinishedAt.After(last) {
-			last = s.FinishedAt
-		}
-	}
-	if last.IsZero() {
-		return time.Unix(0, a.ModifyTime)
-	}
-	return last
 }

@@ -114,7 +114,7 @@ func (e *everywhere) pass(a *structs.Allocation) {
 // the evaluation waited for room, which may be what the failure itself has left.
 // Between a group that has no room and one that fails at once there would be no end.
 func (e *everywhere) breathes(a *structs.Allocation) bool {
-	return e.run.Eval.TriggeredBy == structs.TriggerQueuedAllocs && e.run.Now.Sub(failedAt(a, e.run.Now)) < restWindow
+	return e.run.Eval.TriggeredBy == structs.TriggerQueuedAllocs && e.run.Now.Sub(failedAt(a, e.run.Now)).Abs() < restWindow
 }
 
 // rest lets an allocation that has ended hold its node.

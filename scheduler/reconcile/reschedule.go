@@ -22,7 +22,7 @@ const (
 // nextReschedule returns when a failed allocation may be replaced; ok is false
 // if its policy allows no further attempt.
 func nextReschedule(a *structs.Allocation, p *structs.ReschedulePolicy, now time.Time) (at time.Time, ok bool) {
-	at, _, ok = p.Next(past(a), failedAt(a, now))
+	at, _, ok = p.Next(a.Past(), failedAt(a, now))
 	return at, ok
 }
 
@@ -49,13 +49,6 @@ func failedAt(a *structs.Allocation, now time.Time) time.Time {
 	return ended
 }
 
-func past(a *structs.Allocation) []*structs.RescheduleEvent {
-	if a.RescheduleTracker == nil {
-		return nil
-	}
-	return a.RescheduleTracker.Events
-}
-
 // tracker extends the history of an allocation that is being replaced because
 // it failed.
 func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *structs.RescheduleTracker {
@@ -63,9 +56,9 @@ func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *struc
 	var delay time.Duration
 	if p != nil {
 		keep = max(keep, structs.Value(p.Attempts))
-		delay = p.NextDelay(past(a), failedAt(a, r.Now))
+		delay = p.NextDelay(a.Past(), failedAt(a, r.Now))
 	}
-	events := append(slices.Clone(past(a)), &structs.RescheduleEvent{
+	events := append(slices.Clone(a.Past()), &structs.RescheduleEvent{
 		RescheduleTime: r.Now.UnixNano(), PrevAllocID: a.ID, PrevNodeID: a.NodeID, Delay: delay,
 	})
 	return &structs.RescheduleTracker{Events: events[max(0, len(events)-keep):], LastReschedule: "ok"}
@@ -74,7 +67,7 @@ func (r *run) tracker(a *structs.Allocation, p *structs.ReschedulePolicy) *struc
 // penalized lists the nodes on which an allocation and its predecessors failed.
 func penalized(a *structs.Allocation) []string {
 	out := []string{a.NodeID}
-	for _, e := range past(a) {
+	for _, e := range a.Past() {
 		if !slices.Contains(out, e.PrevNodeID) {
 			out = append(out, e.PrevNodeID)
 		}
@@ -128,7 +121,8 @@ func (r *run) awaits(id string, at time.Time, trigger string) bool {
 		e.WaitUntil.After(r.Now) && !e.WaitUntil.After(at.Add(followUpWindow))
 }
 
-// due reports whether this is the evaluation that was to replace a failed allocation.
+// due reports whether this is the evaluation that was to replace a failed allocation:
+// then its time has come, whatever has changed meanwhile what that is reckoned from.
 func (r *run) due(a *structs.Allocation) bool {
 	return a.FollowupEvalID == r.Eval.ID && r.Eval.TriggeredBy == structs.TriggerAllocFailure
 }
