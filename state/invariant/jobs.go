@@ -56,7 +56,10 @@ func (s *Step) liveOf(snap *state.Snapshot, key structs.NamespacedID, group stri
 // doubled reports whether an allocation is back that was replaced before the entry,
 // perhaps several times: until it is decided which one goes on they count as one.
 func (s *Step) doubled(snap *state.Snapshot, a *structs.Allocation) bool {
-	for id := a.NextAllocation; id != "" && s.Before.Alloc(id) != nil; {
+	if a.NextAllocation == "" || s.Before.Alloc(a.NextAllocation) == nil {
+		return false
+	}
+	for id := a.NextAllocation; id != ""; {
 		next := snap.Alloc(id)
 		if next == nil {
 			return false
@@ -78,7 +81,7 @@ func names(s *Step) []string {
 		}
 		held := map[string]*structs.Allocation{}
 		for _, a := range s.live(s.After, key) {
-			if !current(job, a) || canary(s.After, a) || leaves(a) {
+			if !current(job, a) || canary(s.After, a) || leaves(a) || s.doubled(s.After, a) {
 				continue
 			}
 			if other := held[a.Name]; other != nil && isPlaced(s, a, other) {
