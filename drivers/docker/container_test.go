@@ -3,6 +3,8 @@
 package docker_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -125,5 +127,45 @@ func TestTrustingNodeAllowsMore(t *testing.T) {
 	block["privileged"], block["volumes"], block["pid_mode"] = true, []any{"/etc:/host-etc:ro"}, "host"
 	if got := trusting.output(trusting.task(block)); got != "seen\n" {
 		t.Errorf("on a trusting node the container printed %q", got)
+	}
+}
+
+// ended is a context that is over as soon as something is so, and tells those only
+// who ask.
+type ended struct {
+	context.Context
+	when func() bool
+}
+
+func (c ended) Err() error {
+	if c.when() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Whoever gives a start up has the task destroyed, and is told that there is none if
+// the driver doesn't know it yet.
+func TestAStartThatIsGivenUpLastLeavesNoContainer(t *testing.T) {
+	w := newWorld(t, pluginBlock())
+	task := w.task(sh("sleep 300"))
+	running := func() int {
+		list, err := w.engine.ContainerList(t.Context(), client.ContainerListOptions{Filters: client.Filters{}.Add("label", "run.steppe.task_id="+task.ID)})
+		if err != nil {
+			t.Error(err)
+		}
+		return len(list.Items)
+	}
+	began := false
+	ctx := ended{t.Context(), func() bool { began = began || running() > 0; return began }}
+	if _, err := w.driver.Start(ctx, task); !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	if _, err := w.driver.Inspect(t.Context(), task.ID); !errors.Is(err, drivers.ErrTaskNotFound) {
+		t.Errorf("the driver knows it: %v", err)
+	}
+	if n := running(); !began || n != 0 {
+		t.Errorf("it ran: %v, and %d containers of it run", began, n)
+		_ = w.driver.Destroy(t.Context(), task.ID, true)
 	}
 }

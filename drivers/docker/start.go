@@ -52,7 +52,29 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 	if err := d.run(ctx, engine, id); err != nil {
 		return nil, err
 	}
-	return d.started(ctx, engine, t, config, state{Container: id, Image: image, TTY: config.TTY, Logs: readable(options.HostConfig.LogConfig.Type)})
+	started, err := d.started(ctx, engine, t, config, state{Container: id, Image: image, TTY: config.TTY, Logs: readable(options.HostConfig.LogConfig.Type)})
+	if err == nil {
+		// Whoever gave it up may have asked to destroy it before it was known.
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, d.abandon(ctx, engine, t.ID, id, err)
+	}
+	return started, nil
+}
+
+// abandon ends a task whose container runs though its start failed, and returns why.
+func (d *Driver) abandon(ctx context.Context, engine *client.Client, taskID, container string, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slow)
+	defer cancel()
+	err := d.Destroy(ctx, taskID, true)
+	if errors.Is(err, drivers.ErrTaskNotFound) {
+		err = remove(ctx, engine, container)
+	}
+	if err != nil {
+		d.logger.Warn("the container of a start that failed can't be removed", "container", container, logx.KeyError, err)
+	}
+	return fmt.Errorf("start task: %w", why)
 }
 
 func attempts(c *taskConfig, plugin *pluginConfig) int {

@@ -76,6 +76,13 @@ func (d *Driver) Start(ctx context.Context, config *drivers.TaskConfig) (*driver
 	if err := d.begin(t, true); err != nil {
 		return nil, err
 	}
+	if gone := ctx.Err(); gone != nil {
+		// Whoever gave it up may have asked to destroy it before it was known.
+		if err := d.Destroy(context.WithoutCancel(ctx), config.ID, true); err != nil && !errors.Is(err, drivers.ErrTaskNotFound) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("start task: %w", gone)
+	}
 	d.tell(config, "started")
 	handle := &drivers.Handle{Version: 1, Config: config, State: drivers.TaskRunning, DriverState: encoded}
 	return &drivers.Started{Handle: handle, Network: t.network()}, nil

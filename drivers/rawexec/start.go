@@ -10,11 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/supervise"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
 )
+
+// abandonTimeout bounds how long a task is being destroyed whose start failed.
+const abandonTimeout = 10 * time.Second
 
 // Start implements drivers.Runner. A task that an earlier plugin process
 // started with the same id is taken over.
@@ -44,11 +48,22 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 	}
 	s := state{Dir: dir, PID: status.Task.PID, StartedAt: status.StartedAt.UnixNano(), Cgroup: status.Cgroup}
 	encoded, err := drivers.EncodeState(&s)
-	if err != nil {
-		return nil, err
-	}
 	d.keep(&task{config: t, state: s, supervise: supervise.At(dir)})
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		// Whoever gave it up may have asked to destroy it before it was known.
+		return nil, d.abandon(ctx, t.ID, err)
+	}
 	return &drivers.Started{Handle: &drivers.Handle{Version: stateVersion, Config: t, State: drivers.TaskRunning, DriverState: encoded}}, nil
+}
+
+// abandon destroys a task whose start failed in the end, and returns why.
+func (d *Driver) abandon(ctx context.Context, taskID string, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	if err := d.Destroy(ctx, taskID, true); err != nil && !errors.Is(err, drivers.ErrTaskNotFound) {
+		why = errors.Join(why, err)
+	}
+	return fmt.Errorf("start task: %w", why)
 }
 
 // spec puts a task into the supervisor's terms.

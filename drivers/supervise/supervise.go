@@ -30,6 +30,15 @@ import (
 // reportTimeout bounds how long a supervisor may take to start its task.
 const reportTimeout = 30 * time.Second
 
+// abandonTimeout bounds how long a task is being stopped whose start was given up.
+const abandonTimeout = 10 * time.Second
+
+// unheardError says that a supervisor was started and not heard of: its task may run.
+type unheardError struct{ err error }
+
+func (e *unheardError) Error() string { return e.err.Error() }
+func (e *unheardError) Unwrap() error { return e.err }
+
 // NotFoundError says that the task's program doesn't exist or can't be run.
 type NotFoundError struct{ Text string }
 
@@ -116,7 +125,8 @@ func seal(image []byte) (*os.File, error) {
 }
 
 // Start starts a supervisor in dir, which it makes, and with it the task. A
-// task that runs there already is left as it is.
+// task that runs there already is left as it is, but for a start that is given up:
+// after that nothing runs there.
 func (l *Launcher) Start(ctx context.Context, dir string, spec *keeper.Spec) (*keeper.Status, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make supervision directory: %w", err)
@@ -124,21 +134,46 @@ func (l *Launcher) Start(ctx context.Context, dir string, spec *keeper.Spec) (*k
 	if status, err := At(dir).Status(ctx); err == nil {
 		return status, nil
 	}
-	spec.Version = keeper.Version
-	input, err := json.Marshal(spec)
-	if err != nil {
-		return nil, fmt.Errorf("encode supervisor spec: %w", err)
+	if ctx.Err() != nil {
+		return nil, abandon(ctx, dir, ctx.Err())
 	}
 	path, args, err := l.program()
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	return l.launch(ctx, path, append(args, dir), input)
+	return l.start(ctx, dir, path, args, spec)
 }
 
-// launch runs the program and reads its report.
+// start has a program be the supervisor in dir. One that isn't heard of is not left
+// to itself.
+func (l *Launcher) start(ctx context.Context, dir, path string, args []string, spec *keeper.Spec) (*keeper.Status, error) {
+	spec.Version = keeper.Version
+	input, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode supervisor spec: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	status, err := l.launch(limited, path, append(args, dir), input)
+	if unheard := (*unheardError)(nil); errors.As(err, &unheard) {
+		return nil, abandon(ctx, dir, err)
+	}
+	return status, err
+}
+
+// abandon stops what runs in dir, of which nobody will know, and returns why.
+func abandon(ctx context.Context, dir string, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
+	defer cancel()
+	if err := At(dir).Stop(ctx, syscall.SIGKILL, 0); err != nil {
+		return errors.Join(why, fmt.Errorf("stop what was started: %w", err))
+	}
+	return why
+}
+
+// launch runs the program and reads its report. When it gives up the report can't be
+// written any more, and a supervisor that can't report ends its task: one whose report
+// was written before answers in its directory already.
 func (l *Launcher) launch(ctx context.Context, path string, args []string, input []byte) (*keeper.Status, error) {
 	stdinRead, stdinWrite, err := os.Pipe()
 	if err != nil {
@@ -149,7 +184,12 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 	if err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
-	defer closeAll(reportRead, reportWrite)
+	defer func() {
+		// No child that is just being made holds it either.
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		closeAll(reportRead, reportWrite)
+	}()
 	cmd := exec.Command(path)
 	cmd.Args = args
 	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
@@ -164,7 +204,7 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 	defer stop()
 	_ = stdinWrite.SetWriteDeadline(deadlineOf(ctx))
 	if _, err := stdinWrite.Write(input); err != nil {
-		return nil, fmt.Errorf("tell supervisor its task: %w", err)
+		return nil, &unheardError{fmt.Errorf("tell supervisor its task: %w", err)}
 	}
 	closeAll(stdinWrite)
 	var report keeper.Report
@@ -172,7 +212,7 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, fmt.Errorf("wait for supervisor: %w", err)
+		return nil, &unheardError{fmt.Errorf("wait for supervisor: %w", err)}
 	}
 	switch {
 	case report.NotFound:
