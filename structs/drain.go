@@ -15,6 +15,12 @@ type DrainStrategy struct {
 	StartedAt     time.Time
 }
 
+// Forced reports whether a drain takes everything at once: it was asked to, or its
+// deadline is over. No drain takes nothing.
+func (s *DrainStrategy) Forced(now time.Time) bool {
+	return s != nil && (s.Deadline < 0 || !s.ForceDeadline.IsZero() && !s.ForceDeadline.After(now))
+}
+
 // DrainMetadata tells of a node's last drain.
 type DrainMetadata struct {
 	StartedAt  time.Time

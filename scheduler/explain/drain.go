@@ -106,17 +106,23 @@ func (d *drainage) leaving(a *structs.Allocation) *leaving {
 		l.MaxParallel = max(1, structs.ValueOr(l.tg.Migrate.MaxParallel, 1))
 	}
 	for other := range d.stage.JobAllocs(a.Namespace, a.JobID, nil) {
-		if other.TaskGroup == a.TaskGroup && !other.TerminalStatus() && !structs.Value(other.DesiredTransition.Migrate) && serves(other) {
+		if other.TaskGroup == a.TaskGroup && !other.TerminalStatus() && !structs.Value(other.DesiredTransition.Migrate) && d.counts(other) {
 			l.serving++
 		}
 	}
 	return l
 }
 
+// counts reports whether an allocation serves and its node doesn't give it up now.
+func (d *drainage) counts(a *structs.Allocation) bool {
+	n := d.stage.Node(a.NodeID)
+	return serves(a) && (n == nil || !n.DrainStrategy.Forced(d.in.Now))
+}
+
 // serves reports whether an allocation runs, as far as is known, and is healthy, or
-// nothing says that it won't be.
+// nothing says that it won't be. A canary stands for nothing before its promotion.
 func serves(a *structs.Allocation) bool {
-	return a.ClientStatus == structs.AllocClientRunning && (!a.DeploymentStatus.HasHealth() || a.DeploymentStatus.IsHealthy())
+	return a.ClientStatus == structs.AllocClientRunning && !a.DeploymentStatus.IsCanary() && (!a.DeploymentStatus.HasHealth() || a.DeploymentStatus.IsHealthy())
 }
 
 // sort puts an allocation where it belongs.
@@ -295,10 +301,11 @@ func (d *drainage) evaluate(job *structs.Job, going map[*leaving][]*structs.Drai
 
 // outcome notes what became of an allocation that left, or is to.
 func (d *drainage) outcome(l *leaving, a *structs.DrainedAlloc, nodeID string, decision *scheduler.Decision) {
-	heir := d.heir(d.stage.View.Alloc(a.AllocID)) // it runs already, beside the one that it replaces
+	was := d.stage.View.Alloc(a.AllocID)
+	heir := d.heir(was) // it runs already, beside the one that it replaces
 	switch {
 	case nodeID != "" || heir != nil:
-		if heir == nil || !serves(heir) {
+		if (heir == nil || !d.counts(heir)) && !was.DeploymentStatus.IsCanary() {
 			l.serving++
 		}
 		if nodeID == "" {

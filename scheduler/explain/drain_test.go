@@ -159,6 +159,44 @@ web.web[0] moves round 1 n1`},
 fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
 1 of 1 would move in 1 round, max_parallel 2; the last healthy one once its replacement, which runs beside it until then, is healthy.
 web.web[0] moves round 1 n1 after its replacement`},
+		{name: "what a node gives up now doesn't serve", w: emptied("service", 2, 2, 2, 1), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID = "n1"
+			w.nodes[1].SchedulingEligibility = structs.NodeIneligible
+			w.nodes[1].DrainStrategy = &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: -1}}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2; the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n2 after its replacement`},
+		{name: "nor does what a drain takes at its deadline, once that is over", w: emptied("service", 2, 2, 2, 1), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID = "n1"
+			w.nodes[1].SchedulingEligibility = structs.NodeIneligible
+			w.nodes[1].DrainStrategy = &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: time.Hour}, ForceDeadline: w.input().Now}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2; the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n2 after its replacement`},
+		{name: "before that it does", w: emptied("service", 2, 2, 2, 1), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID = "n1"
+			w.nodes[1].SchedulingEligibility = structs.NodeIneligible
+			w.nodes[1].DrainStrategy = &structs.DrainStrategy{DrainSpec: structs.DrainSpec{Deadline: time.Hour}, ForceDeadline: w.input().Now.Add(time.Second)}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2.
+web.web[0] moves round 1 n2`},
+		{name: "a canary that waits for its promotion doesn't serve", w: emptied("service", 2, 2, 2), spec: hour, with: func(w *world) {
+			w.allocs[1].NodeID = "n1"
+			w.allocs[1].DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true), Canary: true}
+		}, want: `
+fits true: Draining node n0 would move 1 allocation; it takes 1 round, 10s at least.
+1 of 1 would move in 1 round, max_parallel 2; the last healthy one once its replacement, which runs beside it until then, is healthy.
+web.web[0] moves round 1 n1 after its replacement`},
+		{name: "and moves as what doesn't serve, without its successor serving", w: emptied("service", 2, 1, 2), spec: hour, with: func(w *world) {
+			w.allocs[1].DeploymentStatus = &structs.AllocDeploymentStatus{Healthy: ptr(true), Canary: true}
+		}, want: `
+fits true: Draining node n0 would move 2 allocations; it takes 1 round, 10s at least.
+2 of 2 would move in 1 round, one at a time (max_parallel 1); 1 of them not before the deadline, since too few others of the group would be healthy.
+web.web[0] moves deadline 0 n1
+web.web[1] moves round 1 n1`},
 		{name: "all may go at a time, and the last when a successor of the others is healthy", w: emptied("service", 3, 3, 2), spec: hour, want: `
 fits false: Draining node n0 would move 2 of 3 allocations; for 1 there is no room elsewhere; it takes 2 rounds, 20s at least.
 2 of 3 would move in 2 rounds, max_parallel 3; 1 can't be placed elsewhere: ` + noRoom + `.

@@ -106,17 +106,12 @@ func (s *step) drain(n *structs.Node) {
 // forced reports whether the node's deadline has passed, and else notes when
 // it will.
 func (s *step) forced(n *structs.Node) bool {
-	strategy := n.DrainStrategy
-	if strategy.Deadline < 0 {
+	if n.DrainStrategy.Forced(s.now) {
 		return true
 	}
-	if strategy.ForceDeadline.IsZero() {
-		return false
+	if by := n.DrainStrategy.ForceDeadline; !by.IsZero() {
+		s.lookAgain(by)
 	}
-	if !strategy.ForceDeadline.After(s.now) {
-		return true
-	}
-	s.lookAgain(strategy.ForceDeadline)
 	return false
 }
 
