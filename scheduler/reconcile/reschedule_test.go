@@ -157,3 +157,33 @@ func TestHeirsAreTheLastOfTheLine(t *testing.T) {
 		t.Errorf("got %v", h)
 	}
 }
+
+func TestWhatIsCountedOn(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	at := now.Add(time.Minute)
+	evals := map[string]*structs.Evaluation{}
+	for id, change := range map[string]func(*structs.Evaluation){
+		"at its time":     func(*structs.Evaluation) {},
+		"a little later":  func(e *structs.Evaluation) { e.WaitUntil = at.Add(followUpWindow) },
+		"over":            func(e *structs.Evaluation) { e.Status = structs.EvalStatusComplete },
+		"called off":      func(e *structs.Evaluation) { e.Status = structs.EvalStatusCancelled },
+		"due":             func(e *structs.Evaluation) { e.WaitUntil = now },
+		"far too late":    func(e *structs.Evaluation) { e.WaitUntil = at.Add(time.Minute) },
+		"of another kind": func(e *structs.Evaluation) { e.TriggeredBy = structs.TriggerMaxDisconnectTimeout },
+		"this one":        func(*structs.Evaluation) {},
+	} {
+		evals[id] = &structs.Evaluation{ID: id, Status: structs.EvalStatusPending, TriggeredBy: structs.TriggerAllocFailure, WaitUntil: at}
+		change(evals[id])
+	}
+	r := &run{Input: Input{Now: now, Eval: evals["this one"], Evaluation: func(id string) *structs.Evaluation { return evals[id] }}}
+	for _, id := range []string{"", "gone", "over", "called off", "due", "far too late", "of another kind", "this one"} {
+		if r.awaits(id, at, structs.TriggerAllocFailure) {
+			t.Errorf("%q is counted on", id)
+		}
+	}
+	for _, id := range []string{"at its time", "a little later"} {
+		if !r.awaits(id, at, structs.TriggerAllocFailure) {
+			t.Errorf("%q is not counted on", id)
+		}
+	}
+}
