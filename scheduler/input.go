@@ -11,14 +11,19 @@ import (
 // View is what a decision reads of the replicated state; a snapshot satisfies
 // it. A dry run wraps one so that Job returns the proposed job.
 type View interface {
+	NodeView
 	Job(namespace, id string) *structs.Job
 	Eval(id string) *structs.Evaluation
-	Node(id string) *structs.Node
-	NodePool(name string) *structs.NodePool
 	// JobAllocs are the allocations of a job, without the plain ones that take,
 	// unless it is nil, says it has seen enough of.
 	JobAllocs(namespace, id string, take func(*structs.PlainAlloc) bool) iter.Seq[*structs.Allocation]
 	LatestDeployment(namespace, id string) *structs.Deployment
+}
+
+// NodeView is what a decision reads of nodes.
+type NodeView interface {
+	Node(id string) *structs.Node
+	NodePool(name string) *structs.NodePool
 }
 
 // Running lists what runs on a node; a snapshot satisfies it.
