@@ -23,11 +23,12 @@ func (g *group) reconnect() {
 		list, at := g.standing(rival)
 		g.desired.Reconnect++
 		switch {
-		case at < 0: // the replacement is not running, or is about to move
-			g.keepOrCanary(a)
-			stays[heir] = a
 		case a.ClientStatus == structs.AllocClientUnknown:
 			// Its node is back but hasn't said yet what became of it.
+		case at < 0: // the replacement is not running, or is about to move
+			g.dismiss(rival)
+			g.keepOrCanary(a)
+			stays[heir] = a
 		case a.NextAllocation == "" && !rival.DeploymentStatus.IsHealthy():
 			// It was never out of sight: the drain that had it replaced was called off.
 			g.run.stop(rival, structs.DescAllocNotNeeded)
@@ -49,6 +50,17 @@ func (g *group) standing(a *structs.Allocation) (list []*structs.Allocation, at 
 		return g.keep, at
 	}
 	return g.canaries, slices.Index(g.canaries, a)
+}
+
+// dismiss stops a replacement that has failed and waits to be replaced itself: what it
+// stood in for is back.
+func (g *group) dismiss(failed *structs.Allocation) {
+	before := len(g.now) + len(g.later)
+	g.now = slices.DeleteFunc(g.now, func(a *structs.Allocation) bool { return a == failed })
+	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return l.alloc == failed })
+	if len(g.now)+len(g.later) < before {
+		g.stopReconnected(failed)
+	}
 }
 
 func (g *group) stopReconnected(a *structs.Allocation) {
