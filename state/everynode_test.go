@@ -124,3 +124,23 @@ func TestWhoIsEvaluatedWhenANodeChanges(t *testing.T) {
 	equal(t, "registered as it was", evaluated(w.must(&command.RegisterNode{Node: moved, EvalSeed: ids.New(), Now: w.now})), []string(nil))
 	equal(t, "gone", evaluated(w.must(&command.DeleteNodes{NodeIDs: []string{id}, EvalSeed: ids.New(), Now: w.now})), all)
 }
+
+func TestAPlanResizesTheDeploymentThatIsThere(t *testing.T) {
+	w := newWorld(t)
+	node := w.addNode()
+	e := w.register(testJob("web", 2))
+	job := w.snap().Job("default", "web")
+	d := &structs.Deployment{
+		ID: ids.New(), Namespace: "default", JobID: "web", JobCreateIndex: job.GetCreateIndex(), Status: "running",
+		TaskGroups: map[string]*structs.DeploymentState{"web": {DesiredTotal: 1, DesiredCanaries: 1}},
+	}
+	p := w.plan(e, structs.Placement{NodeID: node})
+	p.Deployment, p.Groups[0].DeploymentID = d, d.ID
+	w.must(&command.ApplyPlans{Plans: []*structs.Plan{p}, Now: w.now})
+	next := *d
+	next.TaskGroups = map[string]*structs.DeploymentState{"web": {DesiredTotal: 3, DesiredCanaries: 2}, "other": {DesiredTotal: 7}}
+	w.must(&command.ApplyPlans{Plans: []*structs.Plan{{EvalID: e.ID, Namespace: "default", JobID: "web", Deployment: &next}}, Now: w.now})
+	equal(t, "resized", w.snap().Deployment(d.ID).TaskGroups, map[string]*structs.DeploymentState{
+		"web": {DesiredTotal: 3, DesiredCanaries: 2, PlacedAllocs: 1},
+	})
+}

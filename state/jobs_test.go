@@ -267,3 +267,20 @@ func TestEvaluationsKeepTheirBeginning(t *testing.T) {
 	equal(t, "swept", w.snap().Eval(e.ID), (*structs.Evaluation)(nil))
 	equal(t, "job after sweep", w.status("web"), "dead")
 }
+
+func TestATagKeepsWhatABatchJobHasDone(t *testing.T) {
+	for _, tagged := range []bool{false, true} {
+		w := newWorld(t)
+		j := testJob("sum", 1)
+		j.Type = ptr("batch")
+		e := w.register(j)
+		id := w.place(e, rowsOn(w.addNode())...)[0]
+		w.report(id, "complete")
+		sweep := &command.Sweep{EvalIDs: []string{e.ID}, AllocIDs: []string{id}, Jobs: []command.JobKey{{Namespace: "default", JobID: "sum"}}}
+		if tagged { // since the collector looked
+			w.must(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "good", Tag: &structs.JobVersionTag{Name: "good"}})
+		}
+		w.must(sweep)
+		equal(t, "kept", []bool{w.snap().Alloc(id) != nil, w.snap().Job("default", "sum") != nil, w.snap().Eval(e.ID) != nil}, []bool{tagged, tagged, tagged})
+	}
+}

@@ -272,11 +272,8 @@ func unfit(n *structs.Node) string {
 // done reports whether an allocation has done its work, which isn't to be done
 // again: it was to be stopped when nobody knew that yet.
 func done(v alloc.View) bool {
-	if v.Row().Client != alloc.Complete || v.Row().Desired != alloc.Run || v.Shared().Job == nil {
-		return false
-	}
-	kind := v.Shared().Job.GetType()
-	return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch
+	job := v.Shared().Job
+	return v.Row().Client == alloc.Complete && v.Row().Desired == alloc.Run && job != nil && structs.Ends(job.GetType())
 }
 
 // needless says why the allocation that a row stands in for needs no replacement:

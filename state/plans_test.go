@@ -336,51 +336,6 @@ func TestPreemption(t *testing.T) {
 	equal(t, "a plan can't stop what isn't its job's", w.snap().Alloc(id).DesiredStatus, "run")
 }
 
-func TestUpdateInPlace(t *testing.T) {
-	w := newWorld(t)
-	node := w.addNode()
-	e := w.register(testJob("web", 2))
-	placed := w.place(e, rowsOn(node, node)...)
-	e2 := w.register(testJob("web", 3))
-	p := w.plan(e2)
-	p.InPlace = []structs.AllocInPlace{{AllocID: placed[0], Resources: ask(600, 256)}}
-	equal(t, "refused", w.refusal(p), map[string]string{})
-	a := w.snap().Alloc(placed[0])
-	equal(t, "moved", []any{a.JobVersion(), a.EvalID, a.DesiredDescription}, []any{uint64(1), e2.ID, "alloc updating in-place"})
-	equal(t, "the other stays", w.snap().Alloc(placed[1]).JobVersion(), uint64(0))
-	equal(t, "usage", w.snap().NodeUsage(node).CPU, int64(1100))
-	equal(t, "by old evaluation", len(slices.Collect(w.snap().AllocsByEval(e.ID))), 1)
-	equal(t, "by new evaluation", len(slices.Collect(w.snap().AllocsByEval(e2.ID))), 1)
-	p = w.plan(e2)
-	p.InPlace = []structs.AllocInPlace{{AllocID: placed[0], Resources: ask(4000, 256)}}
-	equal(t, "too large", w.refusal(p), map[string]string{node: "cpu exhausted"})
-	equal(t, "usage", w.snap().NodeUsage(node).CPU, int64(1100))
-}
-
-func TestWhatIsDoneMeanwhileIsUpdatedInPlace(t *testing.T) {
-	for kind, want := range map[string]map[string]uint64{
-		"batch":   {"complete": 1, "failed": 0, "running": 1},
-		"service": {"complete": 0, "failed": 0, "running": 1},
-	} {
-		for status, version := range want {
-			w := newWorld(t)
-			node := w.addNode()
-			job := func(count int) *structs.Job {
-				j := testJob("web", count)
-				j.Type = &kind
-				return j
-			}
-			id := w.place(w.register(job(1)), rowsOn(node)...)[0]
-			p := w.plan(w.register(job(2)))
-			p.InPlace = []structs.AllocInPlace{{AllocID: id}}
-			w.report(id, status)
-			w.refusal(p)
-			a := w.snap().Alloc(id)
-			equal(t, kind+" "+status, []any{a.JobVersion(), a.ClientStatus}, []any{version, status})
-		}
-	}
-}
-
 func TestMarks(t *testing.T) {
 	w := newWorld(t)
 	e := w.register(testJob("web", 1))
@@ -492,43 +447,6 @@ func TestSweepSparesWhatLives(t *testing.T) {
 	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: node, Status: "down"}}})
 	equal(t, "second", w.must(sweep), &SweepResult{Index: w.index, Allocs: 1, Evals: 1, Jobs: 1, Nodes: 1})
 	equal(t, "all gone", []int{w.snap().AllocCount(), w.snap().NodeCount()}, []int{0, 0})
-}
-
-func TestATagKeepsWhatABatchJobHasDone(t *testing.T) {
-	for _, tagged := range []bool{false, true} {
-		w := newWorld(t)
-		j := testJob("sum", 1)
-		j.Type = ptr("batch")
-		e := w.register(j)
-		id := w.place(e, rowsOn(w.addNode())...)[0]
-		w.report(id, "complete")
-		sweep := &command.Sweep{EvalIDs: []string{e.ID}, AllocIDs: []string{id}, Jobs: []command.JobKey{{Namespace: "default", JobID: "sum"}}}
-		if tagged { // since the collector looked
-			w.must(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "good", Tag: &structs.JobVersionTag{Name: "good"}})
-		}
-		w.must(sweep)
-		equal(t, "kept", []bool{w.snap().Alloc(id) != nil, w.snap().Job("default", "sum") != nil, w.snap().Eval(e.ID) != nil}, []bool{tagged, tagged, tagged})
-	}
-}
-
-func TestAPlanResizesTheDeploymentThatIsThere(t *testing.T) {
-	w := newWorld(t)
-	node := w.addNode()
-	e := w.register(testJob("web", 2))
-	job := w.snap().Job("default", "web")
-	d := &structs.Deployment{
-		ID: ids.New(), Namespace: "default", JobID: "web", JobCreateIndex: job.GetCreateIndex(), Status: "running",
-		TaskGroups: map[string]*structs.DeploymentState{"web": {DesiredTotal: 1, DesiredCanaries: 1}},
-	}
-	p := w.plan(e, structs.Placement{NodeID: node})
-	p.Deployment, p.Groups[0].DeploymentID = d, d.ID
-	w.must(&command.ApplyPlans{Plans: []*structs.Plan{p}, Now: w.now})
-	next := *d
-	next.TaskGroups = map[string]*structs.DeploymentState{"web": {DesiredTotal: 3, DesiredCanaries: 2}, "other": {DesiredTotal: 7}}
-	w.must(&command.ApplyPlans{Plans: []*structs.Plan{{EvalID: e.ID, Namespace: "default", JobID: "web", Deployment: &next}}, Now: w.now})
-	equal(t, "resized", w.snap().Deployment(d.ID).TaskGroups, map[string]*structs.DeploymentState{
-		"web": {DesiredTotal: 3, DesiredCanaries: 2, PlacedAllocs: 1},
-	})
 }
 
 func TestDeploymentsCount(t *testing.T) {

@@ -64,10 +64,7 @@ func (tx *txn) sweepAllocs(ids []string) int {
 func (tx *txn) remembered(s *alloc.Shared) bool {
 	key := structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID}
 	j := tx.Job(key)
-	if j == nil || j.Stopped() || j.GetType() != structs.JobTypeBatch && j.GetType() != structs.JobTypeSysBatch || !tx.HasTag(key) {
-		return false
-	}
-	return s.Job != nil && s.Job.GetVersion() == j.GetVersion() && s.Job.GetCreateIndex() == j.GetCreateIndex()
+	return j != nil && !j.Stopped() && structs.Ends(j.GetType()) && tx.HasTag(key) && s.Job.SameVersion(j)
 }
 
 func (tx *txn) ended(r *alloc.Row) bool {

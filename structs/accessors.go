@@ -46,6 +46,12 @@ func (j *Job) GetNodePool() string { return ValueOr(j.NodePool, NodePoolDefault)
 // GetVersion returns the number of this version of the job, from 0 on.
 func (j *Job) GetVersion() uint64 { return Value(j.Version) }
 
+// SameVersion reports whether two are one version of one job: one that was purged and
+// registered again is another job.
+func (j *Job) SameVersion(o *Job) bool {
+	return j != nil && o != nil && j.GetVersion() == o.GetVersion() && j.GetCreateIndex() == o.GetCreateIndex()
+}
+
 // GetStatus returns pending, running or dead.
 func (j *Job) GetStatus() string { return Value(j.Status) }
 

@@ -11,7 +11,7 @@ func DefaultRestartPolicy(jobType string) *RestartPolicy {
 		Mode:            new(RestartModeFail),
 		RenderTemplates: new(false),
 	}
-	if jobType == JobTypeBatch || jobType == JobTypeSysBatch {
+	if Ends(jobType) {
 		p.Interval, p.Attempts = new(24*time.Hour), new(3)
 	}
 	return p

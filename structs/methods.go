@@ -117,6 +117,18 @@ func (s *AllocDeploymentStatus) IsUnhealthy() bool {
 	return s != nil && s.Healthy != nil && !*s.Healthy
 }
 
+// WaitsFor says what an allocation waits for before it leaves its node, as the last
+// healthy one of its group; "" if it doesn't.
+func (a *Allocation) WaitsFor() string {
+	switch {
+	case a.TerminalStatus() || !a.DesiredTransition.Lasts():
+		return ""
+	case a.NextAllocation == "":
+		return "a replacement to be placed and healthy"
+	}
+	return "its replacement to be healthy"
+}
+
 // IsCanary reports whether the allocation is a canary that was not promoted.
 func (s *AllocDeploymentStatus) IsCanary() bool { return s != nil && s.Canary }
 

@@ -80,7 +80,7 @@ func (g *TaskGroup) validateDurations(f faults, kind string) {
 	if d := g.MaxRunDuration; d != nil {
 		in := f.in("max_run_duration")
 		in.check(*d > 0, "must be more than 0, is %s", *d)
-		in.check(kind == JobTypeBatch || kind == JobTypeSysBatch,
+		in.check(Ends(kind),
 			"only batch and sysbatch jobs can have it, this is a %s job", kind)
 	}
 	if c := g.Consul; c != nil {

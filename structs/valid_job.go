@@ -71,7 +71,7 @@ func jobTypes() []string {
 func (j *Job) validateKind(f faults) {
 	kind := j.GetType()
 	f.in("type").check(slices.Contains(jobTypes(), kind), "%s", wantOneOf(kind, jobTypes()))
-	ends := kind == JobTypeBatch || kind == JobTypeSysBatch
+	ends := Ends(kind)
 	if p := j.Periodic; p != nil {
 		in := f.in("periodic")
 		in.check(ends, "only batch and sysbatch jobs can be periodic, this is a %s job", kind)

@@ -13,6 +13,9 @@ const (
 // not on as many as they count.
 func EveryNode(kind string) bool { return kind == JobTypeSystem || kind == JobTypeSysBatch }
 
+// Ends reports whether jobs of a kind are done once their tasks have succeeded.
+func Ends(kind string) bool { return kind == JobTypeBatch || kind == JobTypeSysBatch }
+
 // What a job's status tells about its allocations and evaluations.
 const (
 	JobStatusPending = "pending"

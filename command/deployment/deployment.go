@@ -148,7 +148,7 @@ func after(ctx context.Context, c *connect.Call, name string, resp *structs.Depl
 	}
 	m := &monitor.Monitor{Client: c.Client, Streams: c.Streams, Verbose: c.Bool("verbose")}
 	if name == "fail" {
-		m.Wanted = []string{structs.DeploymentStatusFailed}
+		m.Wanted = structs.DeploymentStatusFailed
 	}
 	return m.Eval(ctx, resp.EvalID)
 }

@@ -12,13 +12,10 @@ import (
 // Waits says what an allocation waits for that is to leave its node, the last
 // healthy one of its group; "" if it doesn't.
 func Waits(a *structs.Allocation) string {
-	switch {
-	case a.TerminalStatus() || !a.DesiredTransition.Lasts():
-		return ""
-	case a.NextAllocation == "":
-		return "waits for a replacement to be placed and healthy"
+	if what := a.WaitsFor(); what != "" {
+		return "waits for " + what
 	}
-	return "waits for its replacement to be healthy"
+	return ""
 }
 
 // Allocations shows a table of allocations, newest first.

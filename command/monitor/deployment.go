@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -45,7 +44,7 @@ func (m *Monitor) Deployment(ctx context.Context, id string) error {
 			last = block
 			painter.paint("    \n    " + m.now() + "\n" + indent(block))
 		}
-		if d.Status == structs.DeploymentStatusSuccessful || slices.Contains(m.Wanted, d.Status) {
+		if d.Status == structs.DeploymentStatusSuccessful || d.Status == m.Wanted {
 			return nil
 		}
 		if failures.tell(ctx, allocs, d.Status == structs.DeploymentStatusFailed) {

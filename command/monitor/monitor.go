@@ -32,9 +32,9 @@ type Monitor struct {
 	Namespace string
 	// Verbose shows full ids and more lines.
 	Verbose bool
-	// Wanted are the ends of the deployment that are as good as its success, for
-	// whoever asked for what brings them about.
-	Wanted []string
+	// Wanted is the status of the deployment that was asked for, if not that it
+	// succeeds.
+	Wanted string
 }
 
 func (m *Monitor) title(format string, args ...any) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/drivertest"
 	"github.com/steppe-run/steppe/internal/testx"
 )
 
@@ -130,20 +131,6 @@ func TestTrustingNodeAllowsMore(t *testing.T) {
 	}
 }
 
-// ended is a context that is over as soon as something is so, and tells those only
-// who ask.
-type ended struct {
-	context.Context
-	when func() bool
-}
-
-func (c ended) Err() error {
-	if c.when() {
-		return context.Canceled
-	}
-	return nil
-}
-
 // Whoever gives a start up has the task destroyed, and is told that there is none if
 // the driver doesn't know it yet.
 func TestAStartThatIsGivenUpLastLeavesNoContainer(t *testing.T) {
@@ -157,7 +144,7 @@ func TestAStartThatIsGivenUpLastLeavesNoContainer(t *testing.T) {
 		return len(list.Items)
 	}
 	began := false
-	ctx := ended{t.Context(), func() bool { began = began || running() > 0; return began }}
+	ctx := drivertest.OverOnce(t.Context(), func() bool { began = began || running() > 0; return began })
 	if _, err := w.driver.Start(ctx, task); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}

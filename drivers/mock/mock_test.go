@@ -107,20 +107,6 @@ func TestConfiguredBehaviour(t *testing.T) {
 	}
 }
 
-// ended is a context that is over as soon as something is so, and tells those only
-// who ask.
-type ended struct {
-	context.Context
-	when func() bool
-}
-
-func (c ended) Err() error {
-	if c.when() {
-		return context.Canceled
-	}
-	return nil
-}
-
 // Whoever gives a start up has the task destroyed, and is told that there is none if
 // the driver doesn't know it yet.
 func TestAStartThatIsGivenUpLastLeavesNoTask(t *testing.T) {
@@ -130,7 +116,7 @@ func TestAStartThatIsGivenUpLastLeavesNoTask(t *testing.T) {
 		return err == nil
 	}, false
 	task := &drivers.TaskConfig{ID: "a/web/1", Name: "web"}
-	if _, err := d.Start(ended{t.Context(), func() bool { began = began || known(); return began }}, task); !errors.Is(err, context.Canceled) {
+	if _, err := d.Start(drivertest.OverOnce(t.Context(), func() bool { began = began || known(); return began }), task); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}
 	if !began || known() {

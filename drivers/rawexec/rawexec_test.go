@@ -449,34 +449,20 @@ func BenchmarkStart(b *testing.B) {
 	_ = group.Wait()
 }
 
-// ended is a context that is over as soon as something is so, and tells those only
-// who ask.
-type ended struct {
-	context.Context
-	when func() bool
-}
-
-func (c ended) Err() error {
-	if c.when() {
-		return context.Canceled
-	}
-	return nil
-}
-
 // Whoever gives a start up has the task destroyed, and is told that there is none if
 // the driver doesn't know it yet.
 func TestAStartThatIsGivenUpLastLeavesNoTask(t *testing.T) {
 	w := enabled(t)
 	task := w.task(sh("exec sleep 300"))
 	var s keeper.Status
-	ctx := ended{t.Context(), func() bool {
+	ctx := drivertest.OverOnce(t.Context(), func() bool {
 		found, _ := filepath.Glob(filepath.Join(task.TaskDir(), "private", "*", keeper.StateName))
 		if s.Task.PID == 0 && len(found) > 0 {
 			data, _ := os.ReadFile(found[0])
 			_ = json.Unmarshal(data, &s)
 		}
 		return s.Task.PID != 0
-	}}
+	})
 	if _, err := w.driver.Start(ctx, task); !errors.Is(err, context.Canceled) {
 		t.Errorf("given up: %v", err)
 	}

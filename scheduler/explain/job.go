@@ -65,12 +65,12 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 		switch {
 		case a.TaskGroup != g.GetName():
 		case !a.TerminalStatus():
-			if a.DesiredTransition.Lasts() {
-				waits = append(waits, in.waitsFor(a))
+			if what := a.WaitsFor(); what != "" {
+				waits = append(waits, fmt.Sprintf(" %s is to leave node %s and waits for %s.", a.Name, in.nodeName(a.NodeID), what))
 			}
 			w.Placed++
 			w.Placements = append(w.Placements, in.placement(a))
-		case a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun && ends(job.GetType()):
+		case a.ClientStatus == structs.AllocClientComplete && a.DesiredStatus == structs.AllocDesiredRun && structs.Ends(job.GetType()):
 			w.Complete++
 		}
 	}
@@ -96,18 +96,6 @@ func (in *Input) group(job *structs.Job, g *structs.TaskGroup, d *scheduler.Deci
 	w.Summary = in.groupSummary(w, job, d, idle) + strings.Join(waits, "")
 	return w
 }
-
-// waitsFor is the sentence for an allocation that leaves after its replacement.
-func (in *Input) waitsFor(a *structs.Allocation) string {
-	what := "its replacement to be healthy"
-	if a.NextAllocation == "" {
-		what = "a replacement to be placed and healthy"
-	}
-	return fmt.Sprintf(" %s is to leave node %s and waits for %s.", a.Name, in.nodeName(a.NodeID), what)
-}
-
-// ends reports whether allocations of a kind of job are done once they complete.
-func ends(kind string) bool { return kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch }
 
 func (in *Input) placement(a *structs.Allocation) *structs.PlacementWhy {
 	w := &structs.PlacementWhy{AllocID: a.ID, Name: a.Name, NodeID: a.NodeID, NodeName: a.NodeName, Version: a.JobVersion()}

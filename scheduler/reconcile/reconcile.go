@@ -275,11 +275,11 @@ func (r *run) gone(id string) bool {
 }
 
 // outdated reports whether an allocation runs an older version of the job.
-func (r *run) outdated(a *structs.Allocation) bool { return a.Job == nil || r.old(a.Job) }
+func (r *run) outdated(a *structs.Allocation) bool { return r.old(a.Job) }
 
 // old reports whether a version of the job isn't the newest.
 func (r *run) old(job *structs.Job) bool {
-	return job.GetVersion() != r.Job.GetVersion() || job.GetCreateIndex() != r.Job.GetCreateIndex()
+	return !job.SameVersion(r.Job)
 }
 
 // destructive reports whether an outdated allocation must be replaced to run

@@ -26,9 +26,9 @@ func nextReschedule(a *structs.Allocation, p *structs.ReschedulePolicy, now time
 	return at, ok
 }
 
-// failedAt is when the allocation's last task ended: by the clock of its node, but
-// neither before the allocation was made nor after it was last changed by the
-// servers'. Between clocks that differ the delay would pass at once, or never.
+// failedAt is when the allocation's last task ended: by the clock of its node, but by
+// the servers' neither before the allocation was made nor after its last change.
+// Between clocks that differ the delay would pass at once, or never.
 func failedAt(a *structs.Allocation, now time.Time) time.Time {
 	var ended time.Time
 	for _, s := range a.TaskStates {

@@ -178,7 +178,7 @@ func (e *entry) command(now time.Time) *command.ApplyPlans {
 }
 
 func attemptLimit(eval *structs.Evaluation) int {
-	if eval.Type == structs.JobTypeBatch || eval.Type == structs.JobTypeSysBatch {
+	if structs.Ends(eval.Type) {
 		return batchAttempts
 	}
 	return serviceAttempts

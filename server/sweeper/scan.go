@@ -65,7 +65,7 @@ func (w *sweep) scan() {
 
 func (w *sweep) group(s *alloc.Shared) *group {
 	job := w.v.Job(s.Namespace, s.JobID)
-	g := &group{shared: s, threshold: w.t.Eval, keep: keepsHistory(job) && newest(s, job), eval: w.found.evals[s.EvalID]}
+	g := &group{shared: s, threshold: w.t.Eval, keep: keepsHistory(job) && s.Job.SameVersion(job), eval: w.found.evals[s.EvalID]}
 	g.stopped = job.Stopped()
 	e := w.v.Eval(s.EvalID)
 	if e != nil {
@@ -79,11 +79,6 @@ func (w *sweep) group(s *alloc.Shared) *group {
 		}
 	}
 	return g
-}
-
-// newest reports whether allocations are of the newest version of their job.
-func newest(s *alloc.Shared, job *structs.Job) bool {
-	return s.Job != nil && s.Job.GetVersion() == job.GetVersion() && s.Job.GetCreateIndex() == job.GetCreateIndex()
 }
 
 // over reports whether an allocation's tasks have ended, or were told to on a

@@ -211,7 +211,7 @@ func (w *sweep) evals() {
 }
 
 func (w *sweep) evalThreshold(kind string) time.Duration {
-	if kind == structs.JobTypeBatch || kind == structs.JobTypeSysBatch {
+	if structs.Ends(kind) {
 		return w.t.BatchEval
 	}
 	return w.t.Eval
@@ -263,7 +263,7 @@ func (w *sweep) takeAllocs(gone []alloc.View) {
 // job is there: it would else run again what has succeeded, a batch job when it is
 // evaluated, a sysbatch job whenever a node comes.
 func keepsHistory(job *structs.Job) bool {
-	return !job.Stopped() && (job.GetType() == structs.JobTypeBatch || job.GetType() == structs.JobTypeSysBatch)
+	return !job.Stopped() && structs.Ends(job.GetType())
 }
 
 // orphans takes ended allocations whose evaluation is gone already.

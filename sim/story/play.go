@@ -58,8 +58,6 @@ type Play struct {
 	// wrong by skew.
 	right time.Time
 	skew  time.Duration
-	// endless says that there were more entries than the story may have.
-	endless bool
 	// collected says that garbage was collected.
 	collected bool
 	room      *room
@@ -218,8 +216,7 @@ func (p *Play) applied(on *server.Server, index uint64) {
 	}
 	p.watch.Seen = p.past.Follow
 	violations := p.watch.Entry(on.Store())
-	if p.options.Most > 0 && index > p.options.Most && !p.endless {
-		p.endless = true
+	if p.options.Most > 0 && index > p.options.Most && len(p.result.Violations) == 0 {
 		violations = append(violations, &invariant.Violation{Rule: "rest", Index: index, What: "there is no end of entries"})
 	}
 	p.result.Violations = append(p.result.Violations, violations...)

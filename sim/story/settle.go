@@ -316,9 +316,7 @@ func excused(s *state.Snapshot, job *structs.Job) bool {
 // mixed reports whether versions of a job, or a purged one and its successor, run
 // side by side: its last change stopped on the way.
 func mixed(s *state.Snapshot, job *structs.Job) bool {
-	return slices.ContainsFunc(running(s, job.GetID()), func(a *structs.Allocation) bool {
-		return a.JobVersion() != job.GetVersion() || a.Job.GetCreateIndex() != job.GetCreateIndex()
-	})
+	return slices.ContainsFunc(running(s, job.GetID()), func(a *structs.Allocation) bool { return !a.Job.SameVersion(job) })
 }
 
 // judgeReplicas compares the servers.

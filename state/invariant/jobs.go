@@ -160,18 +160,18 @@ func batchOnce(s *Step) []string {
 	var out []string
 	for key, groups := range placedGroups(s) {
 		job := s.After.Job(key.Namespace, key.ID)
-		if job == nil || job.GetType() != structs.JobTypeBatch && job.GetType() != structs.JobTypeSysBatch {
+		if job == nil || !structs.Ends(job.GetType()) {
 			continue
 		}
 		done := map[string]string{}
 		for a := range alloc.Outlines(s.Before.AllocViewsByJob(key.Namespace, key.ID)) {
-			if groups[a.TaskGroup] && current(job, a) && a.Job.GetVersion() == job.GetVersion() && a.ClientStatus == structs.AllocClientComplete &&
+			if groups[a.TaskGroup] && a.Job.SameVersion(job) && a.ClientStatus == structs.AllocClientComplete &&
 				a.DesiredStatus == structs.AllocDesiredRun {
 				done[work(a)] = a.ID
 			}
 		}
 		for _, a := range s.placed() {
-			if before := done[work(a)]; a.JobNamespacedID() == key && before != "" && a.Job.GetVersion() == job.GetVersion() {
+			if before := done[work(a)]; a.JobNamespacedID() == key && before != "" && a.Job.SameVersion(job) {
 				out = append(out, fmt.Sprintf("%s has completed as %s and is placed again as %s", a.Name, before, a.ID))
 			}
 		}
