@@ -101,6 +101,10 @@ func (g *group) trim() {
 	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return !slices.Contains(kept, l.alloc) })
 	g.migrate = g.drop(&excess, g.migrate, g.unneeded)
 	g.away = g.drop(&excess, g.away, g.unneeded)
+	served := min(excess, g.promoted())
+	excess -= served
+	g.beside = g.drop(&served, g.beside, g.unneeded)
+	excess += served
 	byWorth := g.byWorth()
 	g.keep = g.drop(&excess, byWorth, g.unneeded)
 	g.beside = g.drop(&excess, g.beside, g.unneeded) // what replaces the others may not serve yet
@@ -126,8 +130,30 @@ func (g *group) drop(excess *int, list []*structs.Allocation, stop func(*structs
 	return kept
 }
 
+// promoted counts the kept allocations that serve for what a promotion replaces.
+func (g *group) promoted() int {
+	n := 0
+	for _, a := range g.keep {
+		if g.serves(a) {
+			n++
+		}
+	}
+	return n
+}
+
+// serves reports whether an allocation is healthy in a deployment whose canaries were
+// promoted: it takes the place of one of an older version.
+func (g *group) serves(a *structs.Allocation) bool {
+	if g.run.current == nil || a.DeploymentID != g.run.current.ID || a.ClientTerminal() || !a.DeploymentStatus.IsHealthy() {
+		return false
+	}
+	state := g.run.current.TaskGroups[g.name]
+	return state != nil && state.DesiredCanaries > 0 && state.Promoted
+}
+
 // byWorth orders the kept allocations, the first to go last: those that ended,
-// those whose name another one bears with more right, then by index.
+// those whose name another one bears with more right, then by index; at the very last
+// what serves for what a promotion replaces.
 func (g *group) byWorth() []*structs.Allocation {
 	heir := map[uint32]*structs.Allocation{}
 	for _, a := range g.keep {
@@ -141,6 +167,8 @@ func (g *group) byWorth() []*structs.Allocation {
 			return 0
 		case heir[a.Index()] != a:
 			return 1
+		case g.serves(a):
+			return 3
 		}
 		return 2
 	}
@@ -283,10 +311,11 @@ func (g *group) canaryNames(have []*structs.Allocation, n int) []uint32 {
 		taken[a.Index()] = true
 	}
 	var out []uint32
-	old := slices.Clone(g.destructive)
-	for _, l := range g.curable {
+	old := slices.Concat(g.destructive, g.lost, g.migrate, g.beside, g.away, g.now)
+	for _, l := range slices.Concat(g.curable, g.later) {
 		old = append(old, l.alloc)
 	}
+	old = slices.DeleteFunc(old, func(a *structs.Allocation) bool { return !g.run.outdated(a) })
 	slices.SortFunc(old, byName)
 	for _, a := range old {
 		if i := a.Index(); len(out) < n && !taken[i] {
