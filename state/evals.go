@@ -119,20 +119,19 @@ func (tx *txn) countEval(e *structs.Evaluation, n int) {
 	}
 }
 
-// countQueued brings what an evaluation could not place into the summary.
+// countQueued brings what an evaluation could not place into the summary. One that
+// is cancelled has looked at nothing: what it once could not place tells nothing now.
 func (tx *txn) countQueued(e *structs.Evaluation) {
-	if e.QueuedAllocations == nil {
+	if e.QueuedAllocations == nil || e.Status == structs.EvalStatusCancelled {
 		return
 	}
 	s := tx.summaryOf(e.JobNamespacedID())
 	if s == nil {
 		return
 	}
-	for group, n := range e.QueuedAllocations {
-		if counts, ok := s.Summary[group]; ok {
-			counts.Queued = n
-			s.Summary[group] = counts
-		}
+	for group, counts := range s.Summary { // those, too, that the job no longer has
+		counts.Queued = e.QueuedAllocations[group]
+		s.Summary[group] = counts
 	}
 }
 

@@ -268,6 +268,37 @@ func TestEvaluationsKeepTheirBeginning(t *testing.T) {
 	equal(t, "job after sweep", w.status("web"), "dead")
 }
 
+func TestWhatIsCancelledQueuesNothing(t *testing.T) {
+	w := newWorld(t)
+	first := w.register(testJob("web", 3))
+	waits := complete(first)
+	waits.ID, waits.Status, waits.TriggeredBy = ids.New(), structs.EvalStatusBlocked, structs.TriggerQueuedAllocs
+	waits.QueuedAllocations = map[string]int{"web": 2}
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{complete(first), waits}, Now: w.now})
+	queued := func() int { return w.snap().JobSummary("default", "web").Summary["web"].Queued }
+	equal(t, "waits", queued(), 2)
+
+	fewer := complete(w.register(testJob("web", 1)))
+	fewer.QueuedAllocations = map[string]int{"web": 0}
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{fewer}, Now: w.now})
+	equal(t, "cancelled", w.snap().Eval(waits.ID).Status, structs.EvalStatusCancelled)
+	equal(t, "all is placed", queued(), 0)
+}
+
+func TestAGroupThatIsGoneQueuesNothing(t *testing.T) {
+	w := newWorld(t)
+	first := complete(w.register(testJob("web", 3)))
+	first.QueuedAllocations = map[string]int{"web": 2}
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{first}, Now: w.now})
+	other := testJob("web", 3)
+	other.TaskGroups[0].Name = ptr("app")
+	second := complete(w.register(other))
+	second.QueuedAllocations = map[string]int{"app": 1}
+	w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{second}, Now: w.now})
+	groups := w.snap().JobSummary("default", "web").Summary
+	equal(t, "queued", []int{groups["web"].Queued, groups["app"].Queued}, []int{0, 1})
+}
+
 func TestATagKeepsWhatABatchJobHasDone(t *testing.T) {
 	for _, tagged := range []bool{false, true} {
 		w := newWorld(t)

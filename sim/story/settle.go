@@ -257,6 +257,7 @@ func (p *Play) judgeNodes(s *state.Snapshot) {
 // judgeCounts compares what runs with what jobs ask for.
 func (p *Play) judgeCounts(s *state.Snapshot) {
 	for job := range s.Jobs(structs.AllNamespaces, "") {
+		p.judgeQueued(s, job)
 		if job.Stopped() {
 			if n := len(running(s, job.GetID())); n > 0 {
 				p.fail(fmt.Sprintf("job %s is stopped and %d allocations run", job.GetID(), n))
@@ -265,6 +266,21 @@ func (p *Play) judgeCounts(s *state.Snapshot) {
 		}
 		if job.GetType() == structs.JobTypeService && !job.IsTemplate() {
 			p.judgeCount(s, job)
+		}
+	}
+}
+
+// judgeQueued has a job's summary tell what waits for capacity, and only that.
+func (p *Play) judgeQueued(s *state.Snapshot, job *structs.Job) {
+	waits := map[string]int{}
+	for e := range s.EvalsByJob(job.GetNamespace(), job.GetID()) {
+		if e.Status == structs.EvalStatusBlocked {
+			waits = e.QueuedAllocations
+		}
+	}
+	for group, counts := range s.JobSummary(job.GetNamespace(), job.GetID()).Summary {
+		if counts.Queued != waits[group] {
+			p.fail(fmt.Sprintf("group %s of job %s is said to have %d queued, %d wait for capacity", group, job.GetID(), counts.Queued, waits[group]))
 		}
 	}
 }
