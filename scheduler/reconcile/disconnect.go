@@ -52,14 +52,25 @@ func (g *group) standing(a *structs.Allocation) (list []*structs.Allocation, at 
 	return g.canaries, slices.Index(g.canaries, a)
 }
 
-// dismiss stops a replacement that has failed and waits to be replaced itself: what it
-// stood in for is back.
-func (g *group) dismiss(failed *structs.Allocation) {
-	before := len(g.now) + len(g.later)
-	g.now = slices.DeleteFunc(g.now, func(a *structs.Allocation) bool { return a == failed })
-	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return l.alloc == failed })
-	if len(g.now)+len(g.later) < before {
-		g.stopReconnected(failed)
+// dismiss gives up a replacement that has failed, is lost, out of sight or about to move
+// before it is replaced itself: what it stood in for is back.
+func (g *group) dismiss(rival *structs.Allocation) {
+	found := false
+	is := func(a *structs.Allocation) bool {
+		found = found || a == rival
+		return a == rival
+	}
+	for _, list := range []*[]*structs.Allocation{&g.lost, &g.migrate, &g.away, &g.now} {
+		*list = slices.DeleteFunc(*list, is)
+	}
+	g.later = slices.DeleteFunc(g.later, func(l delayed) bool { return is(l.alloc) })
+	switch {
+	case !found:
+	case g.run.gone(rival.NodeID) && !rival.ClientTerminal():
+		g.run.lose(rival)
+		g.desired.Stop++
+	default:
+		g.stopReconnected(rival)
 	}
 }
 
