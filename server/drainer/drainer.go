@@ -170,7 +170,7 @@ func (s *step) sort(of *structs.Allocation, tg *structs.TaskGroup) (g sorted) {
 			g.moving++
 			continue
 		}
-		ok := !a.DeploymentStatus.IsCanary() && s.healthy(a, tg) // who fails the deployment takes its canaries away
+		ok := !a.DeploymentStatus.IsCanary() && s.healthy(a, tg) // a canary goes when its deployment fails
 		if ok {
 			g.serving++
 		}
