@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/steppe-run/steppe/api"
 	"github.com/steppe-run/steppe/command/connect"
 	"github.com/steppe-run/steppe/command/monitor"
 	"github.com/steppe-run/steppe/command/term"
@@ -55,15 +56,8 @@ func scale(ctx context.Context, c *connect.Call) error {
 	if err != nil {
 		return term.Fail("Failed to convert count string to int: %q is not a number", countText)
 	}
-	if group == "" {
-		job, _, err := c.Client.Job(ctx, stub.ID, q)
-		if err != nil {
-			return term.Fail("Error querying job: %v", err)
-		}
-		if len(job.TaskGroups) != 1 {
-			return term.Fail("The job has %d groups: name the one to scale", len(job.TaskGroups))
-		}
-		group = structs.Value(job.TaskGroups[0].Name)
+	if group, err = groupToScale(ctx, c, stub.ID, group, q); err != nil {
+		return err
 	}
 	resp, err := c.Client.ScaleJob(ctx, stub.ID, &structs.ScalingRequest{
 		Count:   &count,
@@ -73,10 +67,28 @@ func scale(ctx context.Context, c *connect.Call) error {
 	if err != nil {
 		return term.Fail("Error submitting scaling request: %v", err)
 	}
-	if c.Bool("detach") {
+	// Jobs that others are made from are not evaluated: there is nothing to follow.
+	if c.Bool("detach") || resp.EvalID == "" {
 		c.Printf("Job scale successful\n")
 	}
 	return follow(ctx, c, resp.EvalID)
+}
+
+// groupToScale returns the group that was named, if the job has it, or its only
+// one if none was.
+func groupToScale(ctx context.Context, c *connect.Call, jobID, named string, q *api.Query) (string, error) {
+	job, _, err := c.Client.Job(ctx, jobID, q)
+	switch {
+	case err != nil:
+		return "", term.Fail("Error querying job: %v", err)
+	case named == "" && len(job.TaskGroups) == 1:
+		return structs.Value(job.TaskGroups[0].Name), nil
+	case named == "":
+		return "", term.Fail("The job has %d groups: name the one to scale", len(job.TaskGroups))
+	case job.LookupTaskGroup(named) == nil:
+		return "", term.Fail("Group %s not found within job", named)
+	}
+	return named, nil
 }
 
 func promoteVerb() connect.Verb {

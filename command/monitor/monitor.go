@@ -123,7 +123,7 @@ func (f *follower) untilDone(ctx context.Context, id string) (*structs.Evaluatio
 		}
 		index = meta.Index
 		f.tellEval(eval)
-		if err := f.tellAllocs(ctx, id); err != nil {
+		if err := f.tellAllocs(ctx, eval); err != nil {
 			return nil, err
 		}
 		switch eval.Status {
@@ -152,8 +152,10 @@ func (f *follower) tellEval(eval *structs.Evaluation) {
 	f.status = eval.Status
 }
 
-func (f *follower) tellAllocs(ctx context.Context, evalID string) error {
-	allocs, _, err := f.Client.EvaluationAllocations(ctx, evalID, nil)
+// tellAllocs tells of what is new. An allocation that was there before the
+// evaluation has been changed by it in place, or is stopped.
+func (f *follower) tellAllocs(ctx context.Context, eval *structs.Evaluation) error {
+	allocs, _, err := f.Client.EvaluationAllocations(ctx, eval.ID, nil)
 	if err != nil {
 		return term.Fail("Error reading allocations: %v", err)
 	}
@@ -162,7 +164,7 @@ func (f *follower) tellAllocs(ctx context.Context, evalID string) error {
 		before, known := f.allocs[a.ID]
 		f.allocs[a.ID] = a.ClientStatus
 		switch {
-		case !known && a.DesiredStatus == structs.AllocDesiredRun && a.EvalID == evalID:
+		case !known && a.DesiredStatus == structs.AllocDesiredRun && a.CreateIndex > eval.CreateIndex:
 			f.detail("Allocation %q created: node %q, group %q", f.id(a.ID), f.id(a.NodeID), a.TaskGroup)
 		case !known:
 			f.detail("Allocation %q modified: node %q, group %q", f.id(a.ID), f.id(a.NodeID), a.TaskGroup)
