@@ -257,7 +257,7 @@ func (p *Play) judgeNodes(s *state.Snapshot) {
 // judgeCounts compares what runs with what jobs ask for.
 func (p *Play) judgeCounts(s *state.Snapshot) {
 	for job := range s.Jobs(structs.AllNamespaces, "") {
-		p.judgeQueued(s, job)
+		p.judgeSummary(s, job)
 		if job.Stopped() {
 			if n := len(running(s, job.GetID())); n > 0 {
 				p.fail(fmt.Sprintf("job %s is stopped and %d allocations run", job.GetID(), n))
@@ -270,17 +270,36 @@ func (p *Play) judgeCounts(s *state.Snapshot) {
 	}
 }
 
-// judgeQueued has a job's summary tell what waits for capacity, and only that.
-func (p *Play) judgeQueued(s *state.Snapshot, job *structs.Job) {
-	waits := map[string]int{}
+// judgeSummary has a job's summary count its allocations as they are, and as queued
+// what waits for capacity, and only that.
+func (p *Play) judgeSummary(s *state.Snapshot, job *structs.Job) {
+	want := map[string]structs.TaskGroupSummary{}
 	for e := range s.EvalsByJob(job.GetNamespace(), job.GetID()) {
 		if e.Status == structs.EvalStatusBlocked {
-			waits = e.QueuedAllocations
+			for group, n := range e.QueuedAllocations {
+				want[group] = structs.TaskGroupSummary{Queued: n}
+			}
 		}
 	}
-	for group, counts := range s.JobSummary(job.GetNamespace(), job.GetID()).Summary {
-		if counts.Queued != waits[group] {
-			p.fail(fmt.Sprintf("group %s of job %s is said to have %d queued, %d wait for capacity", group, job.GetID(), counts.Queued, waits[group]))
+	for a := range s.AllocsByJob(job.GetNamespace(), job.GetID()) {
+		if a.Job.GetCreateIndex() != job.GetCreateIndex() {
+			continue // of a job of that name that was purged
+		}
+		counts := want[a.TaskGroup]
+		switch a.ClientStatus {
+		case structs.AllocClientPending:
+			counts.Starting++
+		case structs.AllocClientRunning:
+			counts.Running++
+		case structs.AllocClientUnknown:
+			counts.Unknown++
+		}
+		want[a.TaskGroup] = counts
+	}
+	for group, is := range s.JobSummary(job.GetNamespace(), job.GetID()).Summary {
+		is.Complete, is.Failed, is.Lost = 0, 0, 0 // those, too, that are swept
+		if is != want[group] {
+			p.fail(fmt.Sprintf("the summary of group %s of job %s is %+v, and should be %+v", group, job.GetID(), is, want[group]))
 		}
 	}
 }
