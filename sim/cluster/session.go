@@ -64,6 +64,10 @@ func (s *nodeSession) do(ctx context.Context, f call) error {
 
 // passing reports whether another try may succeed.
 func passing(err error) bool {
+	var faults *structs.ValidationError
+	if errors.As(err, &faults) {
+		return false
+	}
 	var refusal *structs.Error
 	if errors.As(err, &refusal) {
 		return refusal.Kind == structs.KindUnavailable || refusal.Kind == structs.KindNoLeader || refusal.Kind == structs.KindNotLeader
