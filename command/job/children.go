@@ -64,6 +64,9 @@ func dispatch(ctx context.Context, c *connect.Call) error {
 		keys = append(keys, view.Pair{Key: "Evaluation ID", Value: view.ID(resp.EvalID, c.Bool("verbose"))})
 	}
 	c.Printf("%s", view.Keys(keys))
+	if resp.JobCreateIndex < resp.LastIndex {
+		c.Printf("The idempotency token stands for this job since it was first given: nothing was dispatched, and payload and metadata are those of then\n")
+	}
 	if resp.EvalID == "" || c.Bool("detach") {
 		return nil
 	}

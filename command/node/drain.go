@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ func drain(ctx context.Context, c *connect.Call) error {
 		return term.Fail("-json and -t show a plan: they need -plan")
 	}
 	if c.Bool("enable") == c.Bool("disable") && !c.Bool("monitor") {
-		return term.Fail("Either the '-enable' or '-disable' flag must be set, unless using '-monitor'")
+		return term.Fail("Either the '-enable' or '-disable' flag must be set, unless using '-monitor' or '-plan'")
 	}
 	spec, err := drainSpec(c)
 	if err != nil {
@@ -180,10 +181,18 @@ func followDrain(ctx context.Context, c *connect.Call, id string) error {
 			c.Printf("%s: Drain complete for node %s\n", view.Time(c.Clock.Now()), id)
 		}
 		if left == 0 {
-			c.Printf("%s: All allocations on node %q have stopped\n", view.Time(c.Clock.Now()), id)
+			c.Printf("%s: %s\n", view.Time(c.Clock.Now()), emptied(node))
 			return nil
 		}
 	}
+}
+
+// emptied says that nothing is to run any more on a node whose drain is over.
+func emptied(n *structs.Node) string {
+	if n.Status == structs.NodeStatusDown {
+		return fmt.Sprintf("Node %q is down: what may still run there is stopped when it is back", n.ID)
+	}
+	return fmt.Sprintf("All allocations on node %q have stopped", n.ID)
 }
 
 // tellAllocs tells what has changed of a node's allocations since the last time,

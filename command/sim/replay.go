@@ -65,7 +65,7 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 		return term.Fail("Error reading snapshot %s: %v", path, err)
 	}
 	if strangers := told.Strangers(origin); len(strangers) > 0 {
-		return term.Fail("Error in story: neither the snapshot nor the story has such a job:\n%v", strangers)
+		return term.Fail("Error in story: neither the snapshot nor the story has this:\n%s", placed(source(cmd), strangers))
 	}
 	options := story.Options{Origin: origin, Wait: max(0, cmd.Duration("wait"))}
 	if !cmd.Bool("quiet") && !cmd.Bool("json") {
@@ -81,13 +81,28 @@ func runReplay(cmd *cli.Command, s term.Streams) error {
 	if result.Last == nil {
 		return term.Fail("Every simulated server is down in the end: nobody can tell what has changed")
 	}
+	if options.Trace != nil && len(told.Lines) > 0 {
+		s.Printf("\n")
+	}
 	if err := tellChanges(cmd, s, replay.Compare(origin.Snapshot, result.Last, origin.At, result.End)); err != nil {
 		return err
 	}
 	if result.Broken() {
-		return &term.Exit{Code: 1, Text: strings.TrimSuffix(wrong("story", result), "\n")}
+		return &term.Exit{Code: 1, Text: strings.TrimSuffix(wrong(source(cmd), result), "\n")}
 	}
 	return nil
+}
+
+// source is where the sentences came from, for who is told of one.
+func source(cmd *cli.Command) string {
+	file, told := cmd.Args().Get(1), len(cmd.StringSlice("e")) > 0
+	switch {
+	case file == "":
+		return "-e"
+	case told:
+		return "story" // from both
+	}
+	return file
 }
 
 // stepsOf reads what is to happen, from the file and from the flags.
@@ -121,7 +136,7 @@ func tellChanges(cmd *cli.Command, s term.Streams, c *replay.Changes) error {
 		out.SetIndent("", "  ")
 		return out.Encode(c)
 	}
-	s.Printf("\nWhat has changed from %s to %s (%s)\n", stamp(c.From), stamp(c.To), c.To.Sub(c.From).Round(time.Second))
+	s.Printf("What has changed from %s to %s (%s)\n", stamp(c.From), stamp(c.To), c.To.Sub(c.From).Round(time.Second))
 	if c.None() {
 		s.Printf("nothing\n")
 		return nil

@@ -25,7 +25,7 @@ func Drain(in Input, node *structs.Node, spec structs.DrainSpec) (*structs.Drain
 	s := newStage(in.View, in.Capacity, &draining)
 	defer s.clear()
 	in.View = s
-	d := &drainage{in: in, stage: s, spec: spec, plan: &structs.DrainPlan{
+	d := &drainage{in: in, stage: s, spec: spec, status: node.Status, plan: &structs.DrainPlan{
 		NodeID: node.ID, NodeName: node.Name, Draining: node.DrainStrategy != nil,
 		Deadline: spec.Deadline, IgnoreSystemJobs: spec.IgnoreSystemJobs,
 	}}
@@ -43,6 +43,7 @@ type drainage struct {
 	stage  *stage
 	spec   structs.DrainSpec
 	plan   *structs.DrainPlan
+	status string     // the node's
 	groups []*leaving // in the order in which their jobs are evaluated
 }
 
@@ -385,7 +386,7 @@ func (d *drainage) sum() {
 		p.Fits = p.Fits && l.Unplaceable == 0 && !l.stuck()
 		p.Groups = append(p.Groups, l.DrainedGroup)
 	}
-	p.Summary = drainSummary(p)
+	p.Summary = drainSummary(p, d.status)
 }
 
 func (l *leaving) count() {

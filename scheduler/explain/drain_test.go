@@ -60,6 +60,8 @@ func TestWhatADrainWouldDo(t *testing.T) {
 	}{
 		{name: "nothing there", w: emptied("service", 0, 1, 3), spec: hour,
 			want: `fits true: Nothing runs on node n0: its drain would be complete at once.`},
+		{name: "down, and given up", w: emptied("service", 0, 1, 3), spec: hour, with: func(w *world) { w.nodes[0].Status = structs.NodeStatusDown },
+			want: `fits true: Node n0 is down, and nothing is left to move from it: its drain would be complete at once. What may still run there is stopped when it is back.`},
 		{name: "two at a time", w: emptied("service", 3, 2, 1, 2), spec: hour, want: `
 fits true: Draining node n0 would move 3 allocations; it takes 2 rounds, 20s at least.
 3 of 3 would move in 2 rounds, max_parallel 2.

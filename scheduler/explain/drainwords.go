@@ -8,9 +8,13 @@ import (
 )
 
 // drainSummary is the sentence for a whole drain.
-func drainSummary(p *structs.DrainPlan) string {
+func drainSummary(p *structs.DrainPlan, status string) string {
 	node := name(p.NodeID, p.NodeName)
-	if len(p.Groups) == 0 {
+	switch {
+	case len(p.Groups) > 0:
+	case status == structs.NodeStatusDown:
+		return fmt.Sprintf("Node %s is down, and nothing is left to move from it: its drain would be complete at once. What may still run there is stopped when it is back.", node)
+	default:
 		return fmt.Sprintf("Nothing runs on node %s: its drain would be complete at once.", node)
 	}
 	begin := "Draining node " + node

@@ -2,6 +2,7 @@ package story
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,13 +34,13 @@ func judgeVerbs() []verb {
 			})
 		}, check: within(1)},
 		{form: "expect NAME version N on all within TIME", job: true, do: expectVersion, check: within(2)},
-		{form: "expect NAME deployment STATUS within TIME", job: true, do: expectDeployment, check: within(2)},
+		{form: "expect NAME deployment STATUS within TIME", job: true, do: expectDeployment, check: oneOf("deployment", deploymentStatuses, within(2))},
 		{form: "expect NAME job STATUS within TIME", job: true, do: func(p *Play, args []string) error {
 			return p.until(args[2], func(s *state.Snapshot) (bool, string) {
 				job := s.Job(ns, args[0])
 				return job.GetStatus() == args[1], "it is " + job.GetStatus()
 			})
-		}, check: within(2)},
+		}, check: oneOf("job", jobStatuses, within(2))},
 		{form: "expect NAME node STATUS within TIME", do: func(p *Play, args []string) error {
 			n, err := p.node(args[0])
 			if err != nil {
@@ -47,9 +48,12 @@ func judgeVerbs() []verb {
 			}
 			return p.until(args[2], func(s *state.Snapshot) (bool, string) {
 				node := s.Node(n.ID())
-				return node != nil && node.Status == args[1], fmt.Sprintf("it is %v", node)
+				if node == nil {
+					return false, "it isn't registered"
+				}
+				return node.Status == args[1], "it is " + node.Status
 			})
-		}, check: within(2)},
+		}, check: oneOf("node", nodeStatuses, within(2))},
 		{form: "expect N nodes held back within TIME", do: func(p *Play, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err != nil {
@@ -71,6 +75,26 @@ func judgeVerbs() []verb {
 		{form: "show nodes", do: func(p *Play, _ []string) error { return p.answer(showNodes(p.cluster.Snapshot())) }},
 		{form: "show NAME", job: true, do: func(p *Play, args []string) error { return p.answer(show(p.cluster.Snapshot(), args[0])) }},
 		{form: "settle", do: func(p *Play, _ []string) error { return p.settle() }},
+	}
+}
+
+// What a story may expect of a job, a deployment and a node.
+var (
+	jobStatuses        = []string{structs.JobStatusPending, structs.JobStatusRunning, structs.JobStatusDead}
+	deploymentStatuses = []string{
+		structs.DeploymentStatusRunning, structs.DeploymentStatusPaused, structs.DeploymentStatusSuccessful,
+		structs.DeploymentStatusFailed, structs.DeploymentStatusCancelled,
+	}
+	nodeStatuses = []string{structs.NodeStatusInit, structs.NodeStatusReady, structs.NodeStatusDisconnected, structs.NodeStatusDown}
+)
+
+// oneOf checks the second argument, a status, and then the others.
+func oneOf(of string, all []string, others func([]string) error) func([]string) error {
+	return func(args []string) error {
+		if !slices.Contains(all, args[1]) {
+			return fmt.Errorf("%q is no status of a %s: it is one of %s", args[1], of, strings.Join(all, ", "))
+		}
+		return others(args)
 	}
 }
 

@@ -67,38 +67,78 @@ func nearest(words []string) string {
 	return ". Do you mean " + strings.Join(like, " or ") + "?"
 }
 
-// Strangers are the sentences about jobs that are neither submitted in the story
-// nor in the region that it begins with, if there is one: most likely a name is
-// misspelt. What is tried or must be refused may be about anything.
+// Strangers are the sentences about jobs, servers and nodes that neither the story nor
+// the region that it begins with, if there is one, has: most likely a name is misspelt.
+// What is tried or must be refused may be about anything.
 func (s *Story) Strangers(origin *cluster.Origin) Errors {
-	var names []string
-	if origin != nil {
-		for j := range origin.Snapshot.Jobs(structs.AllNamespaces, "") {
-			names = append(names, j.GetID())
-		}
-	}
-	for _, l := range s.Lines {
-		if words := bare(l.words); words[0] == "job" {
-			names = append(names, words[1])
-		}
-	}
+	jobs, machines := s.names(origin)
 	var faults Errors
 	for _, l := range s.Lines {
-		if !l.verb.job || len(bare(l.words)) < len(l.words) {
+		if len(bare(l.words)) < len(l.words) {
 			continue
 		}
 		args, _ := match(l.verb.form, l.words)
-		parent, _, _ := strings.Cut(args[0], "/") // of a launch or a dispatch
-		if slices.Contains(names, args[0]) || slices.Contains(names, parent) {
+		if l.verb.job {
+			name := args[0]
+			parent, _, _ := strings.Cut(name, "/") // of a launch or a dispatch
+			if !slices.Contains(jobs, name) && !slices.Contains(jobs, parent) {
+				faults = append(faults, stranger(l, fmt.Sprintf("no job %q is submitted", name), name, jobs))
+			}
 			continue
 		}
-		what := fmt.Sprintf("%s: no job %q is submitted", l.Text, args[0])
-		if meant := structs.Closest(args[0], names); meant != "" {
-			what += fmt.Sprintf(". Do you mean %q?", meant)
+		for _, name := range machinesOf(l) {
+			if !slices.Contains(machines, name) {
+				faults = append(faults, stranger(l, fmt.Sprintf("there is no server or node %q", name), name, machines))
+			}
 		}
-		faults = append(faults, &Error{l.Number, what})
 	}
 	return faults
+}
+
+func stranger(l Line, what, name string, names []string) *Error {
+	if meant := structs.Closest(name, names); meant != "" {
+		what += fmt.Sprintf(". Do you mean %q?", meant)
+	}
+	return &Error{l.Number, l.Text + ": " + what}
+}
+
+// names are the names of the jobs, and those of the servers and nodes, that there are
+// or will be.
+func (s *Story) names(origin *cluster.Origin) (jobs, machines []string) {
+	machines = []string{"leader"}
+	for i := range s.Servers {
+		machines = append(machines, fmt.Sprint("server-", i+1))
+	}
+	for i := range s.Nodes {
+		machines = append(machines, fmt.Sprint("node-", i+1))
+	}
+	if origin != nil {
+		for j := range origin.Snapshot.Jobs(structs.AllNamespaces, "") {
+			jobs = append(jobs, j.GetID())
+		}
+		for n := range origin.Snapshot.Nodes("") {
+			machines = append(machines, n.Name)
+		}
+	}
+	for _, l := range s.Lines {
+		switch words := bare(l.words); {
+		case words[0] == "job":
+			jobs = append(jobs, words[1])
+		case strings.HasPrefix(l.verb.form, "NAME joins"):
+			machines = append(machines, words[0])
+		}
+	}
+	return jobs, machines
+}
+
+// machinesOf are the servers and nodes that a sentence, which isn't about a job, names.
+func machinesOf(l Line) (names []string) {
+	for i, word := range strings.Fields(l.verb.form) {
+		if (word == "NAME" || word == "OTHER") && l.words[0] != "job" {
+			names = append(names, l.words[i])
+		}
+	}
+	return names
 }
 
 // bare is a sentence without the word before it.
