@@ -449,6 +449,22 @@ func TestSweepSparesWhatLives(t *testing.T) {
 	equal(t, "all gone", []int{w.snap().AllocCount(), w.snap().NodeCount()}, []int{0, 0})
 }
 
+func TestWhatIsSweptUnheardIsLost(t *testing.T) {
+	w := newWorld(t)
+	silent, other := w.addNode(), w.addNode()
+	e := w.register(testJob("web", 2))
+	placed := w.place(e, rowsOn(silent, other)...)
+	w.report(placed[0], "running")
+	again := w.register(testJob("web", 1))
+	p := w.plan(again)
+	p.Stops = []structs.AllocStop{{AllocID: placed[0], DesiredStatus: structs.AllocDesiredStop, DesiredDescription: structs.DescAllocNotNeeded}}
+	w.must(&command.ApplyPlans{Plans: []*structs.Plan{p}, Evals: []*structs.Evaluation{complete(again)}, Now: w.now})
+	w.must(&command.SetNodeStatus{Nodes: []command.NodeStatus{{NodeID: silent, Status: "down"}}})
+	equal(t, "last heard", w.counts("web"), structs.TaskGroupSummary{Running: 1, Starting: 1})
+	equal(t, "swept", w.must(&command.Sweep{AllocIDs: placed[:1]}), &SweepResult{Index: w.index, Allocs: 1})
+	equal(t, "never heard", w.counts("web"), structs.TaskGroupSummary{Lost: 1, Starting: 1})
+}
+
 func TestDeploymentsCount(t *testing.T) {
 	w := newWorld(t)
 	node := w.addNode()

@@ -316,10 +316,14 @@ func (h *history) sweep(job string) {
 		}
 		if j := h.snap().Job("default", a.Job); j != nil && j.GetCreateIndex() == before.Job.GetCreateIndex() {
 			counts := h.swept[a.Job]
-			*map[string]*int{
-				"pending": &counts.Starting, "running": &counts.Running, "complete": &counts.Complete,
-				"failed": &counts.Failed, "lost": &counts.Lost, "unknown": &counts.Unknown,
-			}[a.Client]++
+			switch a.Client {
+			case "complete":
+				counts.Complete++
+			case "failed":
+				counts.Failed++
+			default: // nobody will ever say what became of it
+				counts.Lost++
+			}
 			h.swept[a.Job] = counts
 		}
 	}

@@ -52,11 +52,24 @@ func (tx *txn) sweepAllocs(ids []string) int {
 		}
 		seen[v.Ref()] = true
 		refs = append(refs, v.Ref())
+		tx.countForgotten(v)
 		tx.emitRemoved(v)
 		tx.dropServicesOf(v.ID())
 	}
 	tx.Allocs.Remove(refs)
 	return len(refs)
+}
+
+// countForgotten counts as lost what goes before its node has told of its end: nothing
+// will ever correct what it was counted as.
+func (tx *txn) countForgotten(v alloc.View) {
+	s, r := v.Shared(), v.Row()
+	if r.Client.Terminal() {
+		return
+	}
+	key := structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID}
+	tx.countStatus(key, s, r.Client, -1)
+	tx.countStatus(key, s, alloc.Lost, 1)
 }
 
 // remembered reports whether an allocation is what a batch job has done that stays:
