@@ -372,7 +372,7 @@ func (p *Play) judgeReplicas() {
 
 // judgeRest has every job evaluated once more: nothing may follow from it, or
 // something was forgotten. If tasks end meanwhile something may, and it is asked
-// again.
+// again when nothing follows from that any more.
 func (p *Play) judgeRest() error {
 	for range 10 {
 		before := p.cluster.Snapshot()
@@ -382,6 +382,9 @@ func (p *Play) judgeRest() error {
 		p.pass(10 * time.Second)
 		after := p.cluster.Snapshot()
 		if ended(before, after) {
+			if err := p.calm(); err != nil {
+				return err
+			}
 			continue
 		}
 		known := allocsOf(before)
