@@ -299,8 +299,19 @@ func TestAGroupThatIsGoneQueuesNothing(t *testing.T) {
 	equal(t, "queued", []int{groups["web"].Queued, groups["app"].Queued}, []int{0, 1})
 }
 
-func TestATagKeepsWhatABatchJobHasDone(t *testing.T) {
-	for _, tagged := range []bool{false, true} {
+// Since the collector looked somebody named a version of the job, or had it evaluated.
+func TestAJobThatStaysKeepsWhatItHasDone(t *testing.T) {
+	for what, meanwhile := range map[string]func(*world){
+		"": nil,
+		"tagged": func(w *world) {
+			w.must(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "good", Tag: &structs.JobVersionTag{Name: "good"}})
+		},
+		"evaluated": func(w *world) {
+			again := complete(w.snap().Eval(slices.Collect(w.snap().Evals("default", ""))[0].ID))
+			again.ID, again.Status = ids.New(), structs.EvalStatusPending
+			w.must(&command.UpsertEvals{Evals: []*structs.Evaluation{again}, Now: w.now})
+		},
+	} {
 		w := newWorld(t)
 		j := testJob("sum", 1)
 		j.Type = ptr("batch")
@@ -308,10 +319,12 @@ func TestATagKeepsWhatABatchJobHasDone(t *testing.T) {
 		id := w.place(e, rowsOn(w.addNode())...)[0]
 		w.report(id, "complete")
 		sweep := &command.Sweep{EvalIDs: []string{e.ID}, AllocIDs: []string{id}, Jobs: []command.JobKey{{Namespace: "default", JobID: "sum"}}}
-		if tagged { // since the collector looked
-			w.must(&command.TagJobVersion{Namespace: "default", JobID: "sum", Name: "good", Tag: &structs.JobVersionTag{Name: "good"}})
+		stays := meanwhile != nil
+		if stays {
+			meanwhile(w)
 		}
 		w.must(sweep)
-		equal(t, "kept", []bool{w.snap().Alloc(id) != nil, w.snap().Job("default", "sum") != nil, w.snap().Eval(e.ID) != nil}, []bool{tagged, tagged, tagged})
+		kept := []bool{w.snap().Alloc(id) != nil, w.snap().Job("default", "sum") != nil, w.snap().Eval(e.ID) != nil}
+		equal(t, "kept: "+what, kept, []bool{stays, stays, stays})
 	}
 }

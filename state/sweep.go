@@ -11,6 +11,15 @@ import (
 func (tx *txn) sweep(c *command.Sweep) (any, error) {
 	tx.now = c.Now
 	result := &SweepResult{Index: tx.Index}
+	// Jobs go first: what a batch job has done is remembered as long as the job is there,
+	// and it may have come to life again.
+	for _, k := range c.Jobs {
+		key := structs.NamespacedID{Namespace: k.Namespace, ID: k.JobID}
+		if j := tx.Job(key); j != nil && tx.finished(key, j) && !tx.HasTag(key) {
+			tx.removeJob(key, j)
+			result.Jobs++
+		}
+	}
 	result.Allocs = tx.sweepAllocs(c.AllocIDs)
 	for _, id := range c.EvalIDs {
 		if e := tx.Eval(id); e != nil && e.Terminal() && !tx.hasAllocs(id) {
@@ -22,13 +31,6 @@ func (tx *txn) sweep(c *command.Sweep) (any, error) {
 		if d := tx.Deployment(id); d != nil && !d.Active() {
 			tx.removeDeployment(d)
 			result.Deployments++
-		}
-	}
-	for _, k := range c.Jobs {
-		key := structs.NamespacedID{Namespace: k.Namespace, ID: k.JobID}
-		if j := tx.Job(key); j != nil && tx.finished(key, j) && !tx.HasTag(key) {
-			tx.removeJob(key, j)
-			result.Jobs++
 		}
 	}
 	for _, id := range c.NodeIDs {
@@ -72,12 +74,11 @@ func (tx *txn) countForgotten(v alloc.View) {
 	tx.countStatus(key, s, alloc.Lost, 1)
 }
 
-// remembered reports whether an allocation is what a batch job has done that stays:
-// the collector took it together with its job, and a tag came since.
+// remembered reports whether an allocation is what a batch job has done, or has in hand,
+// that isn't gone: it would do it again.
 func (tx *txn) remembered(s *alloc.Shared) bool {
-	key := structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID}
-	j := tx.Job(key)
-	return j != nil && !j.Stopped() && structs.Ends(j.GetType()) && tx.HasTag(key) && s.Job.SameVersion(j)
+	j := tx.Job(structs.NamespacedID{Namespace: s.Namespace, ID: s.JobID})
+	return j != nil && !j.Stopped() && structs.Ends(j.GetType()) && s.Job.SameVersion(j)
 }
 
 func (tx *txn) ended(r *alloc.Row) bool {

@@ -99,9 +99,10 @@ func (w *sweep) old(nanos int64, threshold time.Duration) bool {
 	return w.force || !time.Unix(0, nanos).Add(threshold).After(w.now)
 }
 
-// into returns the command to put one more item into. What belongs to something
-// is put in before it, in the same command or an earlier one: the store takes
-// nothing away that still has something.
+// into returns the command to put one more item into. Allocations are put in before
+// their evaluation and their node, in the same command or an earlier one: the store takes
+// neither away that still has some. A job is put in before all that it has: if it came to
+// life again, the store keeps what a batch job has done.
 func (w *sweep) into() *command.Sweep {
 	if len(w.out) == 0 || w.count >= maxItems {
 		w.out = append(w.out, &command.Sweep{Now: w.now.UnixNano()})
@@ -167,11 +168,11 @@ func (w *sweep) job(ns, id string) {
 		}
 		deployments = append(deployments, d.ID)
 	}
+	c := w.into()
+	c.Jobs = append(c.Jobs, command.JobKey{Namespace: ns, JobID: id})
 	w.take(allocIDs, allocs...)
 	w.take(evalIDs, evals...)
 	w.take(deploymentIDs, deployments...)
-	c := w.into()
-	c.Jobs = append(c.Jobs, command.JobKey{Namespace: ns, JobID: id})
 }
 
 func (w *sweep) deadEvals(ns, job string) ([]string, bool) {
