@@ -192,7 +192,7 @@ func (l *leaving) round() []*structs.DrainedAlloc {
 		l.Rounds = inRounds(out, len(out), l.Rounds)
 		return out
 	}
-	spare := max(0, l.serving-(l.tg.GetCount()-l.MaxParallel))
+	spare := max(0, min(l.serving-l.tg.GetCount(), 0)+l.MaxParallel)
 	together := 1 + len(l.Allocs)/(max(1, min(spare, l.MaxParallel))*maxRounds)
 	told, before := inRounds(out, len(out), l.Rounds), l.Rounds
 	healthy := l.take(&l.healthy, spare*together)

@@ -114,10 +114,10 @@ fits true: Draining node n0 would move 2 allocations; it takes 2 rounds, 20s at 
 web.web[0] moves round 2 n1
 web.web[1] moves round 1 n1`},
 		{name: "a count that shrank", w: emptied("service", 2, 1, 2), spec: hour, with: func(w *world) { w.job.TaskGroups[0].Count = ptr(1) }, want: `
-fits true: Draining node n0 would move 1 allocation; 1 would stop without a successor; it takes 1 round, 10s at least.
-1 of 1 would move in 1 round, one at a time (max_parallel 1); the last healthy one once its replacement, which runs beside it until then, is healthy; 1 would stop without a successor.
+fits true: Draining node n0 would move 1 allocation; 1 would stop without a successor; it takes 2 rounds, 20s at least.
+1 of 1 would move in 2 rounds, one at a time (max_parallel 1); the last healthy one once its replacement, which runs beside it until then, is healthy; 1 would stop without a successor.
 web.web[0] stops round 1 
-web.web[1] moves round 1 n1 after its replacement`},
+web.web[1] moves round 2 n1 after its replacement`},
 		{name: "its replacement runs beside it already", w: emptied("service", 1, 1, 2), spec: hour, with: func(w *world) {
 			w.run("heir", "n1", 0)
 			last, heir := w.allocs[0], w.allocs[1]

@@ -137,6 +137,9 @@ func (s *step) group(a *structs.Allocation) {
 	if spare >= 0 && g.serving > 0 {
 		s.release(g.waiting...)
 	}
+	if g.serving > tg.GetCount() { // some are to stop besides, and it isn't told yet which
+		spare = parallel - g.moving
+	}
 	going := g.healthy[:clamp(spare, len(g.healthy))]
 	if n := len(going); n > 0 && n == g.serving && tg.RunsTwice() {
 		s.replaceFirst(going[n-1])
