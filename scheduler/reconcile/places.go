@@ -134,25 +134,31 @@ func (g *group) fill() {
 
 // newestOld returns the newest version among those of the outdated allocations that
 // can be run, be they about to be replaced, or gone without a successor; nil if there
-// is none.
+// is none. Where nothing of an older version is left what is gone counts only until as
+// many run as that version asked for.
 func (g *group) newestOld() *structs.Job {
-	var old *structs.Job
-	look := func(a *structs.Allocation) {
+	left := slices.Concat(g.destructive, g.lost, g.migrate, g.beside, g.away, g.now)
+	for _, l := range g.later {
+		left = append(left, l.alloc)
+	}
+	old := g.newest(left, nil)
+	if g.state.DesiredCanaries == 0 || g.state.Promoted { // the newest has begun to take their places
+		return old
+	}
+	gone := g.newest(g.owed, old)
+	if old == nil && gone != nil && g.total() >= gone.LookupTaskGroup(g.name).GetCount() {
+		return nil
+	}
+	return gone
+}
+
+// newest returns the newest of a version and those of the outdated allocations in a list
+// that can be run.
+func (g *group) newest(list []*structs.Allocation, old *structs.Job) *structs.Job {
+	for _, a := range list {
 		if v := g.version(a); v != nil && (old == nil || v.GetVersion() > old.GetVersion()) {
 			old = v
 		}
-	}
-	lists := [][]*structs.Allocation{g.destructive, g.lost, g.migrate, g.beside, g.away, g.now}
-	if g.state.DesiredCanaries > 0 && !g.state.Promoted { // else the newest has begun to take their places
-		lists = append(lists, g.owed)
-	}
-	for _, list := range lists {
-		for _, a := range list {
-			look(a)
-		}
-	}
-	for _, l := range g.later {
-		look(l.alloc)
 	}
 	return old
 }
