@@ -144,6 +144,9 @@ func appointment(s *state.Snapshot) time.Time {
 		if n.QuarantineUntil != 0 {
 			at = later(at, time.Unix(0, n.QuarantineUntil))
 		}
+		if n.DrainStrategy != nil {
+			at = later(at, n.DrainStrategy.ForceDeadline)
+		}
 	}
 	for d := range s.ActiveDeployments() {
 		if d.Status != structs.DeploymentStatusRunning {
