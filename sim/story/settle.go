@@ -19,6 +19,9 @@ const (
 	settleLimit = 6 * time.Hour
 	// A task may wait for its restart as long as the policy's interval.
 	restartLimit = 15 * time.Minute
+	// restLooks is how often a moment is looked for in which no task ends. Dozens of
+	// overlapping launches of a batch job, restarted and rescheduled, end one by one.
+	restLooks = 100
 )
 
 // settle ends every fault, waits until nothing changes any more, and judges what
@@ -377,7 +380,7 @@ func (p *Play) judgeReplicas() {
 // something was forgotten. If tasks end meanwhile something may, and it is asked
 // again when nothing follows from that any more.
 func (p *Play) judgeRest() error {
-	for range 10 {
+	for range restLooks {
 		before := p.cluster.Snapshot()
 		if err := p.evaluateAll(); err != nil {
 			return err
