@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -91,7 +92,7 @@ func runRandom(ctx context.Context, cmd *cli.Command, s term.Streams) error {
 		return term.Fail("Error playing stories: %v", err)
 	}
 	if file := cmd.String("summary"); file != "" {
-		if err := writeSummary(file, sum); err != nil {
+		if err := writeSummary(file, head(cmd), sum); err != nil {
 			return term.Fail("Error writing summary: %v", err)
 		}
 	}
@@ -131,10 +132,20 @@ func play(ctx context.Context, cmd *cli.Command, s term.Streams) (*chance.Tally,
 	return chance.Shards{Dir: dir, Size: shardSize, Revision: cmd.String("revision")}.Play(ctx, from, runs, done)
 }
 
-func writeSummary(file string, sum *chance.Tally) error {
+// head says above a summary what was played, and by which program.
+func head(cmd *cli.Command) string {
+	from, runs, by := cmd.Uint64("from"), cmd.Uint64("runs"), ""
+	if revision := cmd.String("revision"); revision != "" {
+		by = ", played by revision " + revision
+	}
+	return fmt.Sprintf("# What was simulated\n\nThe made-up stories of the seeds %d to %d%s.\n\n", from, from+runs-1, by)
+}
+
+func writeSummary(file, head string, sum *chance.Tally) error {
 	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}
-	return errors.Join(sum.Markdown(f), f.Close())
+	_, err = f.WriteString(head)
+	return errors.Join(err, sum.Markdown(f), f.Close())
 }
