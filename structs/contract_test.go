@@ -105,7 +105,7 @@ func TestContractOfJSON(t *testing.T) {
 	contract[api.HostStats, HostStats](t)
 	contract[api.AllocFileInfo, AllocFileInfo](t)
 	contract[api.StreamFrame, StreamFrame](t)
-	contract[api.AllocCheckStatus, AllocCheckStatus](t)
+	contract[api.AllocCheckStatus](t, func(s *AllocCheckStatus) { s.IgnoreWarnings = false })
 	contract[api.JobScaleStatusResponse, JobScaleStatusResponse](t)
 	contract[api.ScalingPolicyListStub, ScalingPolicyListStub](t)
 	contract[api.ScalingRequest, ScalingRequest](t)

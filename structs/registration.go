@@ -40,4 +40,7 @@ type AllocCheckStatus struct {
 	Status     string
 	StatusCode int
 	Timestamp  int64
+	// IgnoreWarnings says, on the node alone, that a warning is good enough for
+	// the health of the allocation.
+	IgnoreWarnings bool `json:"-"`
 }

@@ -69,33 +69,83 @@ func (s *Service) validateNative(f faults) {
 	f.check(s.Connect == nil, `connect needs the provider "consul"`)
 	f.check(!s.EnableTagOverride, `enable_tag_override needs the provider "consul"`)
 	f.check(len(s.Meta) == 0 && len(s.CanaryMeta) == 0, `meta needs the provider "consul": use tags`)
-	f.in("on_update").check(s.OnUpdate != OnUpdateIgnoreWarn, `ignore_warnings needs the provider "consul"`)
 }
 
+// What a check may ask for: what it sends is kept in every copy of the job.
+const (
+	maxCheckBody    = 64 << 10
+	maxCheckHeader  = 16 << 10
+	maxCheckCommand = 16 << 10
+	maxCheckNotes   = 255
+)
+
 func (c *ServiceCheck) validate(f faults, s *Service, g *TaskGroup) {
-	types := []string{CheckTypeHTTP, CheckTypeTCP}
-	if s.Provider == ServiceProviderConsul {
-		types = append(types, CheckTypeGRPC, CheckTypeScript)
-	}
+	types := []string{CheckTypeHTTP, CheckTypeTCP, CheckTypeGRPC, CheckTypeScript}
 	f.in("type").check(slices.Contains(types, c.Type), "%s", wantOneOf(c.Type, types))
 	f.in("interval").check(c.Interval >= time.Second, "must be 1s or more, is %s", c.Interval)
 	f.in("timeout").check(c.Timeout >= time.Second, "must be 1s or more, is %s", c.Timeout)
+	f.in("notes").check(len(c.Notes) <= maxCheckNotes, "must be no longer than %d characters", maxCheckNotes)
+	f.in("expose").check(!c.Expose, "opens a path through a service mesh, which there is not yet: leave it out and check the service itself")
 	switch c.Type {
 	case CheckTypeHTTP:
-		f.in("path").check(c.Path != "", "is required for http checks")
-		f.in("path").check(!strings.Contains(c.Path, "://"), "must be a path without a host, such as /health, is %q", c.Path)
-		protocols := []string{"", "http", "https"}
-		f.in("protocol").check(slices.Contains(protocols, c.Protocol), "%s", wantOneOf(c.Protocol, protocols[1:]))
+		c.validateHTTP(f)
 	case CheckTypeScript:
-		f.in("command").check(c.Command != "", "is required for script checks")
+		c.validateScript(f, s, g)
 	}
 	if c.Type == CheckTypeHTTP || c.Type == CheckTypeTCP || c.Type == CheckTypeGRPC {
 		c.validatePort(f.in("port"), s, g)
 	}
 	modes := []string{"", AddressModeHost, AddressModeDriver, AddressModeAlloc, AddressModeAllocIPv6}
 	f.in("address_mode").check(slices.Contains(modes, c.AddressMode), "%s", wantOneOf(c.AddressMode, modes[1:]))
+	c.validateHealth(f)
+}
+
+func (c *ServiceCheck) validateHTTP(f faults) {
+	f.in("path").check(c.Path != "", "is required for http checks")
+	f.in("path").check(!strings.Contains(c.Path, "://"), "must be a path without a host, such as /health, is %q", c.Path)
+	protocols := []string{"", "http", "https"}
+	f.in("protocol").check(slices.Contains(protocols, c.Protocol), "%s", wantOneOf(c.Protocol, protocols[1:]))
+	methods := []string{"", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+	open := strings.Contains(c.Method, "${") // settled on the node
+	f.in("method").check(open || slices.Contains(methods, c.Method), "%s", wantOneOf(c.Method, methods[1:]))
+	f.in("body").check(len(c.Body) <= maxCheckBody, "is longer than %d bytes", maxCheckBody)
+	size := 0
+	for name, values := range c.Header {
+		for _, v := range values {
+			size += len(name) + len(v)
+			f.in("header").check(!strings.ContainsAny(name+v, "\r\n"), "%q has a line break in it", name)
+		}
+	}
+	f.in("header").check(size <= maxCheckHeader, "is longer than %d bytes", maxCheckHeader)
+}
+
+func (c *ServiceCheck) validateScript(f faults, s *Service, g *TaskGroup) {
+	f.in("command").check(c.Command != "", "is required for script checks")
+	size := len(c.Command)
+	for _, arg := range c.Args {
+		size += len(arg)
+	}
+	f.in("args").check(size <= maxCheckCommand, "are longer than %d bytes", maxCheckCommand)
+	task := c.TaskName
+	if task == "" {
+		task = s.TaskName
+	}
+	in := f.in("task")
+	in.check(task != "", "is required for script checks of a group's service: it says where the command runs")
+	if task != "" {
+		in.check(g.LookupTask(task) != nil, "the group has no task %q", task)
+	}
+}
+
+// validateHealth checks what follows from what a check finds.
+func (c *ServiceCheck) validateHealth(f faults) {
 	updates := []string{OnUpdateRequireHealthy, OnUpdateIgnoreWarn, OnUpdateIgnore}
 	f.in("on_update").check(slices.Contains(updates, c.OnUpdate), "%s", wantOneOf(c.OnUpdate, updates))
+	initial := []string{"", "passing", "warning", "critical"}
+	f.in("initial_status").check(slices.Contains(initial, c.InitialStatus), "%s", wantOneOf(c.InitialStatus, initial[1:]))
+	f.in("success_before_passing").check(c.SuccessBeforePassing >= 0, "must be 0 or more, is %d", c.SuccessBeforePassing)
+	f.in("failures_before_critical").check(c.FailuresBeforeCritical >= 0, "must be 0 or more, is %d", c.FailuresBeforeCritical)
+	f.in("failures_before_warning").check(c.FailuresBeforeWarning >= 0, "must be 0 or more, is %d", c.FailuresBeforeWarning)
 	if r := c.CheckRestart; r != nil {
 		f.in("check_restart > limit").check(r.Limit >= 0, "must be 0 or more, is %d", r.Limit)
 		f.in("check_restart > grace").check(Value(r.Grace) >= 0, "must not be negative, is %s", Value(r.Grace))

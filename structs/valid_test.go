@@ -181,7 +181,24 @@ func TestValidateTaskAndService(t *testing.T) {
 		"check":        {func(j *Job) { *check(j) = ServiceCheck{Name: "c", Type: "http"} }, svc + ` > check "c" > interval: must be 1s or more, is 0s` + "\n" + svc + ` > check "c" > timeout: must be 1s or more, is 0s` + "\n" + svc + ` > check "c" > path: is required for http checks`},
 		"native":       {func(j *Job) { service(j).Meta = map[string]string{"a": "b"} }, svc + `: meta needs the provider "consul": use tags`},
 		"no task":      {func(j *Job) { service(j).TaskName = "other" }, svc + ` > task: the group has no task "other"`},
-		"script":       {func(j *Job) { check(j).Name, check(j).Type = "c", "script" }, svc + ` > check "c" > type: must be one of http, tcp, is "script"` + "\n" + svc + ` > check "c" > command: is required for script checks`},
+		"check type":   {func(j *Job) { check(j).Name, check(j).Type = "c", "ping" }, svc + ` > check "c" > type: must be one of http, tcp, grpc, script, is "ping"`},
+		"script":       {func(j *Job) { check(j).Name, check(j).Type = "c", "script" }, svc + ` > check "c" > command: is required for script checks` + "\n" + svc + ` > check "c" > task: is required for script checks of a group's service: it says where the command runs`},
+		"script where": {func(j *Job) {
+			check(j).Name, check(j).Type, check(j).Command, check(j).TaskName = "c", "script", "true", "db"
+		}, svc + ` > check "c" > task: the group has no task "db"`},
+		"expose":  {func(j *Job) { check(j).Name, check(j).Expose = "c", true }, svc + ` > check "c" > expose: opens a path through a service mesh, which there is not yet: leave it out and check the service itself`},
+		"initial": {func(j *Job) { check(j).Name, check(j).InitialStatus = "c", "well" }, svc + ` > check "c" > initial_status: must be one of passing, warning, critical, is "well"`},
+		"thresholds": {func(j *Job) {
+			c := check(j)
+			c.Name, c.SuccessBeforePassing, c.FailuresBeforeCritical, c.FailuresBeforeWarning = "c", -1, -2, -3
+		},
+			svc + ` > check "c" > success_before_passing: must be 0 or more, is -1` + "\n" + svc + ` > check "c" > failures_before_critical: must be 0 or more, is -2` + "\n" + svc + ` > check "c" > failures_before_warning: must be 0 or more, is -3`},
+		"method": {func(j *Job) { check(j).Name, check(j).Method = "c", "FETCH" }, svc + ` > check "c" > method: must be one of GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT, is "FETCH"`},
+		"sizes": {func(j *Job) {
+			c := check(j)
+			c.Name, c.Body, c.Notes = "c", strings.Repeat("x", 65<<10), strings.Repeat("x", 256)
+			c.Header = map[string][]string{"A": {strings.Repeat("x", 17<<10), "b\nc"}}
+		}, svc + ` > check "c" > notes: must be no longer than 255 characters` + "\n" + svc + ` > check "c" > body: is longer than 65536 bytes` + "\n" + svc + ` > check "c" > header: "A" has a line break in it` + "\n" + svc + ` > check "c" > header: is longer than 16384 bytes`},
 	} {
 		t.Run(name, c.run)
 	}

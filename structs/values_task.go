@@ -114,6 +114,7 @@ const (
 	CheckModeReadiness   = "readiness"
 
 	CheckStatusSuccess = "success"
+	CheckStatusWarning = "warning"
 	CheckStatusFailure = "failure"
 	CheckStatusPending = "pending"
 )

@@ -310,7 +310,7 @@ func (r *Runner) offer(name string) {
 
 func (r *Runner) add(w service.Workload) {
 	w.Node = r.host.Task.Node()
-	w.Restart = r.restartUnhealthy
+	w.Restart, w.Exec = r.restartUnhealthy, r.runScript
 	for _, err := range r.host.Services.Add(w) {
 		for _, t := range r.tasks {
 			if w.Task == "" || w.Task == t.Name() {

@@ -18,6 +18,7 @@ import (
 const (
 	StatusPending = structs.CheckStatusPending
 	StatusSuccess = structs.CheckStatusSuccess
+	StatusWarning = structs.CheckStatusWarning
 	StatusFailure = structs.CheckStatusFailure
 )
 
@@ -48,8 +49,11 @@ type probe struct {
 	timeout  time.Duration
 	limit    int
 	grace    time.Duration
-	task     string // whom to restart, "" for all
+	lenient  bool   // warnings don't count towards limit
+	task     string // whom to restart and in whom to run commands, "" for all
 	restart  func(task, reason string)
+	exec     Exec
+	rule     thresholds
 	name     string
 	alloc    string
 
@@ -59,23 +63,66 @@ type probe struct {
 	busy     bool
 	gone     bool // its workload was removed or replaced
 	resting  bool // its tasks are being restarted: failures don't count
+	tally    tally
 	failures int
 	armed    time.Time // failures count from here on
 }
 
-// target is where and how a check asks.
-type target struct {
-	addr    string
-	url     string
-	method  string
-	header  map[string][]string
-	body    string
-	skipTLS bool
+func newProbe(w Workload, svc *structs.Service, c *structs.ServiceCheck, now time.Time) (*probe, error) {
+	addr, err := checkAddress(w, svc, c)
+	if err != nil {
+		return nil, err
+	}
+	p := &probe{
+		kind:     c.Type,
+		alloc:    w.Alloc.ID,
+		interval: positive(c.Interval, defaultInterval),
+		timeout:  positive(c.Timeout, defaultTimeout),
+		restart:  w.Restart,
+		exec:     w.Exec,
+		task:     firstOf(c.TaskName, svc.TaskName, w.Task),
+		rule:     newThresholds(c),
+		due:      now,
+		ramp:     firstProbe,
+	}
+	p.setRestart(c.CheckRestart, svc.CheckRestart, now)
+	p.target = newTarget(w, c, addr)
+	service := serviceName(w, svc)
+	p.name = w.Env.Replace(c.Name)
+	if p.name == "" {
+		p.name = fmt.Sprintf("service: %q check", service)
+	}
+	p.result = structs.AllocCheckStatus{
+		ID:      checkID(w.Alloc.ID, w.Task, service, svc.PortLabel, p.name, c.Type, c.Path, c.PortLabel),
+		Check:   p.name,
+		Group:   w.Alloc.Name,
+		Mode:    ModeHealthiness,
+		Service: service,
+		Task:    w.Task,
+		Status:  initialStatus(c),
+		Output:  "not probed yet",
+	}
+	switch firstOf(c.OnUpdate, svc.OnUpdate) {
+	case structs.OnUpdateIgnore:
+		p.result.Mode = ModeReadiness
+	case structs.OnUpdateIgnoreWarn:
+		p.result.IgnoreWarnings = true
+	}
+	p.result.Timestamp = now.Unix()
+	return p, nil
 }
 
-func newProbe(w Workload, svc *structs.Service, c *structs.ServiceCheck, now time.Time) (*probe, error) {
-	if c.Type != structs.CheckTypeHTTP && c.Type != structs.CheckTypeTCP {
-		return nil, fmt.Errorf("type %q is not offered with provider %q: use http or tcp", c.Type, structs.ServiceProviderNomad)
+// checkAddress finds where a check asks; "" if it runs a command instead.
+func checkAddress(w Workload, svc *structs.Service, c *structs.ServiceCheck) (string, error) {
+	switch c.Type {
+	case structs.CheckTypeHTTP, structs.CheckTypeTCP, structs.CheckTypeGRPC:
+	case structs.CheckTypeScript:
+		if firstOf(c.TaskName, svc.TaskName, w.Task) == "" {
+			return "", errors.New("it doesn't say in which task its command is to run: set task in the check")
+		}
+		return "", nil
+	default:
+		return "", fmt.Errorf("type %q is unknown: use http, tcp, grpc or script", c.Type)
 	}
 	label, fixed := c.PortLabel, ""
 	if label == "" {
@@ -90,46 +137,12 @@ func newProbe(w Workload, svc *structs.Service, c *structs.ServiceCheck, now tim
 	}
 	ip, port, err := address(w, mode, label, fixed)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if port == 0 {
-		return nil, errors.New("it has no port to ask at: set port in the check or in the service")
+		return "", errors.New("it has no port to ask at: set port in the check or in the service")
 	}
-	p := &probe{
-		kind:     c.Type,
-		alloc:    w.Alloc.ID,
-		interval: positive(c.Interval, defaultInterval),
-		timeout:  positive(c.Timeout, defaultTimeout),
-		restart:  w.Restart,
-		task:     firstOf(c.TaskName, svc.TaskName, w.Task),
-		due:      now,
-		ramp:     firstProbe,
-	}
-	p.setRestart(c.CheckRestart, svc.CheckRestart, now)
-	p.target = newTarget(w, c, net.JoinHostPort(ip, strconv.Itoa(port)))
-	service := serviceName(w, svc)
-	p.name = w.Env.Replace(c.Name)
-	if p.name == "" {
-		p.name = fmt.Sprintf("service: %q check", service)
-	}
-	p.result = structs.AllocCheckStatus{
-		ID:      checkID(w.Alloc.ID, w.Task, service, svc.PortLabel, p.name, c.Type, c.Path, c.PortLabel),
-		Check:   p.name,
-		Group:   w.Alloc.Name,
-		Mode:    ModeHealthiness,
-		Service: service,
-		Task:    w.Task,
-		Status:  StatusPending,
-		Output:  "not probed yet",
-	}
-	if firstOf(c.OnUpdate, svc.OnUpdate) == structs.OnUpdateIgnore {
-		p.result.Mode = ModeReadiness
-	}
-	if c.InitialStatus == "passing" {
-		p.result.Status = StatusSuccess
-	}
-	p.result.Timestamp = now.Unix()
-	return p, nil
+	return net.JoinHostPort(ip, strconv.Itoa(port)), nil
 }
 
 func (p *probe) setRestart(own, inherited *structs.CheckRestart, now time.Time) {
@@ -140,7 +153,7 @@ func (p *probe) setRestart(own, inherited *structs.CheckRestart, now time.Time) 
 	if rule == nil {
 		return
 	}
-	p.limit, p.grace = rule.Limit, structs.ValueOr(rule.Grace, defaultGrace)
+	p.limit, p.grace, p.lenient = rule.Limit, structs.ValueOr(rule.Grace, defaultGrace), rule.IgnoreWarnings
 	p.armed = now.Add(p.grace)
 }
 
@@ -151,7 +164,7 @@ func keepResults(old, fresh []*probe) []*probe {
 			if q.result.ID == p.result.ID {
 				p.result.Status, p.result.Output = q.result.Status, q.result.Output
 				p.result.StatusCode, p.result.Timestamp = q.result.StatusCode, q.result.Timestamp
-				p.ramp = q.ramp
+				p.ramp, p.tally = q.ramp, q.tally
 			}
 		}
 	}
@@ -238,7 +251,10 @@ type Probe struct{ AllocID, Task, Service, Check string }
 // Outcome is what one probe found.
 type Outcome struct {
 	OK bool
-	// Code is the status of an HTTP answer, 0 without one.
+	// Warning says of what isn't well that it is not bad either.
+	Warning bool
+	// Code is the status of an HTTP answer or the exit code of a command, 0
+	// without one.
 	Code int
 	// Output is what people are shown.
 	Output string
@@ -263,12 +279,12 @@ func (m *Manager) finish(p *probe, o Outcome) {
 	now := m.cfg.Clock.Now()
 	before := p.result.Status
 	p.busy = false
-	p.result.Status = StatusFailure
-	if o.OK {
-		p.result.Status = StatusSuccess
+	early := p.schedule(now, o.OK || o.Warning)
+	if !early || !p.rule.patient() {
+		p.result.Status = p.rule.next(before, &p.tally, o)
 	}
 	p.result.StatusCode, p.result.Output, p.result.Timestamp = o.Code, o.Output, now.Unix()
-	restart := p.schedule(now, o.OK)
+	restart := p.overLimit(now, early, o)
 	changed := before != p.result.Status
 	failures := p.failures
 	if restart {
@@ -285,22 +301,28 @@ func (m *Manager) finish(p *probe, o Outcome) {
 	}
 }
 
-// schedule sets when to probe next and reports whether the limit of failures
-// is reached. Early probes don't count: the service had no chance yet.
-func (p *probe) schedule(now time.Time, ok bool) (restart bool) {
-	early := p.ramp > 0 && !ok
-	switch {
-	case ok:
-		p.ramp, p.failures = 0, 0
-		p.due = now.Add(p.interval)
-	case early && p.ramp < p.interval:
+// schedule sets when to probe next and reports whether this was an early probe:
+// the service had no chance yet.
+func (p *probe) schedule(now time.Time, ok bool) (early bool) {
+	early = p.ramp > 0 && !ok && p.ramp < p.interval
+	if early {
 		p.due = now.Add(p.ramp)
 		p.ramp *= 2
-	default:
-		p.ramp, early = 0, false
-		p.due = now.Add(p.interval)
+		return true
 	}
-	if ok || early || p.resting || p.limit <= 0 || now.Before(p.armed) {
+	p.ramp = 0
+	p.due = now.Add(p.interval)
+	return false
+}
+
+// overLimit counts failures in a row and reports whether the limit is reached.
+func (p *probe) overLimit(now time.Time, early bool, o Outcome) bool {
+	bad := p.result.Status == StatusFailure || p.result.Status == StatusWarning && !p.lenient
+	if o.OK || !bad {
+		p.failures = 0
+		return false
+	}
+	if early || p.resting || p.limit <= 0 || now.Before(p.armed) {
 		return false
 	}
 	p.failures++

@@ -63,7 +63,13 @@ type Workload struct {
 	// Restart is called when a check failed more often than its check_restart
 	// allows; task names the one meant, "" all of the group.
 	Restart func(task, reason string)
+	// Exec runs the commands of script checks; nil refuses them.
+	Exec Exec
 }
+
+// Exec runs a command in a task until it ends or ctx does, and returns the
+// beginning of what it printed.
+type Exec func(ctx context.Context, task string, command []string) (code int, output string, err error)
 
 // key names a workload.
 type key struct{ alloc, task string }

@@ -478,12 +478,23 @@ func TestChecksOfAGroupRestWhileATaskIsDown(t *testing.T) {
 	}
 }
 
+// after tells a probe what it found and reports whether a restart is due.
+func (p *probe) after(now time.Time, o Outcome) bool {
+	early := p.schedule(now, o.OK || o.Warning)
+	if !early || !p.rule.patient() {
+		p.result.Status = p.rule.next(p.result.Status, &p.tally, o)
+	}
+	return p.overLimit(now, early, o)
+}
+
 func TestScheduleOfProbes(t *testing.T) {
 	now := time.Unix(0, 0)
-	p := &probe{interval: time.Second, ramp: firstProbe, limit: 2, armed: now}
+	good, bad := Outcome{OK: true}, Outcome{}
+	rule := newThresholds(&structs.ServiceCheck{})
+	p := &probe{interval: time.Second, ramp: firstProbe, limit: 2, armed: now, rule: rule}
 	var gaps []time.Duration
 	for range 6 {
-		if p.schedule(now, false) {
+		if p.after(now, bad) {
 			break
 		}
 		gaps = append(gaps, p.due.Sub(now))
@@ -496,14 +507,14 @@ func TestScheduleOfProbes(t *testing.T) {
 	if !slices.Equal(gaps, want) {
 		t.Errorf("gaps %v, want %v: early probes are quick and don't count, the limit is 2", gaps, want)
 	}
-	p = &probe{interval: time.Second, limit: 2, armed: now}
-	p.schedule(now, false)
-	p.schedule(now, true)
-	if p.schedule(now, false) {
+	p = &probe{interval: time.Second, limit: 2, armed: now, rule: rule}
+	p.after(now, bad)
+	p.after(now, good)
+	if p.after(now, bad) {
 		t.Error("a success between does not reset the count")
 	}
-	p = &probe{interval: time.Second, limit: 1, armed: now.Add(time.Minute)}
-	if p.schedule(now, false) {
+	p = &probe{interval: time.Second, limit: 1, armed: now.Add(time.Minute), rule: rule}
+	if p.after(now, bad) {
 		t.Error("a failure within the grace counts")
 	}
 }
@@ -513,13 +524,13 @@ func TestWhatCannotBeOffered(t *testing.T) {
 	errs := m.Add(workload("server", 8000,
 		nomad(func(s *structs.Service) { s.Provider = "consul" }),
 		nomad(func(s *structs.Service) { s.PortLabel = "nope" }),
-		nomad(check("script", nil)),
+		nomad(check("ping", nil)),
 		nomad(func(s *structs.Service) { s.PortLabel = ""; check("http", nil)(s) }),
 	))
 	if len(errs) != 4 {
 		t.Fatalf("errors %v", errs)
 	}
-	for i, word := range []string{"not built yet", "not among the ports", "use http or tcp", "no port to ask at"} {
+	for i, word := range []string{"not built yet", "not among the ports", "use http, tcp, grpc or script", "no port to ask at"} {
 		if !strings.Contains(errs[i].Error(), word) {
 			t.Errorf("error %d: %v, want one that says %q", i, errs[i], word)
 		}
