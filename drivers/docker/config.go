@@ -173,8 +173,10 @@ func (d *Driver) Configure(_ context.Context, config []byte, node *drivers.NodeC
 }
 
 func (c *pluginConfig) check() error {
-	if c.Auth != nil && c.Auth.Helper != "" {
-		return errors.New("auth.helper: credential helpers are not built yet; use auth.config, or auth in the task")
+	if c.Auth != nil {
+		if err := c.Auth.source().Check(); err != nil {
+			return fmt.Errorf("auth.helper: %w", err)
+		}
 	}
 	if c.GC == nil || c.GC.Dangling == nil || c.Volumes == nil {
 		return errors.New("the configuration is incomplete: encode it by the driver's schema")

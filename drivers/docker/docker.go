@@ -22,6 +22,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/docker/pull"
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -49,9 +50,9 @@ type Driver struct {
 	clock  clock.Clock
 	// group owns what runs beside the calls: log followers, image downloads
 	// and removals.
-	group *loop.Group
-	feed  *feed
-	pulls *pulls
+	group  *loop.Group
+	feed   *feed
+	puller *pull.Puller
 
 	mu     sync.Mutex
 	config *pluginConfig
@@ -90,7 +91,7 @@ func New(logger *slog.Logger) drivers.Driver {
 		logger: logger, clock: clock.Real{}, group: loop.New(context.Background()), feed: newFeed(),
 		tasks: map[string]*task{}, config: &pluginConfig{}, images: newImages(),
 	}
-	d.pulls = newPulls(d.group)
+	d.puller = pull.New(d.group, d.clock, progressFirst, progressMost)
 	return d
 }
 
@@ -146,7 +147,6 @@ func (d *Driver) keep(t *task) {
 		return
 	}
 	d.tasks[t.config.ID] = t
-	d.images.use(t.state.Image)
 	t.logs = d.follow(t)
 }
 
@@ -180,6 +180,7 @@ func (d *Driver) Recover(ctx context.Context, handle *drivers.Handle) error {
 		// finds out once it is back.
 		d.logger.Warn("a task is recovered without its engine", logx.KeyTask, handle.Config.ID, logx.KeyError, err)
 	}
+	d.images.use(s.Image)
 	d.keep(&task{config: handle.Config, state: s})
 	return nil
 }

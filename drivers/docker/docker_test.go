@@ -6,14 +6,12 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,6 +48,15 @@ func TestMain(m *testing.M) {
 
 // archive writes an image archive that holds a static busybox.
 var archive = sync.OnceValues(func() ([]byte, error) {
+	layer, err := layerArchive("", "")
+	if err != nil {
+		return nil, err
+	}
+	return imageArchive(layer, image, nil)
+})
+
+// layerArchive is a layer with a static busybox, and one more file.
+func layerArchive(extra, content string) ([]byte, error) {
 	path, err := exec.LookPath("busybox")
 	if err != nil {
 		return nil, errors.New("busybox is not installed (package busybox-static)")
@@ -73,11 +80,14 @@ var archive = sync.OnceValues(func() ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := errors.Join(addFile(w, "etc/passwd", 0o644, []byte("root:x:0:0::/:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n")), w.Close()); err != nil {
-		return nil, err
+	if extra != "" {
+		if err := addFile(w, extra, 0o644, []byte(content)); err != nil {
+			return nil, err
+		}
 	}
-	return imageArchive(layer.Bytes())
-})
+	err = errors.Join(addFile(w, "etc/passwd", 0o644, []byte("root:x:0:0::/:/bin/sh\nweb:x:1000:1000::/:/bin/sh\n")), w.Close())
+	return layer.Bytes(), err
+}
 
 func addFile(w *tar.Writer, name string, mode int64, data []byte) error {
 	if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(data))}); err != nil {
@@ -87,17 +97,23 @@ func addFile(w *tar.Writer, name string, mode int64, data []byte) error {
 	return err
 }
 
-func imageArchive(layer []byte) ([]byte, error) {
-	digest := sha256.Sum256(layer)
-	configJSON, err := json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH, "os": "linux", "created": "2020-01-01T00:00:00Z",
-		"config": map[string]any{"Env": []string{"PATH=/bin"}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(digest[:])}},
+// imageConfig is the configuration of an image of one layer; more is added to
+// what its containers are told.
+func imageConfig(layer []byte, more map[string]any) ([]byte, error) {
+	container := map[string]any{"Env": []string{"PATH=/bin"}}
+	maps.Copy(container, more)
+	return json.Marshal(map[string]any{
+		"architecture": runtime.GOARCH, "os": "linux", "created": "2020-01-01T00:00:00Z", "config": container,
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{digest(layer)}},
 	})
+}
+
+func imageArchive(layer []byte, name string, more map[string]any) ([]byte, error) {
+	configJSON, err := imageConfig(layer, more)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{image}, "Layers": []string{"layer.tar"}}})
+	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{name}, "Layers": []string{"layer.tar"}}})
 	if err != nil {
 		return nil, err
 	}
@@ -326,43 +342,6 @@ func TestMissingImageSaysSo(t *testing.T) {
 	})
 	if !errors.Is(err, seen) {
 		t.Errorf("no event tells of the download: %v", err)
-	}
-}
-
-// TestRegistry runs a registry of one image, so that pulling is tested as well.
-func TestRegistryAnswers(t *testing.T) {
-	w := newWorld(t, pluginBlock())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked sync.Map
-	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		asked.Store(r.URL.Path, r.Header.Get("Authorization"))
-		rw.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
-		if r.URL.Path == "/v2/" {
-			if r.Header.Get("Authorization") == "" {
-				rw.Header().Set("Www-Authenticate", `Basic realm="test"`)
-				rw.WriteHeader(http.StatusUnauthorized)
-			}
-			return
-		}
-		rw.Header().Set("Content-Type", "application/json")
-		rw.WriteHeader(http.StatusNotFound)
-		_, _ = io.WriteString(rw, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`)
-	})}
-	group := loop.New(context.Background())
-	group.Go("registry", func(context.Context) error { _ = server.Serve(l); return nil })
-	defer func() { _ = server.Close(); _ = group.Wait() }()
-	block := sh("true")
-	block["image"] = l.Addr().String() + "/web:9"
-	block["auth"] = map[string]any{"username": "me", "password": "secret"}
-	_, err = w.driver.Start(t.Context(), w.task(block))
-	if err == nil || drivers.IsRecoverable(err) || !strings.Contains(err.Error(), "check the image's name and tag") {
-		t.Errorf("an image that the registry doesn't have: %v", err)
-	}
-	if got, ok := asked.Load("/v2/web/manifests/9"); !ok || !strings.HasPrefix(fmt.Sprint(got), "Basic ") {
-		t.Errorf("the registry was asked with %v", got)
 	}
 }
 

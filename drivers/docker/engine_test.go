@@ -80,7 +80,7 @@ func TestConfigurationFaults(t *testing.T) {
 	for want, block := range map[string]map[string]any{
 		"not a duration": {"image_pull_timeout": "soon"},
 		"endpoint":       {"endpoint": "nonsense"},
-		"auth.helper":    {"auth": map[string]any{"helper": "ecr"}},
+		"auth.helper":    {"auth": map[string]any{"helper": "../ecr"}},
 	} {
 		if err := configure(t, block); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %q", block, err, want)

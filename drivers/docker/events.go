@@ -35,10 +35,10 @@ func (f *feed) put(e *drivers.Event) {
 }
 
 // tell posts an event of a task.
-func (d *Driver) tell(t *drivers.TaskConfig, message, image string) {
+func (d *Driver) tell(t *drivers.TaskConfig, message string, annotations map[string]string) {
 	d.feed.put(&drivers.Event{
 		TaskID: t.ID, AllocID: t.AllocID, TaskName: t.Name, Time: d.clock.Now(), Message: message,
-		Annotations: map[string]string{"image": image},
+		Annotations: annotations,
 	})
 }
 

@@ -46,33 +46,36 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 		return nil, err
 	}
 	id, err := d.create(ctx, engine, t, options, attempts(config, plugin))
+	if err == nil {
+		err = d.run(ctx, engine, id)
+	}
 	if err != nil {
+		d.release(image)
 		return nil, err
 	}
-	if err := d.run(ctx, engine, id); err != nil {
-		return nil, err
-	}
-	started, err := d.started(ctx, engine, t, config, state{Container: id, Image: image, TTY: config.TTY, Logs: readable(options.HostConfig.LogConfig.Type)})
+	s := state{Container: id, Image: image, TTY: config.TTY, Logs: readable(options.HostConfig.LogConfig.Type)}
+	started, err := d.started(ctx, engine, t, config, s)
 	if err == nil {
 		// Whoever gave it up may have asked to destroy it before it was known.
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, d.abandon(ctx, engine, t.ID, id, err)
+		return nil, d.abandon(ctx, engine, t.ID, &s, err)
 	}
 	return started, nil
 }
 
 // abandon ends a task whose container runs though its start failed, and returns why.
-func (d *Driver) abandon(ctx context.Context, engine *client.Client, taskID, container string, why error) error {
+func (d *Driver) abandon(ctx context.Context, engine *client.Client, taskID string, s *state, why error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), slow)
 	defer cancel()
 	err := d.Destroy(ctx, taskID, true)
 	if errors.Is(err, drivers.ErrTaskNotFound) {
-		err = remove(ctx, engine, container)
+		d.release(s.Image)
+		err = remove(ctx, engine, s.Container)
 	}
 	if err != nil {
-		d.logger.Warn("the container of a start that failed can't be removed", "container", container, logx.KeyError, err)
+		d.logger.Warn("the container of a start that failed can't be removed", "container", s.Container, logx.KeyError, err)
 	}
 	return fmt.Errorf("start task: %w", why)
 }
