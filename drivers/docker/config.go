@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +26,13 @@ type pluginConfig struct {
 	AllowPrivileged       bool          `codec:"allow_privileged"`
 	AllowCaps             []string      `codec:"allow_caps"`
 	AllowRuntimes         []string      `codec:"allow_runtimes"`
+	AllowSecurityOpt      []string      `codec:"allow_security_opt"`
+	AllowDevices          []string      `codec:"allow_devices"`
+	NoNewPrivileges       bool          `codec:"no_new_privileges"`
+	NvidiaRuntime         string        `codec:"nvidia_runtime"`
+	InfraImage            string        `codec:"infra_image"`
+	InfraImagePullTimeout string        `codec:"infra_image_pull_timeout"`
+	infraImagePullTimeout time.Duration `codec:"-"`
 	AllowedModes          *allowedModes `codec:"allowed_modes"`
 	ImagePullTimeout      string        `codec:"image_pull_timeout"`
 	PullActivityTimeout   string        `codec:"pull_activity_timeout"`
@@ -125,11 +131,13 @@ func pluginSchema() *drivers.Spec {
 		}, `{ image = true, image_delay = "3m", container = true, dangling_containers = `+noDangling+` }`),
 		"volumes": blockOr("volumes", drivers.Fields{"enabled": drivers.Default(flag("enabled"), "false"), "selinuxlabel": text("selinuxlabel")},
 			`{ enabled = false, selinuxlabel = null }`),
-		"allowed_modes":    drivers.Block("allowed_modes", drivers.Object(drivers.Fields{"pid": list("pid"), "ipc": list("ipc"), "userns": list("userns"), "uts": list("uts")})),
-		"allow_privileged": drivers.Default(flag("allow_privileged"), "false"),
-		"allow_caps":       drivers.Default(list("allow_caps"), "["+strings.Join(quoted, ", ")+"]"),
-		"allow_runtimes":   drivers.Default(list("allow_runtimes"), `["runc", "nvidia"]`),
-		"extra_labels":     list("extra_labels"), "nvidia_runtime": textOr("nvidia_runtime", "nvidia"),
+		"allowed_modes":      drivers.Block("allowed_modes", drivers.Object(drivers.Fields{"pid": list("pid"), "ipc": list("ipc"), "userns": list("userns"), "uts": list("uts")})),
+		"allow_privileged":   drivers.Default(flag("allow_privileged"), "false"),
+		"allow_caps":         drivers.Default(list("allow_caps"), "["+strings.Join(quoted, ", ")+"]"),
+		"allow_security_opt": list("allow_security_opt"), "allow_devices": list("allow_devices"),
+		"no_new_privileges": drivers.Default(flag("no_new_privileges"), "true"),
+		"allow_runtimes":    drivers.Default(list("allow_runtimes"), `["runc", "nvidia"]`),
+		"extra_labels":      list("extra_labels"), "nvidia_runtime": textOr("nvidia_runtime", "nvidia"),
 		"infra_image": text("infra_image"), "infra_image_pull_timeout": textOr("infra_image_pull_timeout", "5m"),
 		"image_pull_timeout": textOr("image_pull_timeout", "5m"), "pull_activity_timeout": textOr("pull_activity_timeout", "2m"),
 		"container_exists_attempts": drivers.Default(number("container_exists_attempts"), "5"),
@@ -186,6 +194,7 @@ func (c *pluginConfig) check() error {
 		into       *time.Duration
 	}{
 		{"image_pull_timeout", c.ImagePullTimeout, &c.imagePullTimeout}, {"pull_activity_timeout", c.PullActivityTimeout, &c.pullActivityTimeout},
+		{"infra_image_pull_timeout", c.InfraImagePullTimeout, &c.infraImagePullTimeout},
 		{"gc.image_delay", c.GC.ImageDelay, &c.imageDelay}, {"gc.dangling_containers.period", c.GC.Dangling.Period, &c.danglingPeriod},
 		{"gc.dangling_containers.creation_grace", c.GC.Dangling.CreationGrace, &c.grace},
 	} {
@@ -195,6 +204,14 @@ func (c *pluginConfig) check() error {
 		}
 		*field.into = v
 	}
+	if c.OOMScoreAdj < 0 || c.OOMScoreAdj > 1000 {
+		return fmt.Errorf("oom_score_adj %d must be between 0 and 1000", c.OOMScoreAdj)
+	}
+	if c.InfraImage != "" {
+		if err := checkReference(c.InfraImage); err != nil {
+			return fmt.Errorf("infra_image: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -202,16 +219,4 @@ func (d *Driver) gc() *gcConfig {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.config.GC
-}
-
-// allows reports whether the node lets a task use a namespace mode of the host.
-func (c *pluginConfig) allows(kind, mode string) bool {
-	if mode != "host" || c.AllowPrivileged {
-		return true
-	}
-	if c.AllowedModes == nil {
-		return false
-	}
-	lists := map[string][]string{"pid_mode": c.AllowedModes.PID, "ipc_mode": c.AllowedModes.IPC, "userns_mode": c.AllowedModes.Userns, "uts_mode": c.AllowedModes.UTS}
-	return slices.Contains(lists[kind], mode)
 }

@@ -339,6 +339,7 @@ func (d *Driver) Destroy(ctx context.Context, taskID string, force bool) error {
 		}
 	}
 	t.logs.stop()
+	clearStaging(t.config)
 	d.mu.Lock()
 	delete(d.tasks, taskID)
 	d.mu.Unlock()

@@ -7,11 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -149,5 +153,30 @@ func (d *Driver) killExec(engine *client.Client, id string) {
 
 func (d *Driver) isLocal() bool {
 	engine, _, err := d.api()
-	return err == nil && len(engine.DaemonHost()) > 7 && engine.DaemonHost()[:7] == "unix://"
+	return err == nil && strings.HasPrefix(engine.DaemonHost(), "unix://")
+}
+
+// sharesMounts reports whether the engine lives on this machine and sees what
+// this process mounts.
+func (d *Driver) sharesMounts(engine *client.Client) bool {
+	path, local := strings.CutPrefix(engine.DaemonHost(), "unix://")
+	if !local || os.Geteuid() != 0 {
+		return false
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer *unix.Ucred
+	if err := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); err != nil || peer == nil || peer.Uid != 0 {
+		return false
+	}
+	own, err1 := os.Readlink("/proc/self/ns/mnt")
+	theirs, err2 := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", peer.Pid))
+	return err1 == nil && err2 == nil && own == theirs
 }

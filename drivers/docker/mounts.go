@@ -18,25 +18,15 @@ import (
 // mounts shows the task its directories, the client's volumes, and what the
 // task asks for as far as the node allows it.
 func mounts(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) error {
-	label := ""
-	if plugin.Volumes.SELinuxLabel != "" {
-		label = ":" + plugin.Volumes.SELinuxLabel
-	}
 	host.Binds = []string{
-		filepath.Join(t.AllocDir, "alloc") + ":/alloc" + label,
-		filepath.Join(t.TaskDir(), "local") + ":/local" + label,
-		filepath.Join(t.TaskDir(), "secrets") + ":/secrets" + label,
+		labelled(filepath.Join(t.AllocDir, "alloc")+":/alloc", plugin.Volumes.SELinuxLabel),
+		labelled(filepath.Join(t.TaskDir(), "local")+":/local", plugin.Volumes.SELinuxLabel),
+		labelled(filepath.Join(t.TaskDir(), "secrets")+":/secrets", plugin.Volumes.SELinuxLabel),
 	}
 	for _, m := range t.Mounts {
-		one := mount.Mount{Type: mount.TypeBind, Source: m.HostPath, Target: m.TaskPath, ReadOnly: m.ReadOnly}
-		if m.PropagationMode != "" {
-			p, err := propagation(m.PropagationMode)
-			if err != nil {
-				return err
-			}
-			one.BindOptions = &mount.BindOptions{Propagation: p}
+		if err := clientMount(host, &m); err != nil {
+			return err
 		}
-		host.Mounts = append(host.Mounts, one)
 	}
 	for _, v := range c.Volumes {
 		bind, err := volumeBind(v, t, c, plugin)
@@ -46,13 +36,57 @@ func mounts(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig, pl
 		host.Binds = append(host.Binds, bind)
 	}
 	for _, m := range append(c.Mounts, c.Mount...) {
-		one, err := mountOf(m, t, plugin)
+		one, err := mountOf(m, t, c, plugin)
 		if err != nil {
 			return err
 		}
 		host.Mounts = append(host.Mounts, *one)
 	}
 	return nil
+}
+
+// labelled adds a word for SELinux to a bind, which may have other words.
+func labelled(bind, label string) string {
+	switch {
+	case label == "":
+		return bind
+	case strings.Count(bind, ":") == 2:
+		return bind + "," + label
+	}
+	return bind + ":" + label
+}
+
+// clientMount shows what the client wants the task to see.
+func clientMount(host *container.HostConfig, m *drivers.Mount) error {
+	one := mount.Mount{Type: mount.TypeBind, Source: m.HostPath, Target: m.TaskPath, ReadOnly: m.ReadOnly}
+	if m.PropagationMode != "" {
+		p, err := propagation(m.PropagationMode)
+		if err != nil {
+			return err
+		}
+		one.BindOptions = &mount.BindOptions{Propagation: p}
+	}
+	if m.SELinuxLabel == "" {
+		host.Mounts = append(host.Mounts, one)
+		return nil
+	}
+	// Only the short form has a word for labels.
+	words := []string{"rw"}
+	if m.ReadOnly {
+		words[0] = "ro"
+	}
+	if one.BindOptions != nil {
+		words = append(words, string(one.BindOptions.Propagation))
+	}
+	host.Binds = append(host.Binds, m.HostPath+":"+m.TaskPath+":"+strings.Join(append(words, m.SELinuxLabel), ","))
+	return nil
+}
+
+// volumeWords are what may follow the target of a volume; those that change how
+// mounts spread over the node are for nodes that trust their tasks with paths.
+var volumeWords = map[string]bool{
+	"ro": true, "rw": true, "z": true, "Z": true, "nocopy": true, "consistent": true, "cached": true, "delegated": true,
+	"private": true, "rprivate": true, "slave": true, "rslave": true, "shared": false, "rshared": false,
 }
 
 // volumeBind reads `source:target[:mode]`. A relative source lies in the
@@ -62,71 +96,28 @@ func volumeBind(text string, t *drivers.TaskConfig, c *taskConfig, plugin *plugi
 	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || !filepath.IsAbs(parts[1]) {
 		return "", fmt.Errorf("volume %q must be source:target or source:target:mode, with an absolute target", text)
 	}
+	if len(parts) == 3 {
+		for _, word := range strings.Split(parts[2], ",") {
+			if harmless, known := volumeWords[word]; !known || !harmless && !plugin.Volumes.Enabled {
+				return "", fmt.Errorf("volume %q: the mode %q is unknown, or refused on this node", text, word)
+			}
+		}
+	}
 	if c.VolumeDriver != "" {
 		if !plugin.Volumes.Enabled {
 			return "", errors.New(`volume_driver is refused on this node: allow it with volumes { enabled = true } in plugin "docker"`)
 		}
 		return text, nil
 	}
-	source, err := hostPath(parts[0], t, plugin)
+	source, err := c.sources.path(parts[0], t, plugin, true)
 	if err != nil {
 		return "", fmt.Errorf("volume %q: %w", text, err)
 	}
 	parts[0] = source
-	if plugin.Volumes.SELinuxLabel != "" && len(parts) == 2 {
-		parts = append(parts, plugin.Volumes.SELinuxLabel)
-	}
-	return strings.Join(parts, ":"), nil
+	return labelled(strings.Join(parts, ":"), plugin.Volumes.SELinuxLabel), nil
 }
 
-// hostPath resolves a path of the task's wishes on the node. Links are
-// followed: one that leads out of the allocation's directory is out of it.
-func hostPath(path string, t *drivers.TaskConfig, plugin *pluginConfig) (string, error) {
-	full := path
-	if !filepath.IsAbs(path) {
-		full = filepath.Join(t.TaskDir(), path)
-	}
-	if plugin.Volumes.Enabled {
-		return filepath.Clean(full), nil
-	}
-	base, err := filepath.EvalSymlinks(t.AllocDir)
-	if err != nil {
-		return "", fmt.Errorf("resolve allocation directory: %w", err)
-	}
-	if !filepath.IsAbs(path) {
-		full = filepath.Join(base, t.Name, path)
-	}
-	real, err := resolveExisting(full)
-	if err != nil {
-		return "", err
-	}
-	if real != base && !strings.HasPrefix(real, base+string(filepath.Separator)) {
-		return "", errors.New(`paths outside the allocation's directory are refused on this node: allow them with volumes { enabled = true } in plugin "docker"`)
-	}
-	return real, nil
-}
-
-// resolveExisting follows links in the part of a path that exists.
-func resolveExisting(path string) (string, error) {
-	path = filepath.Clean(path)
-	real, err := filepath.EvalSymlinks(path)
-	if err == nil {
-		return real, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) || path == filepath.Dir(path) {
-		return "", fmt.Errorf("resolve %s: %w", path, err)
-	}
-	if _, err := os.Lstat(path); err == nil {
-		return "", fmt.Errorf("resolve %s: it is a link to nothing", path)
-	}
-	parent, err := resolveExisting(filepath.Dir(path))
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(parent, filepath.Base(path)), nil
-}
-
-func mountOf(m mountConfig, t *drivers.TaskConfig, plugin *pluginConfig) (*mount.Mount, error) {
+func mountOf(m mountConfig, t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) (*mount.Mount, error) {
 	if !filepath.IsAbs(m.Target) {
 		return nil, fmt.Errorf("mount: target %q must be an absolute path", m.Target)
 	}
@@ -134,7 +125,7 @@ func mountOf(m mountConfig, t *drivers.TaskConfig, plugin *pluginConfig) (*mount
 	var err error
 	switch out.Type {
 	case mount.TypeBind:
-		err = bindMount(out, m, t, plugin)
+		err = bindMount(out, m, t, c, plugin)
 	case mount.TypeTmpfs:
 		if m.Source != "" {
 			err = errors.New("a tmpfs has no source")
@@ -153,15 +144,21 @@ func mountOf(m mountConfig, t *drivers.TaskConfig, plugin *pluginConfig) (*mount
 	return out, nil
 }
 
-func bindMount(out *mount.Mount, m mountConfig, t *drivers.TaskConfig, plugin *pluginConfig) error {
+func bindMount(out *mount.Mount, m mountConfig, t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) error {
+	if m.Source == "" {
+		return errors.New("a bind mount needs a source")
+	}
 	var err error
-	if out.Source, err = hostPath(m.Source, t, plugin); err != nil {
+	if out.Source, err = c.sources.path(m.Source, t, plugin, false); err != nil {
 		return err
 	}
 	if m.BindOptions == nil || m.BindOptions.Propagation == "" {
 		return nil
 	}
 	p, err := propagation(m.BindOptions.Propagation)
+	if err == nil && strings.HasSuffix(string(p), "shared") && !plugin.Volumes.Enabled {
+		return fmt.Errorf(`propagation %s is refused on this node: allow it with volumes { enabled = true } in plugin "docker"`, p)
+	}
 	out.BindOptions = &mount.BindOptions{Propagation: p}
 	return err
 }

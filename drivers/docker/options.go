@@ -8,8 +8,6 @@ import (
 	"maps"
 	"math"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -27,11 +25,14 @@ import (
 // doesn't allow.
 func createOptions(t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) (client.ContainerCreateOptions, error) {
 	host := &container.HostConfig{
-		Runtime: c.Runtime, ReadonlyRootfs: c.ReadonlyRootfs, SecurityOpt: c.SecurityOpt, GroupAdd: c.GroupAdd, ExtraHosts: c.ExtraHosts,
+		Runtime: c.Runtime, ReadonlyRootfs: c.ReadonlyRootfs, GroupAdd: c.GroupAdd, ExtraHosts: c.ExtraHosts,
 		PidMode: container.PidMode(c.PidMode), IpcMode: container.IpcMode(c.IpcMode), UTSMode: container.UTSMode(c.UTSMode),
 		UsernsMode: container.UsernsMode(c.UsernsMode), CgroupnsMode: container.CgroupnsMode(c.CgroupNS),
 		Sysctls: merge(c.Sysctl), StorageOpt: merge(c.StorageOpt), ShmSize: c.ShmSize, VolumeDriver: c.VolumeDriver,
 		OomScoreAdj: max(c.OOMScoreAdj, plugin.OOMScoreAdj), LogConfig: logConfig(c, plugin), Privileged: c.Privileged,
+	}
+	if _, gpu := t.DeviceEnv["NVIDIA_VISIBLE_DEVICES"]; gpu && host.Runtime == "" {
+		host.Runtime = plugin.NvidiaRuntime
 	}
 	if c.Init {
 		host.Init = &c.Init
@@ -50,8 +51,8 @@ func createOptions(t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) (
 	}
 	out := client.ContainerCreateOptions{Config: config, HostConfig: host, Name: containerName(t)}
 	return out, errors.Join(
-		permit(c, plugin), capabilities(host, c, plugin), resources(host, t, c, plugin), ulimits(host, c),
-		mounts(host, t, c, plugin), devices(host, t, c), dns(host, t, c), networking(&out, t, c), publish(&out, t, c),
+		permit(t, c, plugin), security(host, t, c, plugin), capabilities(host, c, plugin), resources(host, t, c, plugin), ulimits(host, c),
+		mounts(host, t, c, plugin), devices(host, t, c, plugin), dns(host, t, c), networking(&out, t, c), publish(&out, t, c),
 	)
 }
 
@@ -79,13 +80,11 @@ func labels(t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) map[stri
 	out[labelAlloc], out[labelTask], out[labelNode] = t.AllocID, t.ID, t.NodeID
 	extra := map[string]string{
 		"job_id": t.JobID, "job_name": t.JobName, "task_group_name": t.TaskGroup, "task_name": t.Name,
-		"namespace": t.Namespace, "node_id": t.NodeID, "node_name": t.NodeName,
+		"namespace": t.Namespace, "node_id": t.NodeID, "node_name": t.NodeName, "short_alloc_id": t.AllocID[:min(8, len(t.AllocID))],
 	}
 	for key, value := range extra {
-		for _, pattern := range plugin.ExtraLabels {
-			if ok, err := filepath.Match(pattern, key); ok && err == nil {
-				out["com.hashicorp.nomad."+key] = value
-			}
+		if matches(plugin.ExtraLabels, key) {
+			out["com.hashicorp.nomad."+key] = value
 		}
 	}
 	return out
@@ -104,33 +103,21 @@ func logConfig(c *taskConfig, plugin *pluginConfig) container.LogConfig {
 		kind = chosen.Driver
 	}
 	config := merge(chosen.Config)
-	if kind == "" || kind == "json-file" {
+	if kind == "" {
 		kind = "json-file"
+	}
+	if kind == "json-file" {
 		if config == nil {
-			config = map[string]string{"max-file": "2", "max-size": "2m"}
+			config = map[string]string{}
+		}
+		// The engine's own are without bounds: a task would fill the node's disk.
+		for key, value := range map[string]string{"max-file": "2", "max-size": "2m"} {
+			if config[key] == "" {
+				config[key] = value
+			}
 		}
 	}
 	return container.LogConfig{Type: kind, Config: config}
-}
-
-// permit refuses what only a trusting node gives.
-func permit(c *taskConfig, plugin *pluginConfig) error {
-	var errs []error
-	if c.Privileged && !plugin.AllowPrivileged {
-		errs = append(errs, errors.New(`privileged is refused on this node: allow it with allow_privileged = true in plugin "docker"`))
-	}
-	for kind, mode := range map[string]string{"pid_mode": c.PidMode, "ipc_mode": c.IpcMode, "userns_mode": c.UsernsMode, "uts_mode": c.UTSMode} {
-		if !plugin.allows(kind, mode) {
-			errs = append(errs, fmt.Errorf(`%s = %q is refused on this node: allow it with allowed_modes or allow_privileged in plugin "docker"`, kind, mode))
-		}
-	}
-	if c.Runtime != "" && !slices.Contains(plugin.AllowRuntimes, c.Runtime) {
-		errs = append(errs, fmt.Errorf("runtime %q is refused on this node: allowed are %s", c.Runtime, strings.Join(plugin.AllowRuntimes, ", ")))
-	}
-	if c.Isolation != "" {
-		errs = append(errs, errors.New("isolation is for Windows nodes only"))
-	}
-	return errors.Join(errs...)
 }
 
 // capabilities gives the defaults less cap_drop plus cap_add, as far as the
@@ -177,18 +164,28 @@ func capName(name string) string {
 	return strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(name)), "CAP_")
 }
 
+// defaultPids bounds the processes and threads of a task about which neither it
+// nor its node says anything: one that forks without end must not take the
+// node's last.
+const defaultPids = 512
+
 // resources sets the limits. Memory is hard; the reservation is what the
 // scheduler counted when the task may use more.
 func resources(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) error {
 	if c.PidsLimit > 0 && plugin.PidsLimit > 0 && c.PidsLimit > plugin.PidsLimit {
 		return fmt.Errorf("pids_limit %d is above this node's %d", c.PidsLimit, plugin.PidsLimit)
 	}
-	if limit := max(c.PidsLimit, plugin.PidsLimit); limit > 0 {
-		if c.PidsLimit > 0 {
-			limit = c.PidsLimit
-		}
-		host.PidsLimit = &limit
+	if c.PidsLimit < 0 || c.ShmSize < 0 || c.MemoryHardLimit < 0 {
+		return errors.New("pids_limit, shm_size and memory_hard_limit can't be negative")
 	}
+	limit := int64(defaultPids)
+	if plugin.PidsLimit > 0 {
+		limit = plugin.PidsLimit
+	}
+	if c.PidsLimit > 0 {
+		limit = c.PidsLimit
+	}
+	host.PidsLimit = &limit
 	host.CpusetCpus = c.CpusetCPUs
 	r := t.Resources
 	if r == nil {
@@ -201,7 +198,11 @@ func resources(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig,
 		}
 		host.Memory = hard
 	}
-	if reserved := r.Allocated.Memory.MemoryMB << 20; reserved > 0 && reserved < host.Memory {
+	reserved := r.Allocated.Memory.MemoryMB << 20
+	if reserved == 0 {
+		reserved = r.Linux.MemoryLimitBytes
+	}
+	if reserved > 0 && reserved < host.Memory {
 		host.MemoryReservation = reserved
 	}
 	// No swap: a task that needs more memory than it has shall be told.
@@ -236,7 +237,7 @@ func ulimits(host *container.HostConfig, c *taskConfig) error {
 	return nil
 }
 
-func devices(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) error {
+func devices(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig, plugin *pluginConfig) error {
 	for _, d := range t.Devices {
 		host.Devices = append(host.Devices, container.DeviceMapping{PathOnHost: d.HostPath, PathInContainer: d.TaskPath, CgroupPermissions: d.Permissions})
 	}
@@ -244,7 +245,7 @@ func devices(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) e
 		if d.HostPath == "" {
 			return errors.New("devices: host_path is missing")
 		}
-		if _, err := os.Stat(d.HostPath); err != nil {
+		if err := deviceAllowed(d.HostPath, plugin); err != nil {
 			return fmt.Errorf("devices: %w", err)
 		}
 		if d.ContainerPath == "" {
@@ -252,6 +253,9 @@ func devices(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) e
 		}
 		if d.CgroupPermissions == "" {
 			d.CgroupPermissions = "rwm"
+		}
+		if strings.Trim(d.CgroupPermissions, "rwm") != "" {
+			return fmt.Errorf("devices: cgroup_permissions %q must be some of rwm", d.CgroupPermissions)
 		}
 		host.Devices = append(host.Devices, container.DeviceMapping{PathOnHost: d.HostPath, PathInContainer: d.ContainerPath, CgroupPermissions: d.CgroupPermissions})
 	}
@@ -272,6 +276,12 @@ func dns(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) error
 		host.DNS = append(host.DNS, addr)
 	}
 	host.DNSSearch, host.DNSOptions = search, options
+	for _, entry := range c.ExtraHosts {
+		name, addr, _ := strings.Cut(entry, ":")
+		if _, err := netip.ParseAddr(strings.Trim(addr, "[]")); name == "" || err != nil && addr != "host-gateway" || strings.ContainsAny(name, " \t\r\n") {
+			return fmt.Errorf("extra_hosts: %q must be of the form name:address", entry)
+		}
+	}
 	return nil
 }
 
@@ -290,6 +300,9 @@ func networking(out *client.ContainerCreateOptions, t *drivers.TaskConfig, c *ta
 	out.HostConfig.NetworkMode = container.NetworkMode(mode)
 	if len(c.NetworkAliases) == 0 && c.IPv4Address == "" && c.IPv6Address == "" && c.MacAddress == "" {
 		return nil
+	}
+	if name := out.HostConfig.NetworkMode; !name.IsUserDefined() && (len(c.NetworkAliases) > 0 || c.IPv4Address != "" || c.IPv6Address != "") {
+		return fmt.Errorf("network_aliases, ipv4_address and ipv6_address need a network of your own in network_mode, not %q", mode)
 	}
 	endpoint := &network.EndpointSettings{Aliases: c.NetworkAliases}
 	if c.MacAddress != "" {

@@ -3,14 +3,22 @@
 package docker
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/internal/logx"
@@ -37,6 +45,9 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 	if err != nil {
 		return nil, err
 	}
+	clearStaging(t)
+	config.sources.stage = d.sharesMounts(engine)
+	defer config.sources.close()
 	options, err := createOptions(t, config, plugin)
 	if err != nil {
 		return nil, err
@@ -121,8 +132,65 @@ func (d *Driver) create(ctx context.Context, engine *client.Client, t *drivers.T
 func createOnce(ctx context.Context, engine *client.Client, options client.ContainerCreateOptions) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, slow)
 	defer cancel()
+	if mac := macOf(options); mac != "" && versions.LessThan(engine.ClientVersion(), "1.44") {
+		return createOld(ctx, engine, options, mac)
+	}
 	r, err := engine.ContainerCreate(ctx, options)
 	return r.ID, err
+}
+
+// macOf is the hardware address that a container is to have; empty: any.
+func macOf(options client.ContainerCreateOptions) string {
+	if options.NetworkingConfig == nil {
+		return ""
+	}
+	for _, endpoint := range options.NetworkingConfig.EndpointsConfig {
+		return endpoint.MacAddress.String()
+	}
+	return ""
+}
+
+// createOld makes a container by an engine that wants the hardware address where
+// its client no longer writes it.
+func createOld(ctx context.Context, engine *client.Client, options client.ContainerCreateOptions, mac string) (string, error) {
+	body, err := json.Marshal(struct {
+		*container.Config
+		MacAddress       string
+		HostConfig       *container.HostConfig
+		NetworkingConfig *network.NetworkingConfig
+	}{options.Config, mac, options.HostConfig, options.NetworkingConfig})
+	if err != nil {
+		return "", fmt.Errorf("encode container: %w", err)
+	}
+	dial := engine.Dialer()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	defer transport.CloseIdleConnections()
+	address := "http://engine/v" + engine.ClientVersion() + "/containers/create?name=" + url.QueryEscape(options.Name)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	answer, err := transport.RoundTrip(req)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	var out struct {
+		ID      string `json:"Id"`
+		Message string `json:"message"`
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&out); err != nil {
+		return "", fmt.Errorf("read the engine's answer: %w", err)
+	}
+	if answer.StatusCode != http.StatusCreated {
+		kind := map[int]error{http.StatusNotFound: errdefs.ErrNotFound, http.StatusConflict: errdefs.ErrConflict, http.StatusBadRequest: errdefs.ErrInvalidArgument}[answer.StatusCode]
+		if kind == nil {
+			kind = errdefs.ErrUnknown
+		}
+		return "", fmt.Errorf("%s: %w", out.Message, kind)
+	}
+	return out.ID, nil
 }
 
 // run starts the container; one that can't be started is removed again.

@@ -71,6 +71,8 @@ type taskConfig struct {
 	CpusetCPUs       string              `codec:"cpuset_cpus"`
 	OOMScoreAdj      int                 `codec:"oom_score_adj"`
 	WorkDir          string              `codec:"work_dir"`
+	// sources holds what the container is shown until it runs.
+	sources *sources
 }
 
 type taskAuth struct {
@@ -166,7 +168,7 @@ func (d *Driver) Schema(context.Context) (*drivers.Schema, error) {
 }
 
 func decodeTask(t *drivers.TaskConfig) (*taskConfig, error) {
-	c := &taskConfig{}
+	c := &taskConfig{sources: &sources{}}
 	if err := drivers.DecodeConfig(t.Config, c); err != nil {
 		return nil, err
 	}
