@@ -129,9 +129,22 @@ func (d *Driver) create(ctx context.Context, engine *client.Client, t *drivers.T
 	}
 }
 
+// createOnce waits for the engine's answer also when nobody wants the container any
+// more: the engine makes it all the same, and only its answer tells what to remove.
 func createOnce(ctx context.Context, engine *client.Client, options client.ContainerCreateOptions) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, slow)
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), slow)
 	defer cancel()
+	made, err := askCreate(patient, engine, options)
+	if err != nil || ctx.Err() == nil {
+		return made, err
+	}
+	return "", errors.Join(ctx.Err(), remove(context.WithoutCancel(ctx), engine, made))
+}
+
+func askCreate(ctx context.Context, engine *client.Client, options client.ContainerCreateOptions) (string, error) {
 	if mac := macOf(options); mac != "" && versions.LessThan(engine.ClientVersion(), "1.44") {
 		return createOld(ctx, engine, options, mac)
 	}

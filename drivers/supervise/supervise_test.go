@@ -3,9 +3,11 @@
 package supervise
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
@@ -72,4 +74,58 @@ func TestAStartThatIsGivenUpBeforeItBeginsEndsWhatRunsThere(t *testing.T) {
 		t.Error("the task goes on")
 		must(t, At(dir).Remove(t.Context()))
 	}
+}
+
+// What has begun and can't be written down would be found by nobody.
+func TestATaskThatCannotBeWrittenDownLeavesNothing(t *testing.T) {
+	dir, l := t.TempDir(), NewLauncher(nil)
+	group := loop.New(context.Background())
+	group.Go("reap", l.Run)
+	defer func() { group.Stop(); _ = group.Wait() }()
+	must(t, os.Mkdir(filepath.Join(dir, keeper.StateName), 0o700)) // in the way of the file
+	begun := filepath.Join(dir, "begun")
+	spec := &keeper.Spec{
+		Task: "web", Path: "/bin/sh", Args: []string{"sh", "-c", "sleep 317.5 & echo >" + begun + "; wait"}, Dir: dir, Env: []string{"PATH=/bin:/usr/bin", "LIFE=" + dir},
+		Cgroup: testCgroup(t),
+	}
+	if _, err := l.Start(t.Context(), dir, spec); err == nil {
+		t.Error("the task runs, and nobody can find it again")
+	}
+	if _, err := os.Stat(spec.Cgroup); spec.Cgroup != "" && err == nil {
+		procs, _ := os.ReadFile(spec.Cgroup + "/cgroup.procs") // for the message
+		t.Errorf("the cgroup %s is left, with processes %q", spec.Cgroup, procs)
+	}
+	if pids := withEnvironment(t, "LIFE="+dir); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
+}
+
+// testCgroup names a cgroup that can be made, or none.
+func testCgroup(t *testing.T) string {
+	for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/unified"} {
+		if _, err := os.Stat(root + "/cgroup.controllers"); err != nil {
+			continue
+		}
+		dir := filepath.Join(root, "steppe-test-"+filepath.Base(filepath.Dir(t.TempDir())))
+		if os.Mkdir(dir, 0o755) != nil {
+			return ""
+		}
+		must(t, os.Remove(dir))
+		t.Cleanup(func() { _ = os.Remove(dir) }) // it is gone when all is well
+		return dir
+	}
+	return ""
+}
+
+func withEnvironment(t *testing.T, word string) []string {
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	must(t, err)
+	var out []string
+	for _, dir := range dirs {
+		vars, _ := os.ReadFile(dir + "/environ") // gone meanwhile
+		if bytes.Contains(vars, []byte(word)) {
+			out = append(out, filepath.Base(dir))
+		}
+	}
+	return out
 }

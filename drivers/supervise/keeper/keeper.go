@@ -60,15 +60,25 @@ func bringUp(spec *Spec) (*keeper, error) {
 		k.tree.remove()
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	if err := k.startTask(); err != nil {
+	if err := k.begin(); err != nil {
+		// Nobody will know of the task: neither it nor what it has started stays.
+		k.tree.kill()
 		k.tree.remove()
 		_ = k.listener.Close()
 		return nil, err
 	}
-	if err := k.children.reapFrom(); err != nil {
-		return nil, err
+	return k, nil
+}
+
+// begin starts the task and makes it findable.
+func (k *keeper) begin() error {
+	if err := k.startTask(); err != nil {
+		return err
 	}
-	return k, k.writeState()
+	if err := k.writeState(); err != nil {
+		return err
+	}
+	return k.children.reapFrom()
 }
 
 // startTask forks the task's process from this thread, which is in the task's
