@@ -52,23 +52,26 @@ func freePorts(t *testing.T, host string) ports {
 
 // agent is a real agent in a process of its own.
 type agent struct {
-	t      *testing.T
-	name   string
-	host   string
-	ports  ports
-	dir    string // holds config, data and log
-	home   string
-	args   []string // beyond the configuration
-	cmd    *exec.Cmd
-	exited chan error
-	api    *api.Client
+	t     *testing.T
+	name  string
+	host  string
+	ports ports
+	dir   string // holds config, data and log
+	home  string
+	args  []string // beyond the configuration
+	// program is what is run, env what its environment has beyond ours.
+	program string
+	env     []string
+	cmd     *exec.Cmd
+	exited  chan error
+	api     *api.Client
 }
 
 // newAgent writes the configuration of an agent on host; extra is added to it.
 // Agents of one test share a home folder, and so their certificate authority.
 func newAgent(t *testing.T, home, name, host, extra string) *agent {
 	t.Helper()
-	a := &agent{t: t, name: name, host: host, ports: freePorts(t, host), dir: t.TempDir(), home: home}
+	a := &agent{t: t, name: name, host: host, ports: freePorts(t, host), dir: t.TempDir(), home: home, program: binary}
 	config := fmt.Sprintf(`
 name      = %q
 data_dir  = %q
@@ -97,8 +100,8 @@ func (a *agent) start() *agent {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	a.cmd = exec.Command(binary, append([]string{"agent", "-config", filepath.Join(a.dir, "agent.hcl")}, a.args...)...)
-	a.cmd.Env = append(os.Environ(), "HOME="+a.home)
+	a.cmd = exec.Command(a.program, append([]string{"agent", "-config", filepath.Join(a.dir, "agent.hcl")}, a.args...)...)
+	a.cmd.Env = append(append(os.Environ(), "HOME="+a.home), a.env...)
 	a.cmd.Stdout, a.cmd.Stderr = logFile, logFile
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := a.cmd.Start(); err != nil {

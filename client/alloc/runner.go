@@ -21,6 +21,7 @@ import (
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/client/taskenv"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
@@ -171,6 +172,7 @@ func (r *Runner) prepare(ctx context.Context) error {
 		if err := r.remember(); err != nil {
 			return err
 		}
+		failpoint.Here(failpoint.AllocRemembered)
 	}
 	if !r.prepared {
 		if err := r.awaitPrevious(ctx); err != nil {
@@ -186,6 +188,7 @@ func (r *Runner) prepare(ctx context.Context) error {
 	if _, err := r.host.Dirs.Build(r.id); err != nil {
 		return err
 	}
+	failpoint.Here(failpoint.AllocBuilt)
 	if r.prepared {
 		return nil
 	}
@@ -197,7 +200,9 @@ func (r *Runner) prepare(ctx context.Context) error {
 	r.mu.Lock()
 	r.prepared = true
 	r.mu.Unlock()
-	return r.remember()
+	err := r.remember()
+	failpoint.Here(failpoint.AllocPrepared)
+	return err
 }
 
 // giveUp fails every task: the allocation can't be run here.
@@ -264,6 +269,7 @@ func (r *Runner) conclude(ctx context.Context) bool {
 	if over {
 		r.host.Services.Remove(ctx, r.id, "")
 		r.dropNetwork(ctx)
+		failpoint.Here(failpoint.AllocConcluded)
 		if err := r.dir.DropSecrets(); err != nil {
 			r.logger.Warn("secrets of an ended allocation are still mounted", logx.KeyError, err)
 		}

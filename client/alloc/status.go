@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/client/taskenv"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -196,7 +197,10 @@ func (r *Runner) Destroy() error {
 	if err := r.dir.Destroy(); err != nil {
 		return err
 	}
-	return r.host.Memory.DeleteAlloc(r.id)
+	failpoint.Here(failpoint.AllocRemoved)
+	err := r.host.Memory.DeleteAlloc(r.id)
+	failpoint.Here(failpoint.AllocForgotten)
+	return err
 }
 
 func (r *Runner) task(name string) *task.Runner {

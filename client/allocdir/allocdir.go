@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -119,6 +120,7 @@ func (d Dir) BuildTask(opts TaskOptions) error {
 	if err != nil {
 		return fmt.Errorf("build task directory: %w", err)
 	}
+	failpoint.Here(failpoint.DirMade)
 	if err := d.secure(root, opts); err != nil {
 		return fmt.Errorf("build secrets directory: %w", err)
 	}
@@ -136,6 +138,9 @@ func (d Dir) secure(root *os.Root, opts TaskOptions) error {
 		for _, name := range []string{SecretsName, PrivateName} {
 			if err := mountTmpfs(filepath.Join(d.Path(), opts.Name, name), size); err != nil {
 				return err
+			}
+			if name == SecretsName {
+				failpoint.Here(failpoint.DirMounted)
 			}
 		}
 	}
@@ -193,6 +198,7 @@ func (d Dir) Destroy() error {
 	if err := unmountBelow(d.Path()); err != nil {
 		return fmt.Errorf("remove allocation directory: %w", err)
 	}
+	failpoint.Here(failpoint.DirUnmounted)
 	if err := root.RemoveAll(d.id); err != nil {
 		return fmt.Errorf("remove allocation directory: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -275,6 +276,8 @@ func (db *DB) update(apply func(*bbolt.Tx) error) error {
 
 // write commits a batch at once; if one of it fails, each for itself.
 func (db *DB) write(batch []*write) {
+	failpoint.Here(failpoint.MemoryCommit)
+	defer failpoint.Here(failpoint.MemoryCommitted)
 	err := db.transact(func(tx *bbolt.Tx) error {
 		for _, w := range batch {
 			if err := w.apply(tx); err != nil {

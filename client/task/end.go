@@ -7,6 +7,7 @@ import (
 
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
@@ -36,6 +37,7 @@ func (r *Runner) end(ctx context.Context) {
 	r.mu.Unlock()
 	if stopping {
 		r.note() // it is ended all the same: a full disk must not keep it running
+		failpoint.Here(failpoint.TaskStopIntended)
 	}
 	r.watcher.Down(ctx, r.name)
 	if stopping && !kill.NoDelay && task.ShutdownDelay > 0 {
@@ -63,6 +65,7 @@ func (r *Runner) end(ctx context.Context) {
 		return
 	}
 	r.awaitExit(ctx)
+	failpoint.Here(failpoint.TaskStopped)
 	r.mu.Lock()
 	r.phase = PhaseExited
 	r.cause = r.restart
@@ -131,6 +134,7 @@ func (r *Runner) awaitExit(ctx context.Context) {
 // on the way to a restart.
 func (r *Runner) decide(ctx context.Context) {
 	r.forget(ctx)
+	failpoint.Here(failpoint.TaskDecided)
 	r.mu.Lock()
 	now := r.host.Clock.Now()
 	cause := r.cause
@@ -158,6 +162,7 @@ func (r *Runner) decide(ctx context.Context) {
 		return
 	}
 	r.note()
+	failpoint.Here(failpoint.TaskBackoff)
 	r.watcher.Changed(r.name)
 }
 
@@ -223,6 +228,7 @@ func (r *Runner) fail(ctx context.Context, event *structs.TaskEvent) {
 // dead is the end.
 func (r *Runner) dead(ctx context.Context, failed bool) {
 	r.release(ctx)
+	failpoint.Here(failpoint.TaskReleased)
 	r.mu.Lock()
 	r.phase = PhaseDead
 	r.state.State = structs.TaskStateDead
@@ -231,5 +237,6 @@ func (r *Runner) dead(ctx context.Context, failed bool) {
 	r.memory.Intent, r.memory.Handle = local.IntentNone, nil
 	r.mu.Unlock()
 	r.note()
+	failpoint.Here(failpoint.TaskBuried)
 	r.watcher.Changed(r.name)
 }

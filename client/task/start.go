@@ -11,6 +11,7 @@ import (
 	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/squeeze"
@@ -121,6 +122,7 @@ func (r *Runner) start(ctx context.Context, group *loop.Group) {
 		r.startFailed(ctx, false, drivers.Recoverable(err))
 		return
 	}
+	failpoint.Here(failpoint.TaskIntended)
 	r.launch(ctx, startCtx, group, config)
 }
 
@@ -135,9 +137,12 @@ func (r *Runner) launch(ctx, startCtx context.Context, group *loop.Group, config
 		r.startFailed(ctx, startCtx.Err() != nil, err)
 		return
 	}
+	failpoint.Here(failpoint.TaskStarted)
 	r.running(started)
 	r.note() // the intent to start it, which leads to it as well, is on disk
+	failpoint.Here(failpoint.TaskNoted)
 	r.leave(r.current().Driver, started.Handle)
+	failpoint.Here(failpoint.TaskLeft)
 	r.watch(group, config.ID)
 	r.watcher.Up(ctx, r.name, r.env, started.Network)
 	r.watcher.Changed(r.name)

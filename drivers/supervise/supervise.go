@@ -25,10 +25,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
+	"github.com/steppe-run/steppe/internal/failpoint"
 )
 
 // reportTimeout bounds how long a supervisor may take to start its task.
 const reportTimeout = 30 * time.Second
+
+// intentName holds a Status that has only the cgroup; it is written before there
+// is a supervisor.
+const intentName = "intent.json"
 
 // abandonTimeout bounds how long a task is being stopped whose start was given up.
 const abandonTimeout = 10 * time.Second
@@ -128,20 +133,45 @@ func seal(image []byte) (*os.File, error) {
 // task that runs there already is left as it is, but for a start that is given up:
 // after that nothing runs there.
 func (l *Launcher) Start(ctx context.Context, dir string, spec *keeper.Spec) (*keeper.Status, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make supervision directory: %w", err)
-	}
-	if status, err := At(dir).Status(ctx); err == nil {
+	status, err := At(dir).Status(ctx)
+	if err == nil {
 		return status, nil
 	}
 	if ctx.Err() != nil {
 		return nil, abandon(ctx, dir, ctx.Err())
 	}
+	if errors.Is(err, ErrLost) {
+		// A supervisor that was killed here leaves nothing for the next one.
+		if err := At(dir).Remove(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := intend(dir, spec); err != nil {
+		return nil, err
+	}
+	failpoint.Here(failpoint.PluginStarting)
 	path, args, err := l.program()
 	if err != nil {
 		return nil, err
 	}
 	return l.start(ctx, dir, path, args, spec)
+}
+
+// intend makes the directory and writes down what a supervisor is about to make
+// that outlives it: one that is killed before it has written its state leaves no
+// other trace of that.
+func intend(dir string, spec *keeper.Spec) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make supervision directory: %w", err)
+	}
+	data, err := json.Marshal(keeper.Status{Version: keeper.Version, Cgroup: spec.Cgroup, Owned: spec.Cgroup != "" && !spec.CgroupForeign})
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, intentName), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write down what is to be supervised: %w", err)
+	}
+	return nil
 }
 
 // start has a program be the supervisor in dir. One that isn't heard of is not left
@@ -192,13 +222,14 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 	}()
 	cmd := exec.Command(path)
 	cmd.Args = args
-	cmd.Env = []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}
+	cmd.Env = append([]string{"GOMAXPROCS=1", "GOTRACEBACK=none"}, failpoint.Environ()...)
 	cmd.Stdin, cmd.Stdout = stdinRead, reportWrite
 	// A session of its own: it outlives the plugin and its terminal.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := l.fork(cmd); err != nil {
 		return nil, err
 	}
+	failpoint.Here(failpoint.PluginForked)
 	closeAll(stdinRead, reportWrite)
 	stop := context.AfterFunc(ctx, func() { _ = reportRead.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -207,6 +238,7 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 		return nil, &unheardError{fmt.Errorf("tell supervisor its task: %w", err)}
 	}
 	closeAll(stdinWrite)
+	failpoint.Here(failpoint.PluginTold)
 	var report keeper.Report
 	if err := json.NewDecoder(reportRead).Decode(&report); err != nil {
 		if ctx.Err() != nil {
@@ -214,6 +246,7 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 		}
 		return nil, &unheardError{fmt.Errorf("wait for supervisor: %w", err)}
 	}
+	failpoint.Here(failpoint.PluginReported)
 	switch {
 	case report.NotFound:
 		return nil, &NotFoundError{Text: report.Error}

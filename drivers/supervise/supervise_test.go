@@ -5,9 +5,13 @@ package supervise
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
@@ -128,4 +132,57 @@ func withEnvironment(t *testing.T, word string) []string {
 		}
 	}
 	return out
+}
+
+// A supervisor that is killed before it has written anything leaves a cgroup, and
+// maybe what the task has started.
+func TestWhatAKilledSupervisorHadBegunIsEnded(t *testing.T) {
+	dir, l := filepath.Join(t.TempDir(), "s"), NewLauncher(nil)
+	spec := &keeper.Spec{Task: "web", Path: "/bin/sleep", Args: []string{"sleep", "300"}, Dir: "/", Env: []string{}, Cgroup: testCgroup(t)}
+	if spec.Cgroup == "" {
+		t.Skip("SKIPPED, no cgroup can be made here")
+	}
+	must(t, intend(dir, spec))
+	must(t, os.Mkdir(spec.Cgroup, 0o755))
+	begun := exec.Command("/bin/sh", "-c", `echo $$ > "$0/cgroup.procs"; exec sleep 300`, spec.Cgroup)
+	must(t, begun.Start())
+	testx.Eventually(t, patience, "it is in the cgroup", func() bool {
+		data, _ := os.ReadFile(spec.Cgroup + "/cgroup.procs")
+		return len(data) > 0
+	})
+	group := loop.New(context.Background())
+	group.Go("reap", l.Run)
+	group.Go("wait", func(context.Context) error { _ = begun.Wait(); return nil })
+	defer func() { group.Stop(); _ = group.Wait() }()
+	status, err := l.Start(t.Context(), dir, spec)
+	must(t, err)
+	data, err := os.ReadFile(spec.Cgroup + "/cgroup.procs")
+	must(t, err)
+	if got := strings.TrimSpace(string(data)); got != strconv.Itoa(status.Task.PID) {
+		t.Errorf("the cgroup holds %q, the task is %d", got, status.Task.PID)
+	}
+	must(t, At(dir).Remove(t.Context()))
+	testx.Eventually(t, patience, "the cgroup is gone", func() bool { _, err := os.Stat(spec.Cgroup); return err != nil })
+}
+
+// A supervisor that is killed when it has recorded the task's end can't take the
+// cgroup away any more.
+func TestTheLastWorkOfAKilledSupervisorIsDone(t *testing.T) {
+	dir, cgroup := t.TempDir(), testCgroup(t)
+	if cgroup == "" {
+		t.Skip("SKIPPED, no cgroup can be made here")
+	}
+	must(t, os.Mkdir(cgroup, 0o755))
+	for name, v := range map[string]any{
+		keeper.StateName: keeper.Status{Version: keeper.Version, Cgroup: cgroup, Owned: true},
+		keeper.ExitName:  keeper.Exit{Code: 7},
+	} {
+		data, err := json.Marshal(v)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	must(t, At(dir).Remove(t.Context()))
+	if _, err := os.Stat(cgroup); err == nil {
+		t.Error("the cgroup is left")
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/failpoint"
 )
 
 // ErrLost says that a supervisor is gone without having recorded its task's
@@ -49,16 +50,17 @@ func (t *Task) Status(ctx context.Context) (*keeper.Status, error) {
 // recorded tells from the files what the socket couldn't.
 func (t *Task) recorded(asked error) (*keeper.Status, error) {
 	var status keeper.Status
-	if err := readJSON(t.dir, keeper.StateName, &status); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, ErrLost
-		}
+	err := readJSON(t.dir, keeper.StateName, &status)
+	if err != nil && (errors.Is(err, fs.ErrNotExist) || isTorn(err)) {
+		return t.intended(), ErrLost
+	}
+	if err != nil {
 		return nil, err
 	}
 	alive := status.Supervisor.Alive()
 	// Read after the look at the process: it records before it ends.
 	var exit keeper.Exit
-	err := readJSON(t.dir, keeper.ExitName, &exit)
+	err = readJSON(t.dir, keeper.ExitName, &exit)
 	switch {
 	case err == nil:
 		status.Exit = &exit
@@ -71,6 +73,16 @@ func (t *Task) recorded(asked error) (*keeper.Status, error) {
 		return nil, fmt.Errorf("ask supervisor: %w", asked)
 	}
 	return &status, ErrLost
+}
+
+// intended is what a supervisor may have made that has written nothing; nil if
+// there was none.
+func (t *Task) intended() *keeper.Status {
+	var status keeper.Status
+	if readJSON(t.dir, intentName, &status) != nil {
+		return nil
+	}
+	return &status
 }
 
 // Wait blocks until the task has ended.
@@ -123,6 +135,9 @@ func (t *Task) Stop(ctx context.Context, sig syscall.Signal, timeout time.Durati
 	status, err := t.recorded(asked)
 	switch {
 	case err == nil && status.Exit != nil:
+		if !status.Supervisor.Alive() {
+			t.sweep(status) // it may have died with its last work undone
+		}
 		return nil
 	case errors.Is(err, ErrLost):
 		t.sweep(status)
@@ -156,9 +171,11 @@ func (t *Task) Remove(ctx context.Context) error {
 	if err := t.Stop(ctx, syscall.SIGKILL, 0); err != nil {
 		return err
 	}
+	failpoint.Here(failpoint.PluginStopped)
 	if err := os.RemoveAll(t.dir); err != nil {
 		return fmt.Errorf("remove supervision directory: %w", err)
 	}
+	failpoint.Here(failpoint.PluginRemoved)
 	return nil
 }
 

@@ -3,7 +3,6 @@
 package keeper
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/process"
 )
 
@@ -56,6 +56,7 @@ func bringUp(spec *Spec) (*keeper, error) {
 	if k.tree, err = newTree(spec, k.children); err != nil {
 		return nil, err
 	}
+	failpoint.Here(failpoint.KeeperCgroup)
 	if k.listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: SocketName, Net: "unix"}); err != nil {
 		k.tree.remove()
 		return nil, fmt.Errorf("listen: %w", err)
@@ -75,9 +76,11 @@ func (k *keeper) begin() error {
 	if err := k.startTask(); err != nil {
 		return err
 	}
+	failpoint.Here(failpoint.KeeperForked)
 	if err := k.writeState(); err != nil {
 		return err
 	}
+	failpoint.Here(failpoint.KeeperWritten)
 	return k.children.reapFrom()
 }
 
@@ -154,16 +157,7 @@ func (k *keeper) status() Status {
 	}
 }
 
-func (k *keeper) writeState() error {
-	data, err := json.Marshal(k.status())
-	if err != nil {
-		return fmt.Errorf("encode state: %w", err)
-	}
-	if err := os.WriteFile(StateName, data, 0o600); err != nil {
-		return fmt.Errorf("write state: %w", err)
-	}
-	return nil
-}
+func (k *keeper) writeState() error { return replace(StateName, k.status()) }
 
 func exitOf(status syscall.WaitStatus, at time.Time) Exit {
 	if status.Signaled() {

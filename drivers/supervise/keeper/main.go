@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/loop"
 )
 
@@ -98,7 +99,9 @@ func (k *keeper) run(ctx context.Context) error {
 	serving := loop.New(ctx)
 	serving.Go("accept", func(context.Context) error { k.accept(serving); return nil })
 	exit := k.await()
+	failpoint.Here(failpoint.KeeperEnded)
 	err := k.record(exit)
+	failpoint.Here(failpoint.KeeperRecorded)
 	close(k.ended)
 	_ = k.listener.Close()
 	// Waiters get their answers; commands were killed with the task.

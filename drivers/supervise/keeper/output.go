@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/steppe-run/steppe/internal/clock"
+	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/loop"
 )
 
@@ -225,6 +226,7 @@ func (r *Rotator) rotate() error {
 	if err := r.open(r.index + 1); err != nil {
 		return err
 	}
+	failpoint.Here(failpoint.KeeperRotated)
 	for _, index := range r.indexes() {
 		if index <= r.index-r.maxFiles {
 			if err := os.Remove(r.path(index)); err != nil && !errors.Is(err, fs.ErrNotExist) {
