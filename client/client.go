@@ -26,6 +26,7 @@ import (
 	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/move"
 	"github.com/steppe-run/steppe/client/nodeapi"
 	"github.com/steppe-run/steppe/client/service"
 	"github.com/steppe-run/steppe/client/task"
@@ -212,8 +213,16 @@ func (c *Client) allocHost() alloc.Host {
 		Services: c.services,
 		Dirs:     c.dirs(),
 		Changed:  c.allocChanged,
-		Previous: c.runner,
+		Previous: c.runner, Elsewhere: c.elsewhere(),
 	}
+}
+
+// elsewhere reaches other nodes through the servers.
+func (c *Client) elsewhere() alloc.Elsewhere {
+	if c.deps.Servers == nil || c.deps.Simulated != nil {
+		return nil
+	}
+	return &move.Mover{Servers: c.deps.Servers, Secret: c.identity.SecretID, Clock: c.clock}
 }
 
 func (c *Client) dirs() allocdir.Base {

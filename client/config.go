@@ -98,6 +98,9 @@ type Deps struct {
 	// Logs reads the output of drivers that leave it to the agent; nil
 	// refuses such drivers.
 	Logs task.Logs
+	// Servers carries HTTP requests to some server of the region; nil: nothing
+	// is brought from other nodes.
+	Servers http.RoundTripper
 	// HostUUID finds the host's UUID; nil asks the machine.
 	HostUUID func(ctx context.Context) (string, error)
 	// Simulated is set for a node that isn't a machine.

@@ -62,7 +62,7 @@ func clientRoutes() []*door.Route {
 		{Methods: "GET", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/stats", Access: "ns:read-job", Seat: door.SeatNode, Do: door.NodeAnswers},
 		{Methods: "GET", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/checks", Access: "ns:read-job", Seat: door.SeatNode, Do: door.NodeAnswers},
 		{Methods: "GET", Path: "/v1/client/allocation/:alloc_id/exec", Access: "ns:alloc-exec (+alloc-node-exec if driver has no fs isolation)", Kind: door.KindWebsocket, Seat: door.SeatNode, Do: door.NodeAnswers},
-		{Methods: "GET", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/snapshot", Access: "migrate token in X-Nomad-Token", Kind: door.KindStream, Missing: missing("moves of ephemeral disks")},
+		{Methods: "GET", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/snapshot", Access: "migrate token in X-Nomad-Token", Kind: door.KindStream, Seat: door.SeatServer, Do: work.AllocSnapshot},
 		{Methods: "PUT|POST", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/restart", Access: "ns:alloc-lifecycle", Seat: door.SeatNode, Mutates: true, Do: door.NodeAnswers},
 		{Methods: "PUT|POST", Unchecked: true, Path: "/v1/client/allocation/:alloc_id/gc", Access: "ns:submit-job or gc-allocation", Seat: door.SeatNode, Mutates: true, Do: door.NodeAnswers},
 		{Methods: "PUT|POST", Path: "/v1/client/allocation/:alloc_id/signal", Access: "ns:alloc-lifecycle", Seat: door.SeatNode, Do: door.NodeAnswers},

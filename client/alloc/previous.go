@@ -2,10 +2,14 @@ package alloc
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 
+	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -13,6 +17,10 @@ import (
 // previousPatience bounds how long a new allocation waits for the one it
 // replaces.
 const previousPatience = 10 * time.Minute
+
+// maxMoved is how many files, directories and links a disk that comes from
+// another node may hold.
+const maxMoved = 1_000_000
 
 // awaitPrevious waits for the allocation that this one replaces, if it is on
 // this node and ends: its ports and its data are wanted.
@@ -54,11 +62,64 @@ func (r *Runner) adoptDisk() error {
 	if previous == nil || !previous.Finished() || group.EphemeralDisk == nil || !structs.Value(group.EphemeralDisk.Sticky) {
 		return nil
 	}
+	return r.dir.Move(previous.dir, taskNames(group))
+}
+
+// Elsewhere brings what allocations left on other nodes.
+type Elsewhere interface {
+	// Fetch waits until the allocation that next replaces has ended, and hands
+	// its ephemeral disk, as an archive, to unpack.
+	Fetch(ctx context.Context, next *structs.Allocation, unpack func(io.Reader) error) error
+}
+
+// fetchDisk brings the data of the replaced allocation from another node, where
+// the group's ephemeral disk migrates. Without it the tasks start all the same,
+// with an empty disk: the node it was on may be gone for good.
+func (r *Runner) fetchDisk(ctx context.Context) error {
+	group := r.group()
+	next := r.Alloc()
+	if r.host.Elsewhere == nil || next.PreviousAllocation == "" || r.previous() != nil ||
+		group.EphemeralDisk == nil || !structs.Value(group.EphemeralDisk.Migrate) {
+		return nil
+	}
+	most := allocdir.Limits{Bytes: int64(structs.Value(group.EphemeralDisk.SizeMB)) << 20, Entries: maxMoved}
+	var failed error
+	over := make(chan struct{})
+	work := loop.New(ctx)
+	work.Go("fetch ephemeral disk", func(ctx context.Context) error {
+		defer close(over)
+		failed = r.host.Elsewhere.Fetch(ctx, next, func(archive io.Reader) error {
+			return r.dir.Unpack(archive, taskNames(group), most)
+		})
+		return nil
+	})
+	for !r.isStopping() {
+		const ended = 0
+		if n, err := loop.Await(ctx, over, r.wake); err != nil || n == ended {
+			break
+		}
+	}
+	work.Stop()
+	_ = work.Wait() // its function returns none
+	r.poke()        // what woke us is looked at again
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if failed != nil && !r.isStopping() {
+		r.logger.Warn("the ephemeral disk of the replaced allocation could not be brought here", logx.KeyError, failed)
+		for _, t := range r.tasks {
+			t.Emit(task.Message(structs.TaskHookMessage, "The ephemeral disk of allocation %s could not be brought here, the task starts without its data: %v", next.PreviousAllocation, failed))
+		}
+	}
+	return nil
+}
+
+func taskNames(group *structs.TaskGroup) []string {
 	names := make([]string, 0, len(group.Tasks))
 	for _, t := range group.Tasks {
 		names = append(names, t.Name)
 	}
-	return r.dir.Move(previous.dir, names)
+	return names
 }
 
 func (r *Runner) previous() *Runner {

@@ -57,6 +57,9 @@ type Host struct {
 	Dirs     allocdir.Base
 	// Changed is called when Status has something new to tell.
 	Changed func(allocID string)
+	// Elsewhere brings the disks of allocations on other nodes; nil: nothing
+	// comes from there.
+	Elsewhere Elsewhere
 	// Previous returns the runner of an allocation on this node, or nil.
 	Previous func(allocID string) *Runner
 }
@@ -195,6 +198,9 @@ func (r *Runner) prepare(ctx context.Context) error {
 	// An agent that dies before this is written does it again: what was moved
 	// already isn't found any more, and no task has run.
 	if err := r.adoptDisk(); err != nil {
+		return err
+	}
+	if err := r.fetchDisk(ctx); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -181,6 +181,9 @@ func (r *Runner) Task(name string) *task.Runner { return r.task(name) }
 // Tasks returns the runners of all tasks.
 func (r *Runner) Tasks() []*task.Runner { return r.tasks }
 
+// TaskNames are the names of the group's tasks.
+func (r *Runner) TaskNames() []string { return taskNames(r.group()) }
+
 // DriverEvent adds what a driver tells of a task to the task's events.
 func (r *Runner) DriverEvent(name string, e *structs.TaskEvent) {
 	if t := r.task(name); t != nil {

@@ -7,7 +7,8 @@
 // allocation, nor into a secret.
 //
 // It must not know drivers or servers. Begin reading at Base.Build; reading on
-// people's behalf is in read.go.
+// people's behalf is in read.go, what moves between nodes in pack.go and
+// unpack.go.
 package allocdir
 
 import (
@@ -201,39 +202,6 @@ func (d Dir) Destroy() error {
 	failpoint.Here(failpoint.DirUnmounted)
 	if err := root.RemoveAll(d.id); err != nil {
 		return fmt.Errorf("remove allocation directory: %w", err)
-	}
-	return nil
-}
-
-// Move renames the shared data and each task's local directory of a previous
-// allocation into this one, for a sticky ephemeral disk on the same node.
-func (d Dir) Move(previous Dir, tasks []string) error {
-	if d.base.Nowhere {
-		return nil
-	}
-	root, err := os.OpenRoot(d.base.Path)
-	if err != nil {
-		return fmt.Errorf("move ephemeral disk: %w", err)
-	}
-	defer func() { _ = root.Close() }() // nothing was written through it
-	parts := []string{filepath.Join(SharedName, DataName)}
-	for _, task := range tasks {
-		parts = append(parts, filepath.Join(task, LocalName))
-	}
-	for _, part := range parts {
-		from, to := filepath.Join(previous.id, part), filepath.Join(d.id, part)
-		if info, err := root.Lstat(from); err != nil || !info.IsDir() {
-			continue
-		}
-		if err := root.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return fmt.Errorf("move ephemeral disk: %w", err)
-		}
-		if err := root.RemoveAll(to); err != nil {
-			return fmt.Errorf("move ephemeral disk: %w", err)
-		}
-		if err := root.Rename(from, to); err != nil {
-			return fmt.Errorf("move ephemeral disk: %w", err)
-		}
 	}
 	return nil
 }

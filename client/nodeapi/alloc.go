@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/steppe-run/steppe/client/task"
+	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -80,6 +81,24 @@ func (a *api) collectOne(_ http.ResponseWriter, r *http.Request) error {
 		return bad("allocation %q is still running: stop it first", runner.ID())
 	}
 	return a.Node.CollectOne(runner.ID())
+}
+
+// snapshot sends the ephemeral disk of an allocation that has ended to the node
+// that replaces it; the servers have made sure that it is the one who asks.
+func (a *api) snapshot(w http.ResponseWriter, r *http.Request) error {
+	runner, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	if !runner.Finished() {
+		return bad("allocation %q is still running: its disk can't be moved yet", runner.ID())
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	if err := runner.Dir().Pack(w, runner.TaskNames()); err != nil {
+		a.Logger.Warn("an ephemeral disk could not be sent", logx.KeyAlloc, runner.ID(), logx.KeyError, err)
+		panic(http.ErrAbortHandler) // whoever reads must not take a part for the whole
+	}
+	return nil
 }
 
 func (a *api) collectAll(http.ResponseWriter, *http.Request) error {

@@ -82,7 +82,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("/v1/client/allocation/{alloc}/restart", a.handle(a.restart))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/signal", a.handle(a.signal))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/gc", a.handle(a.collectOne))
-	mux.HandleFunc("/v1/client/allocation/{alloc}/snapshot", notBuilt("copies of ephemeral disks"))
+	mux.HandleFunc("/v1/client/allocation/{alloc}/snapshot", a.handle(a.snapshot))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/pause", notBuilt("task schedules"))
 	mux.HandleFunc("/v1/client/identity", notBuilt("node identities"))
 	mux.HandleFunc("/v1/client/identity/renew", notBuilt("node identities"))

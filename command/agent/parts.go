@@ -160,7 +160,7 @@ func (a *assembly) apiConfig() door.Config {
 		c.Node = localNode{a.client}
 	}
 	if a.server == nil {
-		c.Upstream = &upstream{session: a.session, tls: a.tls}
+		c.Upstream = a.upstream
 	}
 	return c
 }

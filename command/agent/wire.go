@@ -43,6 +43,7 @@ type assembly struct {
 	host      *plugin.Host   // with the next three, nil on an agent that only serves
 	collector *supervise.Collector
 	session   *link.Session
+	upstream  *upstream
 	client    *client.Client
 	api       *door.API
 }
@@ -83,6 +84,7 @@ func (a *assembly) buildNode(ctx context.Context) error {
 		return fmt.Errorf("open the drivers: %w", err)
 	}
 	a.collector = builtin.NewLogCollector(filepath.Join(a.settings.ClientDir, "logs"), a.logger.With(logx.KeyRoom, "drivers"))
+	a.upstream = &upstream{tls: a.tls}
 	a.client, err = client.New(a.clientConfig(), client.Deps{
 		Connect: func(id client.Identity, handler http.Handler) (client.Session, error) {
 			var err error
@@ -90,8 +92,10 @@ func (a *assembly) buildNode(ctx context.Context) error {
 				NodeID: id.NodeID, SecretID: id.SecretID, Servers: a.serverAddrs(), TLS: a.tls, Handler: handler,
 				Logger: a.logger.With(logx.KeyRoom, "link"),
 			})
+			a.upstream.session = a.session
 			return a.session, err
 		},
+		Servers: a.upstream,
 		Drivers: a.host, Logs: a.collector, Logger: a.logger.With(logx.KeyRoom, "client"),
 	})
 	if err != nil {

@@ -86,6 +86,9 @@ func (c *Call) Clock() clock.Clock { return c.api.clock }
 // Param returns a path parameter.
 func (c *Call) Param(name string) string { return c.params[name] }
 
+// Token is the secret that the caller has shown.
+func (c *Call) Token() string { return c.token }
+
 // Page is how many items the caller wants at once, 0 if it doesn't say, and the
 // token of where the page begins.
 func (c *Call) Page() (size int, token string) { return c.perPage, c.nextToken }

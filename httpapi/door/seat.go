@@ -177,6 +177,13 @@ func (a *API) toNode(c *Call) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
+	return a.atNode(c, nodeID)
+}
+
+// AtNode hands a request to the node of that name, wherever it is connected.
+func (c *Call) AtNode(nodeID string) (Reply, error) { return c.api.atNode(c, nodeID) }
+
+func (a *API) atNode(c *Call, nodeID string) (Reply, error) {
 	node, srv := a.cfg.Node, a.cfg.Server
 	if node != nil && nodeID == node.NodeID() {
 		return a.here(c)

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"crypto/subtle"
 	"net/http"
 	"strconv"
 
@@ -72,6 +73,36 @@ func AllocStop(c *door.Call) (door.Reply, error) {
 		return door.Reply{}, err
 	}
 	return door.Wrote(resp, resp.LastIndex, nil)
+}
+
+// AllocSnapshot sends the ephemeral disk of an allocation to the node of the one
+// that replaces it. The asking node proves itself by its secret, and names its
+// allocation, whose predecessor this must be.
+func AllocSnapshot(c *door.Call) (door.Reply, error) {
+	id := c.Param("alloc_id")
+	if err := door.RecordID("alloc", id); err != nil {
+		return door.Reply{}, err
+	}
+	v := c.Server().Store().Snapshot()
+	next := v.Alloc(c.Query.Get("for"))
+	if next == nil || next.PreviousAllocation != id || next.ServerTerminal() || !migrates(next) || !proves(v.Node(next.NodeID), c.Token()) {
+		return door.Reply{}, door.Refuse(http.StatusForbidden, "Permission denied")
+	}
+	old := v.Alloc(id)
+	if old == nil {
+		return door.Reply{}, door.Refuse(http.StatusNotFound, "Unknown allocation %q", id)
+	}
+	return c.AtNode(old.NodeID)
+}
+
+func migrates(a *structs.Allocation) bool {
+	g := a.Job.LookupTaskGroup(a.TaskGroup)
+	return g != nil && g.EphemeralDisk != nil && structs.Value(g.EphemeralDisk.Migrate)
+}
+
+// proves compares without telling by its duration how much of a guess is right.
+func proves(n *structs.Node, secret string) bool {
+	return n != nil && n.SecretID != "" && subtle.ConstantTimeCompare([]byte(n.SecretID), []byte(secret)) == 1
 }
 
 // AllocServices lists what an allocation registered.

@@ -55,7 +55,7 @@ func Check(snap *state.Snapshot, rules Rules, job *structs.Job, namespace string
 	}
 	job.Canonicalize()
 	job.ImplyConstraints()
-	warnings := append(job.Warnings(), unheeded(job)...)
+	warnings := job.Warnings()
 	faults := append(Faults(job.Validate()), Faults(job.ValidateCount(rules.MaxCount))...)
 	if snap.Namespace(job.GetNamespace()) == nil {
 		faults = append(faults, "namespace "+quote(job.GetNamespace())+" doesn't exist: create it, or name another")

@@ -76,16 +76,3 @@ func unbuiltIn(t *structs.Task) []string {
 	add(t.Identity != nil && (t.Identity.Env || t.Identity.File) || len(t.Identities) > 0, "identity blocks")
 	return out
 }
-
-// unheeded names the wishes of a job that are kept but not heeded yet: it runs,
-// though not quite as it asks.
-func unheeded(job *structs.Job) []string {
-	var out []string
-	for _, g := range job.TaskGroups {
-		place := fmt.Sprintf("group %q", g.GetName())
-		if g.EphemeralDisk != nil && structs.Value(g.EphemeralDisk.Migrate) {
-			out = append(out, place+" > ephemeral_disk > migrate: moves of ephemeral disks are not built yet: on another node an allocation begins with an empty disk")
-		}
-	}
-	return out
-}
