@@ -45,7 +45,6 @@ const (
 
 // Driver runs tasks as containers.
 type Driver struct {
-	drivers.NoNetwork
 	logger *slog.Logger
 	clock  clock.Clock
 	// group owns what runs beside the calls: log followers, image downloads
@@ -112,7 +111,8 @@ func (d *Driver) Info(context.Context) (*drivers.Info, error) {
 func (d *Driver) Capabilities(context.Context) (*drivers.Capabilities, error) {
 	return &drivers.Capabilities{
 		SendSignals: true, Exec: true, FSIsolation: drivers.FSImage, DisableLogCollection: true,
-		NetworkModes: []drivers.NetworkMode{drivers.NetworkHost, drivers.NetworkTask},
+		NetworkModes:      []drivers.NetworkMode{drivers.NetworkHost, drivers.NetworkGroup, drivers.NetworkTask, drivers.NetworkNone},
+		MustCreateNetwork: true,
 	}, nil
 }
 

@@ -262,11 +262,21 @@ func devices(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig, p
 	return nil
 }
 
-// dns prefers the task's own words over the group's.
-func dns(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) error {
-	servers, search, options := c.DNSServers, c.DNSSearch, c.DNSOptions
+// nameservers prefers the task's own words over the group's.
+func nameservers(t *drivers.TaskConfig, c *taskConfig) (servers, search, options []string) {
+	servers, search, options = c.DNSServers, c.DNSSearch, c.DNSOptions
 	if t.DNS != nil && len(servers)+len(search)+len(options) == 0 {
 		servers, search, options = t.DNS.Servers, t.DNS.Searches, t.DNS.Options
+	}
+	return servers, search, options
+}
+
+func dns(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) error {
+	servers, search, options := nameservers(t, c)
+	for _, word := range append(append([]string{}, search...), options...) {
+		if strings.ContainsAny(word, " \t\r\n") {
+			return fmt.Errorf("dns_search_domains, dns_options: %q is not one word", word)
+		}
 	}
 	for _, s := range servers {
 		addr, err := netip.ParseAddr(s)
@@ -287,13 +297,14 @@ func dns(host *container.HostConfig, t *drivers.TaskConfig, c *taskConfig) error
 
 // networking joins the container to its network.
 func networking(out *client.ContainerCreateOptions, t *drivers.TaskConfig, c *taskConfig) error {
-	mode := c.NetworkMode
-	if t.Network != nil && t.Network.Path != "" {
-		if mode != "" {
-			return errors.New("network_mode can't be used in a group whose network is shared: remove one of them")
-		}
-		return errors.New("docker tasks can't join the group's network namespace yet: use network mode host in the group, or network_mode in the task")
+	id, err := joined(t)
+	if err != nil {
+		return err
 	}
+	if id != "" {
+		return join(out, t, c, id)
+	}
+	mode := c.NetworkMode
 	if mode == "" {
 		mode = "default"
 	}
@@ -304,30 +315,40 @@ func networking(out *client.ContainerCreateOptions, t *drivers.TaskConfig, c *ta
 	if name := out.HostConfig.NetworkMode; !name.IsUserDefined() && (len(c.NetworkAliases) > 0 || c.IPv4Address != "" || c.IPv6Address != "") {
 		return fmt.Errorf("network_aliases, ipv4_address and ipv6_address need a network of your own in network_mode, not %q", mode)
 	}
-	endpoint := &network.EndpointSettings{Aliases: c.NetworkAliases}
-	if c.MacAddress != "" {
-		if err := endpoint.MacAddress.UnmarshalText([]byte(c.MacAddress)); err != nil {
-			return fmt.Errorf("mac_address %q: %w", c.MacAddress, err)
-		}
-	}
-	if c.IPv4Address != "" || c.IPv6Address != "" {
-		endpoint.IPAMConfig = &network.EndpointIPAMConfig{}
-		for _, a := range []struct {
-			name, text string
-			into       *netip.Addr
-		}{{"ipv4_address", c.IPv4Address, &endpoint.IPAMConfig.IPv4Address}, {"ipv6_address", c.IPv6Address, &endpoint.IPAMConfig.IPv6Address}} {
-			if a.text == "" {
-				continue
-			}
-			addr, err := netip.ParseAddr(a.text)
-			if err != nil {
-				return fmt.Errorf("%s: %q is not an address", a.name, a.text)
-			}
-			*a.into = addr
-		}
+	endpoint, err := endpointOf(c)
+	if err != nil {
+		return err
 	}
 	out.NetworkingConfig = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{mode: endpoint}}
 	return nil
+}
+
+// endpointOf is what the task wishes its place in a network to be.
+func endpointOf(c *taskConfig) (*network.EndpointSettings, error) {
+	endpoint := &network.EndpointSettings{Aliases: c.NetworkAliases}
+	if c.MacAddress != "" {
+		if err := endpoint.MacAddress.UnmarshalText([]byte(c.MacAddress)); err != nil {
+			return nil, fmt.Errorf("mac_address %q: %w", c.MacAddress, err)
+		}
+	}
+	if c.IPv4Address == "" && c.IPv6Address == "" {
+		return endpoint, nil
+	}
+	endpoint.IPAMConfig = &network.EndpointIPAMConfig{}
+	for _, a := range []struct {
+		name, text string
+		into       *netip.Addr
+	}{{"ipv4_address", c.IPv4Address, &endpoint.IPAMConfig.IPv4Address}, {"ipv6_address", c.IPv6Address, &endpoint.IPAMConfig.IPv6Address}} {
+		if a.text == "" {
+			continue
+		}
+		addr, err := netip.ParseAddr(a.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %q is not an address", a.name, a.text)
+		}
+		*a.into = addr
+	}
+	return endpoint, nil
 }
 
 // publish maps the ports that the task names from the node into the container.
@@ -342,7 +363,7 @@ func publish(out *client.ContainerCreateOptions, t *drivers.TaskConfig, c *taskC
 	for _, m := range c.PortMap {
 		maps.Copy(wanted, m)
 	}
-	if len(wanted) == 0 || out.HostConfig.NetworkMode == "host" || out.HostConfig.NetworkMode == "none" {
+	if mode := out.HostConfig.NetworkMode; len(wanted) == 0 || mode.IsHost() || mode.IsNone() || mode.IsContainer() {
 		return nil
 	}
 	out.Config.ExposedPorts, out.HostConfig.PortBindings = network.PortSet{}, network.PortMap{}

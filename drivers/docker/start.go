@@ -49,6 +49,9 @@ func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Sta
 	config.sources.stage = d.sharesMounts(engine)
 	defer config.sources.close()
 	options, err := createOptions(t, config, plugin)
+	if err == nil {
+		err = networkRuns(ctx, engine, t)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +248,9 @@ func (d *Driver) started(ctx context.Context, engine *client.Client, t *drivers.
 	if err != nil {
 		return nil, classify("inspect container", err)
 	}
-	s.Network = address(c, t, config)
+	if id, err := joined(t); err == nil && id == "" {
+		s.Network = address(c, t, config)
+	}
 	encoded, err := drivers.EncodeState(&s)
 	if err != nil {
 		return nil, err
