@@ -29,6 +29,27 @@ func (c *Client) NodeStats(ctx context.Context, id string) (*structs.HostStats, 
 	return out, err
 }
 
+// NodeMeta reads the metadata of a node, "" for the agent's own.
+func (c *Client) NodeMeta(ctx context.Context, id string) (*structs.NodeMetaResponse, error) {
+	out, _, err := one[structs.NodeMetaResponse](ctx, c, "/v1/client/metadata", ofNode(id))
+	return out, err
+}
+
+// ApplyNodeMeta sets metadata of a node, "" for the agent's own; nil unsets a key.
+func (c *Client) ApplyNodeMeta(ctx context.Context, id string, meta map[string]*string) (*structs.NodeMetaResponse, error) {
+	var out structs.NodeMetaResponse
+	_, err := c.send(ctx, http.MethodPost, "/v1/client/metadata", ofNode(id), structs.NodeMetaApplyRequest{NodeID: id, Meta: meta}, &out)
+	return &out, err
+}
+
+// ofNode asks a node by its id.
+func ofNode(id string) *Query {
+	if id == "" {
+		return nil
+	}
+	return &Query{Params: map[string]string{"node_id": id}}
+}
+
 // SetNodeEligibility opens or closes a node for placements.
 func (c *Client) SetNodeEligibility(ctx context.Context, id, eligibility string) (*structs.NodeEligibilityUpdateResponse, error) {
 	return put[structs.NodeEligibilityUpdateResponse](ctx, c, "/v1/node/"+segment(id)+"/eligibility", nil,

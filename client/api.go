@@ -48,7 +48,7 @@ func (n apiNode) CollectOne(id string) error {
 }
 
 // Metadata implements nodeapi.Node.
-func (n apiNode) Metadata() (*nodeapi.Metadata, error) {
+func (n apiNode) Metadata() (*structs.NodeMetaResponse, error) {
 	dynamic, err := n.c.memory.NodeMeta()
 	if err != nil {
 		return nil, err
@@ -57,11 +57,13 @@ func (n apiNode) Metadata() (*nodeapi.Metadata, error) {
 	if static == nil {
 		static = map[string]string{}
 	}
-	return &nodeapi.Metadata{Meta: n.c.meta(), Dynamic: dynamic, Static: static}, nil
+	return &structs.NodeMetaResponse{Meta: n.c.meta(), Dynamic: dynamic, Static: static}, nil
 }
 
 // ApplyMetadata implements nodeapi.Node.
-func (n apiNode) ApplyMetadata(changes map[string]*string) (*nodeapi.Metadata, error) {
+func (n apiNode) ApplyMetadata(changes map[string]*string) (*structs.NodeMetaResponse, error) {
+	n.c.metaMu.Lock() // one change at a time
+	defer n.c.metaMu.Unlock()
 	dynamic, err := n.c.memory.NodeMeta()
 	if err != nil {
 		return nil, err

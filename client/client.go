@@ -75,6 +75,8 @@ type Client struct {
 	gcWake   chan struct{}
 	contact  time.Time // when the servers last answered; at first, when Run began
 
+	metaMu sync.Mutex // held while metadata that was set at run time changes
+
 	randMu sync.Mutex
 	random *rand.Rand
 }
@@ -303,6 +305,8 @@ func (c *Client) Run(ctx context.Context) error {
 // serve runs the loops of the node until ctx ends.
 func (c *Client) serve(ctx context.Context) error {
 	group := loop.New(ctx)
+	group.Go("watch the machine", c.watchMachine)
+	group.Go("ask the cloud", c.askCloud)
 	group.Go("watch drivers", c.watchDrivers)
 	group.Go("watch driver events", c.watchDriverEvents)
 	group.Go("keep registered", c.keepRegistered)
@@ -351,6 +355,9 @@ func (c *Client) discard(ctx context.Context, late []*alloc.Runner) {
 func (cfg *Config) complete() error {
 	if cfg.StateDir == "" || cfg.AllocDir == "" {
 		return errors.New("client needs a state_dir and an alloc_dir: set data_dir")
+	}
+	if err := cfg.checkMachine(); err != nil {
+		return err
 	}
 	var err error
 	if cfg.StateDir, err = filepath.Abs(cfg.StateDir); err != nil {

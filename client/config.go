@@ -44,8 +44,14 @@ type Config struct {
 	// CPUTotalCompute (MHz), MemoryTotalMB, DiskTotalMB and DiskFreeMB
 	// replace what was detected.
 	CPUTotalCompute, MemoryTotalMB, DiskTotalMB, DiskFreeMB int
-	// Reserved is kept from allocations.
-	Reserved structs.NodeReservedResources
+	// Reserved is kept from allocations, and so are ReservedCores, such as 0-1.
+	// ReservableCores, if set, are the only ones that they may have.
+	Reserved                       structs.NodeReservedResources
+	ReservedCores, ReservableCores string
+	// NetworkSpeed in Mbit/s replaces what was detected.
+	NetworkSpeed int
+	// Fingerprints say how insistently a cloud is asked, by its name (env_aws).
+	Fingerprints map[string]FingerprintConfig
 	// MinDynamicPort and MaxDynamicPort bound dynamic ports (20000, 32000).
 	MinDynamicPort, MaxDynamicPort int
 	// NodeMaxAllocs limits the allocations of this node (0: no limit).
@@ -73,6 +79,16 @@ type Config struct {
 	// Dev marks a node whose state lives only as long as the agent: the
 	// loopback interface is used and tasks are ended when Run returns.
 	Dev bool
+}
+
+// FingerprintConfig says what to do when a cloud doesn't answer at first.
+type FingerprintConfig struct {
+	// RetryInterval lies between two attempts, of which RetryAttempts are made
+	// after the first one; -1 goes on for ever.
+	RetryInterval time.Duration
+	RetryAttempts int
+	// ExitOnFailure ends the agent after the last one.
+	ExitOnFailure bool
 }
 
 // GCConfig are the limits of what finished allocations may occupy.

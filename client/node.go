@@ -46,8 +46,10 @@ func (c *Client) fingerprint(ctx context.Context) {
 		Status: structs.NodeStatusReady, SchedulingEligibility: structs.NodeEligible,
 		HostVolumes: c.cfg.HostVolumes, HostNetworks: c.cfg.HostNetworks,
 		NodeMaxAllocs: c.cfg.NodeMaxAllocs, Drivers: map[string]*structs.DriverInfo{},
-		ReservedResources: &c.cfg.Reserved,
 	}
+	reserved := c.cfg.Reserved
+	reserved.Cpu.CpuShares += uint64(max(facts.WithheldMHz, 0))
+	n.ReservedResources = &reserved
 	if c.cfg.DefaultIneligible {
 		n.SchedulingEligibility = structs.NodeIneligible
 	}
@@ -62,19 +64,6 @@ func (c *Client) describe(n *structs.Node) {
 	defer c.nodeMu.Unlock()
 	n.Meta = c.meta() // under the lock: whoever sets metadata meanwhile either is read here or finds the node
 	c.node = n
-}
-
-// look finds out what the machine is.
-func (c *Client) look(ctx context.Context) (fingerprint.Facts, []error) {
-	if sim := c.deps.Simulated; sim != nil {
-		return sim.Facts, nil
-	}
-	return fingerprint.Look(ctx, fingerprint.Options{
-		AllocDir: c.cfg.AllocDir, Interface: c.cfg.NetworkInterface, Loopback: c.cfg.Dev,
-		CPUTotalCompute: c.cfg.CPUTotalCompute, MemoryTotalMB: c.cfg.MemoryTotalMB,
-		DiskTotalMB: c.cfg.DiskTotalMB, DiskFreeMB: c.cfg.DiskFreeMB,
-		ReservedMHz: int(c.cfg.Reserved.Cpu.CpuShares), Clock: c.clock,
-	})
 }
 
 // ownAttributes are what the agent knows of itself.

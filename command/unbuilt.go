@@ -18,7 +18,7 @@ var unbuilt = map[string]string{
 	"deployment": "unblock",
 	"eval":       "delete",
 	"job":        "action restart scaling-events start",
-	"node":       "config identity intro meta",
+	"node":       "config identity intro",
 	"operator":   "api autopilot client-state debug gossip metrics raft root utilization",
 	"service":    "delete",
 	"system":     "reconcile",

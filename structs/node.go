@@ -144,6 +144,20 @@ type NodeEvent struct {
 	CreateIndex uint64
 }
 
+// NodeMetaApplyRequest sets metadata of a node while it runs; nil unsets a key.
+type NodeMetaApplyRequest struct {
+	NodeID string
+	Meta   map[string]*string
+}
+
+// NodeMetaResponse is a node's metadata: all of it, what was set while it runs,
+// and what is configured.
+type NodeMetaResponse struct {
+	Meta    map[string]string
+	Dynamic map[string]*string
+	Static  map[string]string
+}
+
 // NodeListStub is a node in a list.
 type NodeListStub struct {
 	Address               string

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,9 +36,21 @@ type Options struct {
 	// CPUTotalCompute, MemoryTotalMB, DiskTotalMB and DiskFreeMB replace what
 	// was found, where they are not zero.
 	CPUTotalCompute, MemoryTotalMB, DiskTotalMB, DiskFreeMB int
-	// ReservedMHz is kept from jobs.
-	ReservedMHz int
-	Clock       clock.Clock
+	// ReservedMHz is kept from jobs, and so are ReservedCores. ReservableCores,
+	// if there are any, are the only ones that jobs may have.
+	ReservedMHz                    int
+	ReservedCores, ReservableCores []uint16
+	// LinkSpeed in Mbit/s is told instead of what the kernel knows.
+	LinkSpeed int
+	// NoLinkLocal leaves out addresses that are good on one link only, also of
+	// an interface that has no others.
+	NoLinkLocal bool
+	// Allow, if it isn't empty, names the only parts to look at; Deny those not to.
+	Allow, Deny []string
+	// Root is where the system's files are found instead of /, and Metadata
+	// where clouds answer instead of at their own address.
+	Root, Metadata string
+	Clock          clock.Clock
 }
 
 // Facts are what was found out.
@@ -46,12 +59,18 @@ type Facts struct {
 	// MHz is the total compute, Cores the number of logical processors.
 	MHz   int
 	Cores int
+	// Reservable are the processors that tasks may have for themselves; nil
+	// means all. WithheldMHz is the compute of the others.
+	Reservable  []uint16
+	WithheldMHz int
 	// MemoryMB and DiskMB are what jobs could have if nothing were reserved.
 	MemoryMB int
 	DiskMB   int
 	Networks []*structs.NetworkResource
 	// HostID is the machine's own id, if it has one.
 	HostID string
+	// Links name the machine in its cloud's terms.
+	Links map[string]string
 }
 
 // part is one thing to look at; it returns what it adds.
@@ -62,6 +81,7 @@ type part struct {
 
 func parts() []part {
 	return []part{
+		{"arch", archFacts},
 		{"cpu", cpuFacts},
 		{"memory", memoryFacts},
 		{"storage", storageFacts},
@@ -70,7 +90,25 @@ func parts() []part {
 		{"cgroup", cgroupFacts},
 		{"numa", numaFacts},
 		{"landlock", landlockFacts},
+		{"signal", signalFacts},
+		{"cloud", cloudFacts},
 	}
+}
+
+// chosen are the parts that the options don't rule out.
+func (o Options) chosen() []part {
+	var out []part
+	for _, p := range parts() {
+		if p.name == "cloud" || o.Wants(p.name) { // the cloud looks at each one's own name
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Wants reports whether a part of that name is to be looked at.
+func (o Options) Wants(name string) bool {
+	return (len(o.Allow) == 0 || slices.Contains(o.Allow, name)) && !slices.Contains(o.Deny, name)
 }
 
 // errSlow says that a part took longer than Patience.
@@ -78,7 +116,7 @@ var errSlow = errors.New("it took too long")
 
 // Look finds everything out, side by side. The errors name what could not be.
 func Look(ctx context.Context, opts Options) (Facts, []error) {
-	all := parts()
+	all := opts.chosen()
 	facts := make([]Facts, len(all))
 	errs := make([]error, len(all))
 	group := loop.New(ctx)
@@ -115,11 +153,16 @@ func (f *Facts) add(o Facts) {
 	maps.Copy(f.Attributes, o.Attributes)
 	f.MHz += o.MHz
 	f.Cores += o.Cores
+	f.Reservable = append(f.Reservable, o.Reservable...)
+	f.WithheldMHz += o.WithheldMHz
 	f.MemoryMB += o.MemoryMB
 	f.DiskMB += o.DiskMB
 	f.Networks = append(f.Networks, o.Networks...)
 	if o.HostID != "" {
 		f.HostID = o.HostID
+	}
+	if len(o.Links) > 0 {
+		f.Links = o.Links
 	}
 }
 

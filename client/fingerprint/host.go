@@ -8,37 +8,10 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/shirou/gopsutil/v4/cpu"
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
 )
-
-// fallbackMHz is assumed of a core whose frequency the machine hides.
-const fallbackMHz = 1000
-
-func cpuFacts(ctx context.Context, opts Options) (Facts, error) {
-	f := Facts{Cores: runtime.NumCPU(), Attributes: map[string]string{"cpu.arch": runtime.GOARCH}}
-	infos, err := cpu.InfoWithContext(ctx)
-	mhz := 0
-	if len(infos) > 0 {
-		f.Attributes["cpu.modelname"] = infos[0].ModelName
-		mhz = int(infos[0].Mhz)
-	}
-	if mhz <= 0 {
-		mhz = fallbackMHz
-	}
-	f.MHz = mhz * f.Cores
-	if opts.CPUTotalCompute > 0 {
-		f.MHz = opts.CPUTotalCompute
-	}
-	f.Attributes["cpu.numcores"] = itoa(f.Cores)
-	f.Attributes["cpu.reservablecores"] = itoa(f.Cores)
-	f.Attributes["cpu.frequency"] = itoa(mhz)
-	f.Attributes["cpu.totalcompute"] = itoa(f.MHz)
-	f.Attributes["cpu.usablecompute"] = itoa(max(f.MHz-opts.ReservedMHz, 0))
-	return f, err
-}
 
 func memoryFacts(ctx context.Context, opts Options) (Facts, error) {
 	bytes := uint64(opts.MemoryTotalMB) << 20
@@ -99,7 +72,6 @@ func hostFacts(ctx context.Context, _ Options) (Facts, error) {
 	f := Facts{Attributes: map[string]string{
 		"kernel.name": runtime.GOOS,
 		"kernel.arch": runtime.GOARCH,
-		"os.signals":  signals,
 	}}
 	name, nameErr := os.Hostname()
 	if nameErr == nil {
@@ -122,6 +94,10 @@ func hostFacts(ctx context.Context, _ Options) (Facts, error) {
 		}
 	}
 	return f, nameErr
+}
+
+func signalFacts(context.Context, Options) (Facts, error) {
+	return Facts{Attributes: map[string]string{"os.signals": signals}}, nil
 }
 
 // signals are those that tasks can be sent by name.

@@ -4,11 +4,29 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/steppe-run/steppe/internal/cpuset"
 )
+
+// affinity lists the processors that this process may use.
+func affinity() []uint16 {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return cores(runtime.NumCPU())
+	}
+	var out []uint16
+	for n := range cpuset.Most {
+		if set.IsSet(n) {
+			out = append(out, uint16(n))
+		}
+	}
+	return out
+}
 
 func cgroupFacts(context.Context, Options) (Facts, error) {
 	version := "1"
@@ -20,8 +38,8 @@ func cgroupFacts(context.Context, Options) (Facts, error) {
 	return Facts{Attributes: map[string]string{"os.cgroups.version": version}}, nil
 }
 
-func numaFacts(context.Context, Options) (Facts, error) {
-	nodes, err := filepath.Glob("/sys/devices/system/node/node[0-9]*")
+func numaFacts(_ context.Context, opts Options) (Facts, error) {
+	nodes, err := filepath.Glob(filepath.Join(opts.Root, "/sys/devices/system/node/node[0-9]*"))
 	if err != nil || len(nodes) == 0 {
 		return Facts{}, nil
 	}

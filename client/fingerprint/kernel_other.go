@@ -2,8 +2,13 @@
 
 package fingerprint
 
-import "context"
+import (
+	"context"
+	"runtime"
+)
 
 func cgroupFacts(context.Context, Options) (Facts, error)   { return Facts{}, nil }
 func numaFacts(context.Context, Options) (Facts, error)     { return Facts{}, nil }
 func landlockFacts(context.Context, Options) (Facts, error) { return Facts{}, nil }
+
+func affinity() []uint16 { return cores(runtime.NumCPU()) }

@@ -2,6 +2,8 @@ package fingerprint
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,6 +45,87 @@ func TestConfiguredValuesWin(t *testing.T) {
 	}
 	if got := facts.Attributes["cpu.usablecompute"]; got != "1000" {
 		t.Errorf("usable compute is %s", got)
+	}
+}
+
+// files writes the kernel's files of another machine.
+func files(t *testing.T, all map[string]string) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, text := range all {
+		path := filepath.Join(root, "sys", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestTwoKindsOfCoresAreToldApart(t *testing.T) {
+	const cpu = "devices/system/cpu/"
+	root := files(t, map[string]string{
+		cpu + "online": "0-3", "devices/cpu_atom/cpus": "2-3",
+		cpu + "cpu0/cpufreq/base_frequency": "3000000", cpu + "cpu1/cpufreq/base_frequency": "3000000",
+		cpu + "cpu2/cpufreq/cpuinfo_max_freq": "2000000", cpu + "cpu3/cpufreq/base_frequency": "2000000",
+		"devices/system/node/node0/cpulist": "0-3",
+	})
+	facts, _ := Look(t.Context(), Options{Root: root, AllocDir: t.TempDir(), Loopback: true, ReservedCores: []uint16{0}, ReservableCores: []uint16{0, 1, 2}, ReservedMHz: 500})
+	for key, want := range map[string]string{
+		"cpu.numcores": "4", "cpu.numcores.performance": "2", "cpu.numcores.efficiency": "2",
+		"cpu.frequency.performance": "3000", "cpu.frequency.efficiency": "2000", "cpu.frequency": "",
+		"cpu.totalcompute": "10000", "cpu.reservablecores": "2", "cpu.usablecompute": "4500",
+		"numa.node.count": "1", "numa.node0.cores": "0-3",
+	} {
+		if got := facts.Attributes[key]; got != want {
+			t.Errorf("%s is %q, want %q", key, got, want)
+		}
+	}
+	n := &structs.Node{}
+	facts.Fill(n)
+	if got := n.NodeResources.Cpu; !slices.Equal(got.ReservableCpuCores, []uint16{1, 2}) || got.TotalCpuCores != 4 || facts.WithheldMHz != 5000 {
+		t.Errorf("processors are %+v, %d MHz are withheld", got, facts.WithheldMHz)
+	}
+}
+
+func TestCoresOfSmallCapacityAreEfficient(t *testing.T) {
+	const cpu = "devices/system/cpu/"
+	root := files(t, map[string]string{
+		cpu + "online": "0-2", cpu + "cpu0/cpu_capacity": "1024", cpu + "cpu1/cpu_capacity": "1000", cpu + "cpu2/cpu_capacity": "400",
+	})
+	if got := efficient(root); len(got) != 1 || !got[2] {
+		t.Errorf("efficient are %v", got)
+	}
+}
+
+func TestPartsCanBeRuledOut(t *testing.T) {
+	facts, errs := Look(t.Context(), Options{AllocDir: t.TempDir(), Interface: "no-such-interface", Deny: []string{"network", "numa"}})
+	if len(errs) != 0 || facts.Attributes["numa.node.count"] != "" || facts.Attributes["cpu.numcores"] == "" {
+		t.Errorf("attributes %v, errors %v", facts.Attributes, errs)
+	}
+	facts, errs = Look(t.Context(), Options{AllocDir: t.TempDir(), Allow: []string{"memory", "arch"}})
+	if len(errs) != 0 || len(facts.Attributes) != 2 {
+		t.Errorf("attributes %v, errors %v", facts.Attributes, errs)
+	}
+}
+
+func TestWhatIsFoundAgainChangesANode(t *testing.T) {
+	n := &structs.Node{}
+	facts, _ := Look(t.Context(), Options{AllocDir: t.TempDir(), Loopback: true})
+	facts.Fill(n)
+	again := Facts{Attributes: map[string]string{"unique.hostname": facts.Attributes["unique.hostname"]}, MemoryMB: facts.MemoryMB, Networks: facts.Networks}
+	if again.Renew(n) {
+		t.Error("the same again counts as a change")
+	}
+	cpu := n.NodeResources.Cpu.CpuShares
+	later := Facts{Attributes: map[string]string{"unique.hostname": "other"}, MemoryMB: 7, Links: map[string]string{"gce": "1"}}
+	if !later.Renew(n) || n.Attributes["unique.hostname"] != "other" || n.NodeResources.Memory.MemoryMB != 7 || *n.Resources.MemoryMB != 7 || n.Links["gce"] != "1" {
+		t.Errorf("node is %+v", n)
+	}
+	if n.NodeResources.Cpu.CpuShares != cpu || len(n.NodeResources.Networks) == 0 || n.Attributes["cpu.arch"] == "" {
+		t.Error("what wasn't found out again is gone")
 	}
 }
 

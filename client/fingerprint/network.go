@@ -34,8 +34,12 @@ func networkFacts(_ context.Context, opts Options) (Facts, error) {
 		return Facts{}, fmt.Errorf("find addresses of %q: %w", name, err)
 	}
 	var f Facts
-	for _, ip := range usable(addrs) {
-		speed := linkSpeed(name)
+	ips := usable(addrs)
+	if len(ips) == 0 && !opts.NoLinkLocal {
+		ips = linkLocal(addrs)
+	}
+	for _, ip := range ips {
+		speed := linkSpeed(name, opts.LinkSpeed)
 		f.Networks = append(f.Networks, &structs.NetworkResource{
 			Mode: "host", Device: name, IP: ip.String(), CIDR: single(ip), MBits: &speed,
 		})
@@ -61,6 +65,18 @@ func usable(addrs []net.Addr) []net.IP {
 		}
 	}
 	return append(four, six...)
+}
+
+// linkLocal are addresses that are good on one link only: what an interface is
+// reached by that has no others.
+func linkLocal(addrs []net.Addr) []net.IP {
+	var out []net.IP
+	for _, addr := range addrs {
+		if network, ok := addr.(*net.IPNet); ok && network.IP.IsLinkLocalUnicast() {
+			out = append(out, network.IP)
+		}
+	}
+	return out
 }
 
 func single(ip net.IP) string {
@@ -109,12 +125,12 @@ func defaultInterface() string {
 	return loopbackName()
 }
 
-func linkSpeed(name string) int {
-	data, err := os.ReadFile("/sys/class/net/" + name + "/speed")
-	if err != nil {
-		return defaultSpeed
+// linkSpeed is what is configured, else what the kernel tells.
+func linkSpeed(name string, configured int) int {
+	if configured > 0 {
+		return configured
 	}
-	if speed, err := strconv.Atoi(strings.TrimSpace(string(data))); err == nil && speed > 0 {
+	if speed, err := strconv.Atoi(sysText("", "class/net/"+name+"/speed")); err == nil && speed > 0 {
 		return speed
 	}
 	return defaultSpeed

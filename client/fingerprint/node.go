@@ -2,6 +2,7 @@ package fingerprint
 
 import (
 	"maps"
+	"reflect"
 	"time"
 
 	"github.com/steppe-run/steppe/drivers"
@@ -18,11 +19,55 @@ func (f Facts) Fill(n *structs.Node) {
 		n.NodeResources = &structs.NodeResources{}
 	}
 	res := n.NodeResources
-	res.Cpu = structs.NodeCpuResources{CpuShares: int64(f.MHz), TotalCpuCores: uint16(f.Cores), ReservableCpuCores: cores(f.Cores)}
+	reservable := f.Reservable
+	if reservable == nil && f.WithheldMHz == 0 {
+		reservable = cores(f.Cores)
+	}
+	res.Cpu = structs.NodeCpuResources{CpuShares: int64(f.MHz), TotalCpuCores: uint16(f.Cores), ReservableCpuCores: reservable}
+	n.Links = f.Links
 	res.Memory.MemoryMB = int64(f.MemoryMB)
 	res.Disk.DiskMB = int64(f.DiskMB)
 	res.Networks = f.Networks
 	n.Resources = &structs.Resources{CPU: &f.MHz, MemoryMB: &f.MemoryMB, DiskMB: &f.DiskMB, Networks: f.Networks}
+}
+
+// Renew takes what was found out later into a node and reports whether that
+// changes anything. What was not found out again stays as it was, and so do the
+// resources that placements were counted against: processors and disk.
+func (f Facts) Renew(n *structs.Node) bool {
+	changed := false
+	for key, value := range f.Attributes {
+		if n.Attributes[key] != value {
+			n.Attributes[key] = value
+			changed = true
+		}
+	}
+	for key, value := range f.Links {
+		if n.Links[key] != value {
+			if n.Links == nil {
+				n.Links = map[string]string{}
+			}
+			n.Links[key] = value
+			changed = true
+		}
+	}
+	res := n.NodeResources
+	if res == nil {
+		return changed
+	}
+	if f.MemoryMB > 0 && res.Memory.MemoryMB != int64(f.MemoryMB) {
+		res.Memory.MemoryMB = int64(f.MemoryMB)
+		changed = true
+	}
+	if len(f.Networks) > 0 && !reflect.DeepEqual(res.Networks, f.Networks) {
+		res.Networks = f.Networks
+		changed = true
+	}
+	if changed && n.Resources != nil {
+		memory := int(res.Memory.MemoryMB)
+		n.Resources.MemoryMB, n.Resources.Networks = &memory, res.Networks
+	}
+	return changed
 }
 
 func cores(n int) []uint16 {

@@ -3,6 +3,9 @@ package nodeapi
 import (
 	"errors"
 	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/internal/logx"
@@ -115,15 +118,15 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 		}
 		return answer(w, meta)
 	case http.MethodPost:
-		var req struct {
-			NodeID string
-			Meta   map[string]*string
-		}
+		var req structs.NodeMetaApplyRequest
 		if err := read(w, r, &req); err != nil {
 			return err
 		}
 		if len(req.Meta) == 0 {
 			return bad("missing required Meta object")
+		}
+		if err := checkMeta(req.Meta); err != nil {
+			return err
 		}
 		meta, err := a.Node.ApplyMetadata(req.Meta)
 		if err != nil {
@@ -132,6 +135,29 @@ func (a *api) metadata(w http.ResponseWriter, r *http.Request) error {
 		return answer(w, meta)
 	}
 	return fail(http.StatusMethodNotAllowed, "Invalid method")
+}
+
+const (
+	// maxMeta, maxMetaKey and maxMetaValue bound what may be set at once, and
+	// how long it may be.
+	maxMeta, maxMetaKey, maxMetaValue = 512, 128, 4 << 10
+)
+
+// checkMeta refuses keys that nothing could ask for, and what is too much.
+func checkMeta(meta map[string]*string) error {
+	if len(meta) > maxMeta {
+		return bad("%d keys are too many at once: set no more than %d", len(meta), maxMeta)
+	}
+	for key, value := range meta {
+		odd := strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r == '{' || r == '}' || r == '$' || unicode.IsControl(r) })
+		if key == "" || len(key) > maxMetaKey || odd || !utf8.ValidString(key) {
+			return bad("invalid metadata key %q: it has 1 to %d characters without spaces and $ { }", key, maxMetaKey)
+		}
+		if value != nil && (len(*value) > maxMetaValue || !utf8.ValidString(*value)) {
+			return bad("the value of metadata key %q is no text of at most %d bytes", key, maxMetaValue)
+		}
+	}
+	return nil
 }
 
 // writes refuses requests that only read: what they ask for acts.

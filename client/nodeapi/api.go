@@ -35,16 +35,8 @@ type Node interface {
 	CollectOne(id string) error
 	// Metadata returns the node's metadata; ApplyMetadata changes what is set
 	// at run time (nil unsets a key) and returns the result.
-	Metadata() (*Metadata, error)
-	ApplyMetadata(changes map[string]*string) (*Metadata, error)
-}
-
-// Metadata is a node's metadata: all of it, what was set at run time, and what
-// is configured.
-type Metadata struct {
-	Meta    map[string]string
-	Dynamic map[string]*string
-	Static  map[string]string
+	Metadata() (*structs.NodeMetaResponse, error)
+	ApplyMetadata(changes map[string]*string) (*structs.NodeMetaResponse, error)
 }
 
 // Config is what the handlers work with.

@@ -64,8 +64,8 @@ func (n *node) CollectOne(id string) error {
 	n.removed = append(n.removed, id)
 	return nil
 }
-func (n *node) Metadata() (*Metadata, error) { return &Metadata{Dynamic: n.dynamic}, nil }
-func (n *node) ApplyMetadata(changes map[string]*string) (*Metadata, error) {
+func (n *node) Metadata() (*structs.NodeMetaResponse, error) { return &structs.NodeMetaResponse{Dynamic: n.dynamic}, nil }
+func (n *node) ApplyMetadata(changes map[string]*string) (*structs.NodeMetaResponse, error) {
 	n.dynamic = changes
 	return n.Metadata()
 }
@@ -406,6 +406,8 @@ func TestAllocationRoutes(t *testing.T) {
 		{"GET", "/v1/client/metadata", "", 200, "Dynamic"},
 		{"POST", "/v1/client/metadata", `{"Meta":{"a":"b","c":null}}`, 200, `"a":"b"`},
 		{"POST", "/v1/client/metadata", `{}`, 400, "Meta"},
+		{"POST", "/v1/client/metadata", `{"Meta":{"a b":"c"}}`, 400, "invalid metadata key"},
+		{"POST", "/v1/client/metadata", `{"Meta":{"${a}":"c"}}`, 400, "invalid metadata key"},
 		{"PUT", "/v1/client/metadata", `{}`, 405, "Invalid method"},
 		{"GET", "/v1/client/stats", "", 200, `"Memory"`},
 		{"PUT", "/v1/client/allocation/ID/restart", `{"TaskName":"web"}`, 200, "{"},

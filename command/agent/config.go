@@ -171,7 +171,10 @@ type ClientBlock struct {
 	Options          map[string]string `hcl:"options,optional"`
 	OptionBlocks     []*attributes     `hcl:"options,block"`
 	NetworkInterface string            `hcl:"network_interface,optional"`
+	NetworkSpeed     int               `hcl:"network_speed,optional"`
 	CPUTotalCompute  int               `hcl:"cpu_total_compute,optional"`
+	NoDMIDecode      bool              `hcl:"cpu_disable_dmidecode,optional"` // accepted: no program is asked
+	ReservableCores  string            `hcl:"reservable_cores,optional"`
 	MemoryTotalMB    int               `hcl:"memory_total_mb,optional"`
 	DiskTotalMB      int               `hcl:"disk_total_mb,optional"`
 	DiskFreeMB       int               `hcl:"disk_free_mb,optional"`
@@ -192,6 +195,15 @@ type ClientBlock struct {
 	CgroupParent     string            `hcl:"cgroup_parent,optional"`
 	HostVolumes      []*HostVolume     `hcl:"host_volume,block"`
 	HostNetworks     []*HostNetwork    `hcl:"host_network,block"`
+	Fingerprints     []*Fingerprint    `hcl:"fingerprint,block"`
+}
+
+// Fingerprint says how insistently a cloud is asked what this machine is.
+type Fingerprint struct {
+	Name          string `hcl:"name,label"`
+	RetryInterval string `hcl:"retry_interval,optional"`
+	RetryAttempts int    `hcl:"retry_attempts,optional"`
+	ExitOnFailure bool   `hcl:"exit_on_failure,optional"`
 }
 
 // Reserved is what a node keeps for itself.
@@ -200,6 +212,7 @@ type Reserved struct {
 	Memory        int    `hcl:"memory,optional"`
 	Disk          int    `hcl:"disk,optional"`
 	ReservedPorts string `hcl:"reserved_ports,optional"`
+	Cores         string `hcl:"cores,optional"`
 }
 
 // HostVolume offers a folder of the node to jobs.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/steppe-run/steppe/client"
@@ -68,9 +69,15 @@ func (a *assembly) hostConfig(blocks map[string]plugin.Block) plugin.Config {
 	c, s := a.config, a.settings
 	return plugin.Config{
 		Builtins: builtin.Drivers(slices.Collect(maps.Keys(blocks))...), Blocks: blocks, PluginDir: s.PluginDir, StateDir: filepath.Join(s.ClientDir, "plugins"),
+		Allow: nameList(c.Client.Options["driver.allowlist"]), Deny: nameList(c.Client.Options["driver.denylist"]),
 		Node:   drivers.NodeConfig{ClientMinPort: uint32(c.Client.ClientMinPort), ClientMaxPort: uint32(c.Client.ClientMaxPort)},
 		Logger: a.logger.With(logx.KeyRoom, "drivers"),
 	}
+}
+
+// nameList reads an option that holds names with commas between them.
+func nameList(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func (a *assembly) clientConfig() client.Config {
@@ -81,7 +88,8 @@ func (a *assembly) clientConfig() client.Config {
 		NetworkInterface: c.Client.NetworkInterface,
 		CPUTotalCompute:  c.Client.CPUTotalCompute, MemoryTotalMB: c.Client.MemoryTotalMB,
 		DiskTotalMB: c.Client.DiskTotalMB, DiskFreeMB: c.Client.DiskFreeMB,
-		Reserved:       c.Client.Reserved.resources(),
+		Reserved: c.Client.Reserved.resources(), ReservedCores: c.Client.Reserved.Cores, ReservableCores: c.Client.ReservableCores,
+		NetworkSpeed: c.Client.NetworkSpeed, Fingerprints: s.Fingerprints,
 		MinDynamicPort: c.Client.MinDynamicPort, MaxDynamicPort: c.Client.MaxDynamicPort,
 		HostVolumes: hostVolumes(c.Client.HostVolumes), HostNetworks: hostNetworks(c.Client.HostNetworks),
 		CgroupParent: c.Client.CgroupParent, Options: c.Client.Options, NoHostUUID: c.Client.NoHostUUID,

@@ -4,10 +4,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/steppe-run/steppe/client"
+	"github.com/steppe-run/steppe/internal/cpuset"
 	"github.com/steppe-run/steppe/internal/diag"
 	"github.com/steppe-run/steppe/structs"
 )
@@ -31,6 +34,7 @@ type Settings struct {
 	RetryJoin                                              []string
 	GossipKey                                              []byte
 	RetryMax                                               int
+	Fingerprints                                           map[string]client.FingerprintConfig
 }
 
 // Settings checks c and returns what it means; all faults at once.
@@ -45,6 +49,7 @@ func (c *Config) Settings() (*Settings, error) {
 	c.resolveAddresses(s, &faults)
 	c.resolveDurations(s, &faults)
 	c.resolveJoin(s, &faults)
+	c.resolveMachine(s, &faults)
 	c.checkUnbuilt(&faults)
 	return s, faults.Err()
 }
@@ -233,6 +238,32 @@ func (c *Config) resolveJoin(s *Settings, faults *diag.List) {
 		faults.Add("retry_interval", "%q is not a duration: write 30s, 5m or 24h", interval)
 	}
 	s.RetryInterval = value
+}
+
+// clouds are those that can be asked what a machine is.
+var clouds = []string{"env_aws", "env_azure", "env_digitalocean", "env_gce"}
+
+func (c *Config) resolveMachine(s *Settings, faults *diag.List) {
+	for path, text := range map[string]string{"client.reservable_cores": c.Client.ReservableCores, "client.reserved.cores": c.Client.Reserved.Cores} {
+		if _, err := cpuset.Parse(text); err != nil {
+			faults.Add(path, "%v: give numbers and ranges such as 0-3,8", err)
+		}
+	}
+	s.Fingerprints = map[string]client.FingerprintConfig{}
+	for _, f := range c.Client.Fingerprints {
+		path := `client.fingerprint "` + f.Name + `"`
+		interval, err := time.ParseDuration(orDefault(f.RetryInterval, "0s"))
+		if err != nil || interval < 0 {
+			faults.Add(path+".retry_interval", "%q is not a duration: write 30s, 5m or 24h", f.RetryInterval)
+		}
+		if f.RetryAttempts < -1 {
+			faults.Add(path+".retry_attempts", "%d is no number of attempts: -1 goes on for ever", f.RetryAttempts)
+		}
+		if !slices.Contains(clouds, f.Name) {
+			faults.Add(path, "only what is asked over the network can be tried again: use %s", strings.Join(clouds, ", "))
+		}
+		s.Fingerprints[f.Name] = client.FingerprintConfig{RetryInterval: interval, RetryAttempts: f.RetryAttempts, ExitOnFailure: f.ExitOnFailure}
+	}
 }
 
 func orDefault(value, fallback string) string {

@@ -17,7 +17,7 @@ import (
 // Command returns the group `node`.
 func Command(s term.Streams) *cli.Command {
 	return &cli.Command{Name: "node", Usage: "look at nodes and open or close them", Commands: []*cli.Command{
-		statusVerb().Command(s), eligibilityVerb().Command(s), drainVerb().Command(s), whyNotVerb().Command(s), nodepool.Command(s),
+		statusVerb().Command(s), eligibilityVerb().Command(s), drainVerb().Command(s), whyNotVerb().Command(s), nodepool.Command(s), metaCommand(s),
 	}}
 }
 

@@ -25,6 +25,8 @@ type Config struct {
 	// Blocks are the agent's `plugin "NAME"` blocks. A built-in driver takes
 	// its configuration from one; a file in PluginDir needs one to be loaded.
 	Blocks map[string]Block
+	// Allow, if it isn't empty, names the only drivers to offer; Deny those not to.
+	Allow, Deny []string
 	// PluginDir holds third parties' plugins; it may be empty or absent.
 	PluginDir string
 	// StateDir is where the running plugins are recorded across restarts.
@@ -99,6 +101,9 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 		}
 	}
 	for name, f := range chosen {
+		if len(cfg.Allow) > 0 && !slices.Contains(cfg.Allow, name) || slices.Contains(cfg.Deny, name) {
+			continue
+		}
 		h.instances[name] = h.newInstance(name, f)
 	}
 	h.warnUnused(externals)

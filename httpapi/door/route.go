@@ -42,15 +42,17 @@ const (
 	SeatNode
 )
 
-// Body says how large a request body may be.
+// Body says how large a request body may be, and what of it the door reads.
 type Body uint8
 
-// The sizes of bodies.
+// The bodies.
 const (
 	// BodySmall is for everything that carries no job.
 	BodySmall Body = iota
 	// BodyJob is for jobs; operators may configure the limit.
 	BodyJob
+	// BodyNode is small, and may name the node that is meant (NodeID).
+	BodyNode
 )
 
 // Route is one row of the table: what may be asked, by whom, of whom.

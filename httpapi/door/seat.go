@@ -1,8 +1,10 @@
 package door
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -212,14 +214,13 @@ func (a *API) nodeOf(c *Call) (string, error) {
 	}
 	id := c.Param("alloc_id")
 	if id == "" {
-		id = c.Query.Get("node_id")
-		if id == "" && local == "" {
+		if id, err := c.namedNode(); err != nil || id != "" {
+			return id, err
+		}
+		if local == "" {
 			return "", Refuse(http.StatusBadRequest, "No local Node and node_id not provided")
 		}
-		if id == "" {
-			id = local
-		}
-		return id, RecordID("node", id)
+		return local, nil
 	}
 	if err := RecordID("alloc", id); err != nil {
 		return "", err
@@ -234,6 +235,24 @@ func (a *API) nodeOf(c *Call) (string, error) {
 		return alloc.NodeID, nil
 	}
 	return "", nil
+}
+
+// namedNode is the node that a request names in its query or its body, "" if it
+// names none.
+func (c *Call) namedNode() (string, error) {
+	id := c.Query.Get("node_id")
+	if id == "" && c.route.Body == BodyNode && c.Request.Method != http.MethodGet {
+		var named struct{ NodeID string }
+		if err := c.DecodeOnce(&named); err != nil {
+			return "", err
+		}
+		c.Request.Body = io.NopCloser(bytes.NewReader(c.body))
+		id = named.NodeID
+	}
+	if id == "" {
+		return "", nil
+	}
+	return id, RecordID("node", id)
 }
 
 func (a *API) unknownTarget(c *Call, nodeID string) error {
