@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/steppe-run/steppe/client/allocdir"
 	"github.com/steppe-run/steppe/client/taskenv"
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/cpuset"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -89,6 +91,7 @@ func resources(node *structs.Node, alloc *structs.Allocation, task *structs.Task
 		Linux: drivers.LinuxResources{
 			CPUShares:        given.Cpu.CpuShares,
 			MemoryLimitBytes: limit << 20,
+			CpusetCPUs:       cpuset.List(slices.Sorted(slices.Values(given.Cpu.ReservedCores))),
 		},
 	}
 	if node.NodeResources != nil && node.NodeResources.Cpu.CpuShares > 0 {

@@ -8,11 +8,13 @@ package taskenv
 
 import (
 	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/cpuset"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -127,7 +129,10 @@ func (e *Env) limits(in Input) {
 	if res.Memory.MemoryMaxMB > 0 {
 		e.set("NOMAD_MEMORY_MAX_LIMIT", strconv.FormatInt(res.Memory.MemoryMaxMB, 10))
 	}
-	e.vars["NOMAD_CPU_CORES"] = " " // no cores are reserved; set all the same
+	e.vars["NOMAD_CPU_CORES"] = " " // set also where no cores are reserved
+	if cores := res.Cpu.ReservedCores; len(cores) > 0 {
+		e.vars["NOMAD_CPU_CORES"] = cpuset.Format(slices.Sorted(slices.Values(cores)))
+	}
 }
 
 // TaskResources is what the scheduler gave a task, or what the task asked for

@@ -125,3 +125,17 @@ func FuzzReplace(f *testing.F) {
 		e.Replace(s)
 	})
 }
+
+func TestReservedCoresAreTold(t *testing.T) {
+	task := &structs.Task{Name: "web"}
+	a := &structs.Allocation{ID: "a", AllocatedResources: &structs.AllocatedResources{Tasks: map[string]*structs.AllocatedTaskResources{
+		"web": {Cpu: structs.AllocatedCpuResources{ReservedCores: []uint16{3, 0, 1}}},
+	}}}
+	if got := Build(Input{Alloc: a, Task: task}).Get("NOMAD_CPU_CORES"); got != "0-1,3" {
+		t.Errorf("NOMAD_CPU_CORES is %q", got)
+	}
+	a.AllocatedResources = nil
+	if got := Build(Input{Alloc: a, Task: task}).Get("NOMAD_CPU_CORES"); got != " " {
+		t.Errorf("without cores NOMAD_CPU_CORES is %q", got)
+	}
+}

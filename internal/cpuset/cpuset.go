@@ -74,6 +74,25 @@ func List(cores []uint16) string {
 	return strings.Join(parts, ",")
 }
 
+// Format writes a sorted list with ranges where numbers follow on each other:
+// 0-2,8.
+func Format(cores []uint16) string {
+	var parts []string
+	for i := 0; i < len(cores); {
+		end := i
+		for end+1 < len(cores) && cores[end+1] == cores[end]+1 {
+			end++
+		}
+		part := strconv.Itoa(int(cores[i]))
+		if end > i {
+			part += "-" + strconv.Itoa(int(cores[end]))
+		}
+		parts = append(parts, part)
+		i = end + 1
+	}
+	return strings.Join(parts, ",")
+}
+
 // Minus returns what of all is not among some.
 func Minus(all, some []uint16) []uint16 {
 	var out []uint16

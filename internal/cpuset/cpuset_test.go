@@ -36,4 +36,9 @@ func TestListsAreTakenFromEachOther(t *testing.T) {
 	if got := List(all); got != "0,1,2,3" {
 		t.Error(got)
 	}
+	for want, cores := range map[string][]uint16{"": nil, "0-3": all, "0-1,3": {0, 1, 3}, "5": {5}, "1,3,5-6": {1, 3, 5, 6}} {
+		if got := Format(cores); got != want {
+			t.Errorf("%v is %q, want %q", cores, got, want)
+		}
+	}
 }
