@@ -64,7 +64,9 @@ func (n *node) CollectOne(id string) error {
 	n.removed = append(n.removed, id)
 	return nil
 }
-func (n *node) Metadata() (*structs.NodeMetaResponse, error) { return &structs.NodeMetaResponse{Dynamic: n.dynamic}, nil }
+func (n *node) Metadata() (*structs.NodeMetaResponse, error) {
+	return &structs.NodeMetaResponse{Dynamic: n.dynamic}, nil
+}
 func (n *node) ApplyMetadata(changes map[string]*string) (*structs.NodeMetaResponse, error) {
 	n.dynamic = changes
 	return n.Metadata()
