@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/loop"
@@ -23,6 +25,15 @@ import (
 // drainTime is how long output is still taken after the task and all it
 // started are gone: what is left is in the pipes.
 const drainTime = time.Second
+
+const (
+	// bufferSize is how much of a stream is read at once, at most.
+	bufferSize = 256 << 10
+	// pipeFull is the size of a pipe as the kernel makes it, pipeWide that of one
+	// whose writer was held up.
+	pipeFull = 64 << 10
+	pipeWide = 1 << 20
+)
 
 // output takes what the task prints.
 type output struct {
@@ -73,8 +84,8 @@ func (o *output) stream(spec *Spec, name, path string) (*os.File, error) {
 // copyOutput takes what comes until there is no more. A full disk must not
 // stop the task: what can't be written is dropped.
 func copyOutput(w *Rotator, r *os.File) {
-	buf := make([]byte, 16<<10)
-	for {
+	buf := make([]byte, bufferSize) // what no read has filled is no memory yet
+	for wide := false; ; {
 		n, err := r.Read(buf)
 		if n > 0 {
 			_, _ = w.Write(buf[:n])
@@ -83,7 +94,22 @@ func copyOutput(w *Rotator, r *os.File) {
 			_ = w.Close()
 			return
 		}
+		if n >= pipeFull && !wide {
+			wide = true
+			widen(r)
+		}
 	}
+}
+
+// widen gives a pipe that was found full more room. Most tasks never need it, and
+// the kernel bounds how much all pipes of a user may have: nobody else shall go short.
+func widen(r *os.File) {
+	raw, err := r.SyscallConn()
+	if err != nil {
+		return
+	}
+	// A kernel that allows no more leaves it as it is.
+	_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeWide) })
 }
 
 // started lets go of the ends that belong to the task.
