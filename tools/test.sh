@@ -70,7 +70,10 @@ say "build"
 make --no-print-directory build
 
 say "tests"
+go build -o "$work/leftovers" ./tools/leftovers
+"$work/leftovers" -write "$work/before.json"
 status=0
 go test -tags invariants -timeout 10m -json ./... >"$work/tests.json" || status=$?
 go run ./tools/testreport "$work/tests.json" || status=1
+"$work/leftovers" -compare "$work/before.json" || status=1
 exit "$status"
