@@ -193,6 +193,8 @@ type ClientBlock struct {
 	GCInodeUsage     float64           `hcl:"gc_inode_usage_threshold,optional"`
 	GCMaxAllocs      int               `hcl:"gc_max_allocs,optional"`
 	CgroupParent     string            `hcl:"cgroup_parent,optional"`
+	ChrootEnv        map[string]string `hcl:"chroot_env,optional"`
+	ChrootEnvBlocks  []*attributes     `hcl:"chroot_env,block"`
 	HostVolumes      []*HostVolume     `hcl:"host_volume,block"`
 	HostNetworks     []*HostNetwork    `hcl:"host_network,block"`
 	Fingerprints     []*Fingerprint    `hcl:"fingerprint,block"`

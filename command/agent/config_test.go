@@ -158,3 +158,29 @@ func TestTheFirstSchedulerConfiguration(t *testing.T) {
 		t.Errorf("an unknown algorithm: %v", err)
 	}
 }
+
+func TestTheChrootIsToldToTheDriver(t *testing.T) {
+	c := Default()
+	err := c.LoadSource("a.hcl", []byte(`
+client {
+  chroot_env = {
+    "/opt/tools" = "/tools"
+    "/usr"       = "/usr"
+  }
+}
+plugin "exec" {
+  config { pids_limit = 10 }
+}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := c.pluginBlocks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, _ := blocks["exec"].Config["chroot_env"].(map[string]any)
+	if len(paths) != 2 || paths["/opt/tools"] != "/tools" || blocks["exec"].Config["pids_limit"] == nil {
+		t.Errorf("the driver is told %v", blocks["exec"].Config)
+	}
+}

@@ -90,9 +90,11 @@ func (c *Config) LoadSource(name string, src []byte) error {
 func (c *Config) absorbBlocks() hcl.Diagnostics {
 	meta, diags := foldAttributes(c.Client.Meta, c.Client.MetaBlocks)
 	options, more := foldAttributes(c.Client.Options, c.Client.OptionBlocks)
+	chroot, last := foldAttributes(c.Client.ChrootEnv, c.Client.ChrootEnvBlocks)
+	c.Client.ChrootEnv, c.Client.ChrootEnvBlocks = chroot, nil
 	c.Client.Meta, c.Client.MetaBlocks = meta, nil
 	c.Client.Options, c.Client.OptionBlocks = options, nil
-	return append(diags, more...)
+	return append(append(diags, more...), last...)
 }
 
 func foldAttributes(into map[string]string, blocks []*attributes) (map[string]string, hcl.Diagnostics) {

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -27,7 +28,29 @@ func (c *Config) pluginBlocks() (map[string]plugin.Block, error) {
 		}
 		out[block.Name] = plugin.Block{Args: block.Args, Config: config}
 	}
+	c.showChroot(out)
 	return out, nil
+}
+
+// showChroot tells the drivers that show parts of the node which ones.
+func (c *Config) showChroot(blocks map[string]plugin.Block) {
+	if len(c.Client.ChrootEnv) == 0 {
+		return
+	}
+	paths := map[string]any{}
+	for from, to := range c.Client.ChrootEnv {
+		paths[from] = to
+	}
+	block := blocks["exec"]
+	config := maps.Clone(block.Config)
+	if config == nil {
+		config = map[string]any{}
+	}
+	if _, told := config["chroot_env"]; !told {
+		config["chroot_env"] = paths
+	}
+	block.Config = config
+	blocks["exec"] = block
 }
 
 // plainBody turns a block's body into maps, lists and plain values: nested

@@ -17,6 +17,7 @@ import (
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/docker"
+	"github.com/steppe-run/steppe/drivers/exec"
 	"github.com/steppe-run/steppe/drivers/mock"
 	"github.com/steppe-run/steppe/drivers/plugin"
 	"github.com/steppe-run/steppe/drivers/rawexec"
@@ -38,6 +39,7 @@ func Drivers(wanted ...string) map[string]func(*slog.Logger) drivers.Driver {
 func all() map[string]func(*slog.Logger) drivers.Driver {
 	return map[string]func(*slog.Logger) drivers.Driver{
 		docker.Name:  docker.New,
+		exec.Name:    exec.New,
 		rawexec.Name: rawexec.New,
 		mock.Name:    mock.New,
 	}
@@ -57,7 +59,7 @@ func Serve(ctx context.Context, name string) error {
 // NewLogCollector returns what reads the output of drivers that don't write log
 // files themselves, working in dir.
 func NewLogCollector(dir string, logger *slog.Logger) *supervise.Collector {
-	return supervise.NewCollector(dir, rawexec.Supervisor(), logger)
+	return supervise.NewCollector(dir, supervise.Image(), logger)
 }
 
 // Supervise is the whole of the command `supervisor DIR`: it returns the exit

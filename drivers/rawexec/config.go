@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/drivers/process"
 )
 
 // pluginConfig is the `plugin "raw_exec"` block.
@@ -20,8 +19,7 @@ type pluginConfig struct {
 	DeniedHostGIDs string   `codec:"denied_host_gids"`
 	DeniedEnvvars  []string `codec:"denied_envvars"`
 
-	deniedUIDs ranges
-	deniedGIDs ranges
+	denied process.Denied
 }
 
 // taskConfig is a task's `config` block.
@@ -63,10 +61,10 @@ func (d *Driver) Configure(_ context.Context, config []byte, _ *drivers.NodeConf
 		return err
 	}
 	var err error
-	if c.deniedUIDs, err = parseRanges(c.DeniedHostUIDs); err != nil {
+	if c.denied.UIDs, err = process.ParseRanges(c.DeniedHostUIDs); err != nil {
 		return fmt.Errorf("denied_host_uids: %w", err)
 	}
-	if c.deniedGIDs, err = parseRanges(c.DeniedHostGIDs); err != nil {
+	if c.denied.GIDs, err = process.ParseRanges(c.DeniedHostGIDs); err != nil {
 		return fmt.Errorf("denied_host_gids: %w", err)
 	}
 	d.mu.Lock()
@@ -98,38 +96,4 @@ func (c *taskConfig) workDir(t *drivers.TaskConfig) string {
 		return c.WorkDir
 	}
 	return t.TaskDir()
-}
-
-// ranges are closed intervals of user or group numbers.
-type ranges [][2]uint64
-
-// parseRanges reads a list such as "0,1000-1999".
-func parseRanges(text string) (ranges, error) {
-	var out ranges
-	for _, part := range strings.Split(text, ",") {
-		part = strings.TrimSpace(part)
-		if part == "" {
-			continue
-		}
-		low, high, isRange := strings.Cut(part, "-")
-		if !isRange {
-			high = low
-		}
-		from, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 32)
-		to, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 32)
-		if err1 != nil || err2 != nil || from > to {
-			return nil, fmt.Errorf("%q is neither a number nor a range such as 1000-1999", part)
-		}
-		out = append(out, [2]uint64{from, to})
-	}
-	return out, nil
-}
-
-func (r ranges) contain(n uint32) bool {
-	for _, interval := range r {
-		if uint64(n) >= interval[0] && uint64(n) <= interval[1] {
-			return true
-		}
-	}
-	return false
 }

@@ -10,60 +10,25 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/steppe-run/steppe/drivers"
-	"github.com/steppe-run/steppe/drivers/supervise"
+	"github.com/steppe-run/steppe/drivers/process"
 	"github.com/steppe-run/steppe/drivers/supervise/keeper"
 )
 
-// abandonTimeout bounds how long a task is being destroyed whose start failed.
-const abandonTimeout = 10 * time.Second
-
-// Start implements drivers.Runner. A task that an earlier plugin process
-// started with the same id is taken over.
+// Start implements drivers.Runner.
 func (d *Driver) Start(ctx context.Context, t *drivers.TaskConfig) (*drivers.Started, error) {
 	d.mu.Lock()
 	plugin := d.config
-	_, known := d.tasks[t.ID]
 	d.mu.Unlock()
 	if !plugin.Enabled {
 		return nil, errors.New(`the raw_exec driver is disabled on this node: set enabled = true in the config block of plugin "raw_exec" of the agent's configuration`)
-	}
-	if known {
-		return nil, fmt.Errorf("start task: %s is started already", t.ID)
 	}
 	spec, err := d.spec(t, &plugin)
 	if err != nil {
 		return nil, err
 	}
-	dir := supervisionDir(t)
-	status, err := d.launcher.Start(ctx, dir, spec)
-	var notFound *supervise.NotFoundError
-	if errors.As(err, &notFound) {
-		return nil, fmt.Errorf("%s: check the task's command", notFound.Text)
-	}
-	if err != nil {
-		return nil, drivers.Recoverable(err)
-	}
-	s := state{Dir: dir, PID: status.Task.PID, StartedAt: status.StartedAt.UnixNano(), Cgroup: status.Cgroup}
-	encoded, err := drivers.EncodeState(&s)
-	d.keep(&task{config: t, state: s, supervise: supervise.At(dir)})
-	if err := errors.Join(err, ctx.Err()); err != nil {
-		// Whoever gave it up may have asked to destroy it before it was known.
-		return nil, d.abandon(ctx, t.ID, err)
-	}
-	return &drivers.Started{Handle: &drivers.Handle{Version: stateVersion, Config: t, State: drivers.TaskRunning, DriverState: encoded}}, nil
-}
-
-// abandon destroys a task whose start failed in the end, and returns why.
-func (d *Driver) abandon(ctx context.Context, taskID string, why error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abandonTimeout)
-	defer cancel()
-	if err := d.Destroy(ctx, taskID, true); err != nil && !errors.Is(err, drivers.ErrTaskNotFound) {
-		why = errors.Join(why, err)
-	}
-	return fmt.Errorf("start task: %w", why)
+	return d.Begin(ctx, t, spec)
 }
 
 // spec puts a task into the supervisor's terms.
@@ -86,7 +51,7 @@ func (d *Driver) spec(t *drivers.TaskConfig, plugin *pluginConfig) (*keeper.Spec
 	}
 	spec := &keeper.Spec{
 		Task: t.Name, Path: path, Args: append([]string{config.Command}, config.Args...), Dir: dir,
-		Env: environment(t, append(plugin.DeniedEnvvars, config.DeniedEnvvars...)), User: user,
+		Env: process.Environment(t, append(plugin.DeniedEnvvars, config.DeniedEnvvars...)), User: user,
 		OOMScoreAdj: config.OOMScoreAdj,
 	}
 	if t.Network != nil {
@@ -95,24 +60,35 @@ func (d *Driver) spec(t *drivers.TaskConfig, plugin *pluginConfig) (*keeper.Spec
 	if err := placeInCgroups(spec, t, config); err != nil {
 		return nil, err
 	}
-	return spec, placeLogs(spec, t)
+	return spec, process.PlaceLogs(spec, t)
 }
 
-// placeLogs says where the task's output goes: by our own rotation where the
-// client asks for it, else into the client's FIFOs.
-func placeLogs(spec *keeper.Spec, t *drivers.TaskConfig) error {
-	if t.Logs == nil {
-		spec.Logs = keeper.Logs{Stdout: t.StdoutPath, Stderr: t.StderrPath}
-		return nil
+// program finds what a command beside a task names.
+func program(t *drivers.TaskConfig, command string) (string, error) {
+	config, err := decodeTask(t)
+	if err != nil {
+		return "", err
 	}
-	if t.Logs.Disabled {
-		return nil
+	return lookup(command, t, config.workDir(t))
+}
+
+// resolveUser finds the user a task runs as; nil is the agent's own.
+func resolveUser(name string, plugin *pluginConfig) (*keeper.User, error) {
+	self := process.Self()
+	if name == "" {
+		return nil, plugin.denied.Check(self)
 	}
-	if err := os.MkdirAll(t.LogDir(), 0o755); err != nil {
-		return fmt.Errorf("make log directory: %w", err)
+	found, err := process.LookupUser(name)
+	if err != nil {
+		return nil, err
 	}
-	spec.Logs = keeper.Logs{Dir: t.LogDir(), MaxFiles: t.Logs.MaxFiles, MaxBytes: int64(t.Logs.MaxFileSizeMB) << 20}
-	return nil
+	if found.UID == self.UID {
+		return nil, plugin.denied.Check(self)
+	}
+	if self.UID != 0 {
+		return nil, fmt.Errorf("run as user %q: the agent isn't root and can only run tasks as itself", name)
+	}
+	return found, plugin.denied.Check(found)
 }
 
 // lookup finds a program: as a path, in the task's own directories, or along

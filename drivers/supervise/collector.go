@@ -217,5 +217,5 @@ func (c *Collector) launch(ctx context.Context) (*keeper.Status, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	return c.launcher.launch(ctx, path, append(args, keeper.CollectorArg, c.dir), nil)
+	return c.launcher.launch(ctx, path, append(args, keeper.CollectorArg, c.dir), nil, 0)
 }

@@ -61,6 +61,9 @@ type Launcher struct {
 	children map[int]bool
 }
 
+// Image is the small supervisor's program, empty in a plain build.
+func Image() []byte { return supervisorImage }
+
 // NewLauncher returns a launcher for a supervisor's program; an empty image
 // means this very program with the argument `supervisor`.
 func NewLauncher(image []byte) *Launcher {
@@ -164,7 +167,11 @@ func intend(dir string, spec *keeper.Spec) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make supervision directory: %w", err)
 	}
-	data, err := json.Marshal(keeper.Status{Version: keeper.Version, Cgroup: spec.Cgroup, Owned: spec.Cgroup != "" && !spec.CgroupForeign})
+	status := keeper.Status{Version: keeper.Version, Cgroup: spec.Cgroup, Owned: spec.Cgroup != "" && !spec.CgroupForeign}
+	for _, g := range spec.Groups {
+		status.Groups = append(status.Groups, g.Dir)
+	}
+	data, err := json.Marshal(status)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, intentName), data, 0o600)
 	}
@@ -184,11 +191,19 @@ func (l *Launcher) start(ctx context.Context, dir, path string, args []string, s
 	}
 	limited, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	status, err := l.launch(limited, path, append(args, dir), input)
+	status, err := l.launch(limited, path, append(args, dir), input, namespaces(spec))
 	if unheard := (*unheardError)(nil); errors.As(err, &unheard) {
 		return nil, abandon(ctx, dir, err)
 	}
 	return status, err
+}
+
+// namespaces are those that the supervisor is the first process of.
+func namespaces(spec *keeper.Spec) uintptr {
+	if spec.Box != nil && spec.Box.PID {
+		return syscall.CLONE_NEWPID
+	}
+	return 0
 }
 
 // abandon stops what runs in dir, of which nobody will know, and returns why.
@@ -204,7 +219,7 @@ func abandon(ctx context.Context, dir string, why error) error {
 // launch runs the program and reads its report. When it gives up the report can't be
 // written any more, and a supervisor that can't report ends its task: one whose report
 // was written before answers in its directory already.
-func (l *Launcher) launch(ctx context.Context, path string, args []string, input []byte) (*keeper.Status, error) {
+func (l *Launcher) launch(ctx context.Context, path string, args []string, input []byte, flags uintptr) (*keeper.Status, error) {
 	stdinRead, stdinWrite, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
@@ -225,7 +240,7 @@ func (l *Launcher) launch(ctx context.Context, path string, args []string, input
 	cmd.Env = append([]string{"GOMAXPROCS=1", "GOTRACEBACK=none"}, failpoint.Environ()...)
 	cmd.Stdin, cmd.Stdout = stdinRead, reportWrite
 	// A session of its own: it outlives the plugin and its terminal.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: flags}
 	if err := l.fork(cmd); err != nil {
 		return nil, err
 	}

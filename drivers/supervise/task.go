@@ -158,11 +158,14 @@ func (t *Task) sweep(status *keeper.Status) {
 		deadline := t.clock.Now().Add(time.Second)
 		for os.Remove(status.Cgroup) != nil && t.clock.Now().Before(deadline) {
 			if _, err := os.Stat(status.Cgroup); errors.Is(err, fs.ErrNotExist) {
-				return
+				break
 			}
 			timer := t.clock.NewTimer(5 * time.Millisecond)
 			<-timer.C()
 		}
+	}
+	for _, dir := range status.Groups {
+		_ = os.Remove(dir) // what can't be removed is swept when the driver starts
 	}
 }
 

@@ -44,6 +44,41 @@ func Of(pid int) (Identity, error) {
 	return Identity{PID: pid, Start: start, Boot: strings.TrimSpace(string(boot))}, nil
 }
 
+// Self is this process. In a PID namespace its own number is another than the
+// one under which /proc, and so everybody else, knows it.
+func Self() (Identity, error) {
+	text, err := os.Readlink("/proc/self")
+	if err != nil {
+		return Identity{}, fmt.Errorf("read own number: %w", err)
+	}
+	pid, err := strconv.Atoi(text)
+	if err != nil {
+		return Identity{}, fmt.Errorf("read own number %q: %w", text, err)
+	}
+	return Of(pid)
+}
+
+// Behind returns the identity of the process that a descriptor (of pidfd_open)
+// holds, whatever its number is here.
+func Behind(pidfd int) (Identity, error) {
+	data, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(pidfd))
+	if err != nil {
+		return Identity{}, fmt.Errorf("read process number: %w", err)
+	}
+	for _, line := range strings.Split(string(data), "\n") {
+		text, ok := strings.CutPrefix(line, "Pid:")
+		if !ok {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || pid <= 0 {
+			return Identity{}, ErrGone
+		}
+		return Of(pid)
+	}
+	return Identity{}, errors.New("read process number: the descriptor holds no process")
+}
+
 // Alive reports whether the process still runs. A zombie doesn't.
 func (id Identity) Alive() bool {
 	start, state, err := stat(id.PID)

@@ -226,6 +226,6 @@ Works end to end: service, batch, system and sysbatch jobs, periodic and paramet
 restart, reschedule, node loss, drain; raw_exec, docker and mock drivers as plugins, tasks that outlive agent and plugin; logs, files, exec; clusters of several servers.
 
 Not built yet, in short: access control, variables and encryption keys, templates and artifacts, bridge and CNI networks, volumes
-beyond host volumes, device plugins, the exec, java and qemu drivers, the web console, federation, snapshots over HTTP.
+beyond host volumes, device plugins, the java and qemu drivers, the web console, federation, snapshots over HTTP.
 
 `

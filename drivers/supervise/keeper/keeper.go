@@ -32,6 +32,10 @@ type keeper struct {
 	children *children
 	tree     *tree
 	output   *output
+	// process holds the process of a task in a box: its number there is another.
+	process *os.File
+	// box is where further commands enter the task's sandbox.
+	box *door
 	// main delivers how the task's process ended.
 	main <-chan syscall.WaitStatus
 	// ended is closed when the exit status is recorded.
@@ -47,7 +51,7 @@ type keeper struct {
 func bringUp(spec *Spec) (*keeper, error) {
 	k := &keeper{spec: spec, clock: clock.Real{}, children: newChildren(), ended: make(chan struct{})}
 	var err error
-	if k.self, err = process.Of(os.Getpid()); err != nil {
+	if k.self, err = process.Self(); err != nil {
 		return nil, err
 	}
 	if k.output, err = openOutput(spec); err != nil {
@@ -104,6 +108,9 @@ func (k *keeper) startTask() error {
 	attr.Setsid = true
 	attr.Pdeathsig = syscall.SIGKILL
 	k.started = k.clock.Now()
+	if k.spec.Box != nil {
+		return k.startBox(attr)
+	}
 	pid, done, err := k.children.fork(k.spec.Path, k.spec.Args, &syscall.ProcAttr{
 		Dir: k.spec.Dir, Env: k.spec.Env, Sys: attr,
 		Files: []uintptr{null.Fd(), k.output.stdout.Fd(), k.output.stderr.Fd()},
@@ -151,8 +158,12 @@ func (k *keeper) enterNetwork() error {
 func (k *keeper) status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	var groups []string
+	for _, g := range k.spec.Groups {
+		groups = append(groups, g.Dir)
+	}
 	return Status{
-		Version: Version, Supervisor: k.self, Task: k.task, StartedAt: k.started,
+		Groups: groups, Version: Version, Supervisor: k.self, Task: k.task, StartedAt: k.started,
 		Cgroup: k.spec.Cgroup, Owned: k.spec.Cgroup != "" && !k.spec.CgroupForeign, Exit: k.exit,
 	}
 }

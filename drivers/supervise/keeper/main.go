@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/steppe-run/steppe/drivers/supervise/keeper/box"
 	"github.com/steppe-run/steppe/internal/failpoint"
 	"github.com/steppe-run/steppe/internal/loop"
 )
@@ -27,6 +28,9 @@ const maxSpec = 16 << 20
 // exit code. The spec comes on standard input, the report goes to standard
 // output.
 func Main(args []string) int {
+	if len(args) == 1 && args[0] == box.Arg {
+		return box.Main()
+	}
 	// A small heap matters more here than speed.
 	debug.SetGCPercent(20)
 	// Signals for the terminal's or the agent's sake aren't for us. They are
@@ -75,6 +79,11 @@ func start(args []string) (*keeper, error) {
 	_ = unix.Prctl(unix.PR_SET_NAME, namePointer("steppe-task"), 0, 0, 0) // a name for people only
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become subreaper: %w", err)
+	}
+	if spec.Box != nil {
+		if err := guard(&spec); err != nil {
+			return nil, err
+		}
 	}
 	return bringUp(&spec)
 }

@@ -5,6 +5,7 @@ package keeper
 import (
 	"time"
 
+	"github.com/steppe-run/steppe/drivers/supervise/keeper/box"
 	"github.com/steppe-run/steppe/internal/process"
 )
 
@@ -46,6 +47,29 @@ type Spec struct {
 	// Network is the path of a network namespace to run in.
 	Network     string
 	OOMScoreAdj int
+	// Box is the sandbox to run in. Path, Dir and the programs of commands then
+	// are those of the sandbox, and User isn't asked. With Box.PID the supervisor
+	// must have been started as the first process of a PID namespace.
+	Box *box.Spec `json:",omitempty"`
+	// Settings are written into Cgroup.
+	Settings []Setting `json:",omitempty"`
+	// Groups are further cgroups, of version 1 hierarchies, to make, to run in
+	// and to remove.
+	Groups []Group `json:",omitempty"`
+}
+
+// Group is a cgroup of the task's own.
+type Group struct {
+	Dir      string
+	Settings []Setting
+}
+
+// Setting is a value for a file of a cgroup.
+type Setting struct {
+	File  string
+	Value string
+	// Optional says that not every kernel has the file.
+	Optional bool `json:",omitempty"`
 }
 
 // User is a user by numbers.
@@ -82,8 +106,10 @@ type Status struct {
 	StartedAt  time.Time
 	Cgroup     string `json:",omitempty"`
 	// Owned says that Cgroup was made for this task alone.
-	Owned bool  `json:",omitempty"`
-	Exit  *Exit `json:",omitempty"`
+	Owned bool `json:",omitempty"`
+	// Groups are its further cgroups.
+	Groups []string `json:",omitempty"`
+	Exit   *Exit    `json:",omitempty"`
 }
 
 // Exit is how a task ended.

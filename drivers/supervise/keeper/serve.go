@@ -159,7 +159,7 @@ func (k *keeper) signal(sig syscall.Signal) error {
 	if k.over {
 		return fmt.Errorf("send signal: the task has ended")
 	}
-	if err := k.task.Signal(sig); err != nil {
+	if err := k.signalTask(sig); err != nil {
 		return fmt.Errorf("send signal: %w", err)
 	}
 	return nil
@@ -195,7 +195,11 @@ func (k *keeper) exec(conn *net.UnixConn, req *Request, files []*os.File) {
 		reply(conn, Response{Error: "exec needs a command and three descriptors"})
 		return
 	}
-	pid, done, err := k.startCommand(req, files)
+	start := k.startCommand
+	if k.spec.Box != nil {
+		start = k.startInBox
+	}
+	pid, done, err := start(req, files)
 	for _, f := range files {
 		_ = f.Close()
 	}

@@ -29,10 +29,19 @@ type tree struct {
 	cgroup   string
 	owned    bool
 	dir      *os.File
+	// groups are cgroups of version 1 hierarchies.
+	groups []Group
+	// first says that we are the first process of a PID namespace: whatever else
+	// is in it, is the task's.
+	first bool
 }
 
 func newTree(spec *Spec, c *children) (*tree, error) {
-	t := &tree{children: c, clock: clock.Real{}}
+	t := &tree{children: c, clock: clock.Real{}, first: spec.Box != nil && spec.Box.PID}
+	if err := t.makeGroups(spec.Groups); err != nil {
+		t.remove()
+		return nil, err
+	}
 	if spec.Cgroup == "" {
 		return t, nil
 	}
@@ -46,7 +55,48 @@ func newTree(spec *Spec, c *children) (*tree, error) {
 		return nil, fmt.Errorf("open cgroup: %w", err)
 	}
 	t.cgroup, t.owned, t.dir = spec.Cgroup, !spec.CgroupForeign, dir
+	if err := set(spec.Cgroup, spec.Settings); err != nil {
+		t.remove()
+		return nil, err
+	}
 	return t, nil
+}
+
+// makeGroups makes the further cgroups with their limits.
+func (t *tree) makeGroups(groups []Group) error {
+	for _, g := range groups {
+		if err := os.MkdirAll(g.Dir, 0o755); err != nil {
+			return fmt.Errorf("make cgroup: %w", err)
+		}
+		t.groups = append(t.groups, g)
+		if err := set(g.Dir, g.Settings); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func set(dir string, settings []Setting) error {
+	for _, s := range settings {
+		path := dir + "/" + s.File
+		if _, err := os.Stat(path); err != nil && s.Optional {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(s.Value), 0); err != nil && !s.Optional {
+			return fmt.Errorf("limit the task: write %s: %w", s.Value, err)
+		}
+	}
+	return nil
+}
+
+// admit puts a process that waits into the further cgroups.
+func (t *tree) admit(pid int) error {
+	for _, g := range t.groups {
+		if err := os.WriteFile(g.Dir+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0); err != nil {
+			return fmt.Errorf("enter cgroup: %w", err)
+		}
+	}
+	return nil
 }
 
 // fd is the cgroup's descriptor, into which children are born.
@@ -61,12 +111,15 @@ func (t *tree) fd() (int, bool) {
 func (t *tree) kill() {
 	deadline := t.clock.Now().Add(killPatience)
 	for round := 0; ; round++ {
+		if t.first {
+			_ = syscall.Kill(-1, syscall.SIGKILL) // none is left then
+		}
 		t.killCgroup()
 		// Looking through all processes is dear; mostly there is no child left.
 		if !t.children.any() || t.clock.Now().After(deadline) {
 			return
 		}
-		if !t.owned || round > 0 {
+		if !t.first && (!t.owned || round > 0) {
 			t.killChildren()
 		}
 		t.pause()
@@ -138,10 +191,17 @@ func parentOf(pid int) (int, bool) {
 // oomKilled reports whether the kernel killed something in the task's cgroup
 // for want of memory.
 func (t *tree) oomKilled() bool {
-	if !t.owned {
-		return false
+	for _, g := range t.groups {
+		if countsKills(g.Dir + "/memory.oom_control") {
+			return true
+		}
 	}
-	data, err := os.ReadFile(t.cgroup + "/memory.events")
+	return t.owned && countsKills(t.cgroup+"/memory.events")
+}
+
+// countsKills reads how often the kernel killed, of either version.
+func countsKills(path string) bool {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return false
 	}
@@ -155,16 +215,22 @@ func (t *tree) oomKilled() bool {
 
 // remove takes the cgroup away.
 func (t *tree) remove() {
+	deadline := t.clock.Now().Add(killPatience)
+	for _, g := range t.groups {
+		t.removeOne(g.Dir, deadline)
+	}
 	if t.dir == nil {
 		return
 	}
 	_ = t.dir.Close()
-	if !t.owned {
-		return
+	if t.owned {
+		t.removeOne(t.cgroup, deadline)
 	}
-	deadline := t.clock.Now().Add(killPatience)
+}
+
+func (t *tree) removeOne(dir string, deadline time.Time) {
 	for {
-		err := os.Remove(t.cgroup)
+		err := os.Remove(dir)
 		// Killed processes leave their cgroup a moment after their end.
 		if err == nil || errors.Is(err, fs.ErrNotExist) || t.clock.Now().After(deadline) {
 			return

@@ -1,6 +1,6 @@
 //go:build linux
 
-package rawexec
+package process
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 const ticksPerSecond = 100
 
 // Stats implements drivers.Observer.
-func (d *Driver) Stats(ctx context.Context, taskID string, interval time.Duration, emit func(*structs.TaskResourceUsage) error) error {
-	t, err := d.find(taskID)
+func (c *Core) Stats(ctx context.Context, taskID string, interval time.Duration, emit func(*structs.TaskResourceUsage) error) error {
+	t, err := c.find(taskID)
 	if err != nil {
 		return err
 	}
@@ -41,10 +41,10 @@ func (d *Driver) Stats(ctx context.Context, taskID string, interval time.Duratio
 		if err != nil {
 			return err
 		}
-		if err := emit(meter.read(status, d.clock.Now())); err != nil {
+		if err := emit(meter.read(status, c.clock.Now())); err != nil {
 			return err
 		}
-		timer := d.clock.NewTimer(interval)
+		timer := c.clock.NewTimer(interval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -1,6 +1,6 @@
 //go:build linux && embedsupervisor
 
-package rawexec
+package supervise
 
 import _ "embed" // for the supervisor's program
 

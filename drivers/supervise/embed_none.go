@@ -1,6 +1,6 @@
 //go:build linux && !embedsupervisor
 
-package rawexec
+package supervise
 
 // supervisorImage is empty in a plain build: this program's own `supervisor`
 // command then does the same work, with a larger footprint.
