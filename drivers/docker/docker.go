@@ -52,6 +52,8 @@ type Driver struct {
 	group  *loop.Group
 	feed   *feed
 	puller *pull.Puller
+	// poke has the fingerprint taken anew.
+	poke chan struct{}
 
 	mu     sync.Mutex
 	config *pluginConfig
@@ -87,7 +89,7 @@ type state struct {
 // New returns the driver.
 func New(logger *slog.Logger) drivers.Driver {
 	d := &Driver{
-		logger: logger, clock: clock.Real{}, group: loop.New(context.Background()), feed: newFeed(),
+		logger: logger, clock: clock.Real{}, group: loop.New(context.Background()), feed: newFeed(), poke: make(chan struct{}, 1),
 		tasks: map[string]*task{}, config: &pluginConfig{}, images: newImages(),
 	}
 	d.puller = pull.New(d.group, d.clock, progressFirst, progressMost)
@@ -97,6 +99,7 @@ func New(logger *slog.Logger) drivers.Driver {
 // Run implements drivers.Service. Containers go on.
 func (d *Driver) Run(ctx context.Context) error {
 	d.group.Go("dangling", d.removeDangling)
+	d.group.Go("engine", d.watchEngine)
 	<-ctx.Done()
 	d.group.Stop()
 	return d.group.Wait()
@@ -370,6 +373,9 @@ func (d *Driver) Inspect(ctx context.Context, taskID string) (*drivers.TaskStatu
 	out := &drivers.TaskStatus{
 		ID: taskID, Name: t.config.Name, State: drivers.TaskRunning, Network: t.state.Network,
 		StartedAt: parseTime(c.State.StartedAt), Attributes: map[string]string{"container_id": c.ID},
+	}
+	if h := c.State.Health; h != nil && h.Status != "" && h.Status != container.NoHealthcheck {
+		out.Attributes["health"] = string(h.Status)
 	}
 	if !c.State.Running {
 		out.State, out.Exit, out.CompletedAt = drivers.TaskExited, exitOf(c.State), parseTime(c.State.FinishedAt)

@@ -14,13 +14,14 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/steppe-run/steppe/drivers"
+	"github.com/steppe-run/steppe/internal/loop"
 )
 
 const (
 	// fingerprintPeriod is how often the engine is asked how it is, and
 	// fingerprintRetry how often while it is away.
-	fingerprintPeriod = 30 * time.Second
-	fingerprintRetry  = 10 * time.Second
+	fingerprintPeriod = 15 * time.Second
+	fingerprintRetry  = 5 * time.Second
 	// fingerprintTimeout is how long an engine may take to answer.
 	fingerprintTimeout = 5 * time.Second
 )
@@ -30,7 +31,7 @@ func (d *Driver) Fingerprint(ctx context.Context, emit func(*drivers.Fingerprint
 	seen := false
 	var last *drivers.Fingerprint
 	for {
-		fp, err := d.look(ctx)
+		fp, err := d.examine(ctx)
 		period := fingerprintPeriod
 		switch {
 		case ctx.Err() != nil:
@@ -51,7 +52,8 @@ func (d *Driver) Fingerprint(ctx context.Context, emit func(*drivers.Fingerprint
 			}
 			last = fp
 		}
-		pause(ctx, d.clock, period)
+		// An engine that comes or goes is noticed at once where it says so.
+		_, _ = loop.Wait(ctx, d.clock, period, d.poke) // the end of ctx is seen above
 	}
 }
 
@@ -59,8 +61,8 @@ func same(a, b *drivers.Fingerprint) bool {
 	return a.Health == b.Health && a.Description == b.Description && maps.Equal(a.Attributes, b.Attributes)
 }
 
-// look asks the engine what it is.
-func (d *Driver) look(ctx context.Context) (*drivers.Fingerprint, error) {
+// examine asks the engine what it is.
+func (d *Driver) examine(ctx context.Context) (*drivers.Fingerprint, error) {
 	engine, plugin, err := d.api()
 	if err != nil {
 		return nil, err
