@@ -27,6 +27,7 @@ import (
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/client/move"
+	"github.com/steppe-run/steppe/client/network"
 	"github.com/steppe-run/steppe/client/nodeapi"
 	"github.com/steppe-run/steppe/client/service"
 	"github.com/steppe-run/steppe/client/task"
@@ -56,6 +57,7 @@ type Client struct {
 	identity Identity
 	session  Session
 	services *service.Manager
+	networks *network.Manager // nil on a node that isn't a machine
 	host     alloc.Host
 	handler  http.Handler
 
@@ -120,6 +122,10 @@ func New(cfg Config, deps Deps) (*Client, error) {
 	c.services = service.NewManager(service.Config{
 		Catalog: c.catalog(), Clock: c.clock, Logger: c.logger, Changed: c.checkChanged, Ask: ask,
 	})
+	if err := c.openNetworks(); err != nil {
+		_ = c.memory.Close() // the first error counts
+		return nil, err
+	}
 	c.host = c.allocHost()
 	c.handler = nodeapi.New(c.apiConfig())
 	session, err := deps.Connect(c.identity, c.handler)
@@ -197,7 +203,7 @@ func (c *Client) allocHost() alloc.Host {
 	if sim := c.deps.Simulated; sim != nil {
 		newID = sim.NewID
 	}
-	return alloc.Host{
+	host := alloc.Host{
 		Task: task.Host{
 			Drivers:        c.deps.Drivers,
 			Logs:           c.deps.Logs,
@@ -217,6 +223,10 @@ func (c *Client) allocHost() alloc.Host {
 		Changed:  c.allocChanged,
 		Previous: c.runner, Elsewhere: c.elsewhere(),
 	}
+	if c.networks != nil {
+		host.Networks = c.networks
+	}
+	return host
 }
 
 // elsewhere reaches other nodes through the servers.
@@ -294,6 +304,7 @@ func (c *Client) Run(ctx context.Context) error {
 	}
 	if c.cfg.Dev {
 		c.stopAll(context.WithoutCancel(ctx))
+		c.dropNetworks(context.WithoutCancel(ctx))
 	}
 	c.mu.Lock()
 	c.work = nil
@@ -314,6 +325,9 @@ func (c *Client) serve(ctx context.Context) error {
 	group.Go("report allocations", c.onceKnown(c.report))
 	group.Go("services", c.services.Run)
 	group.Go("collect garbage", c.collect)
+	if c.networks != nil {
+		group.Go("networks", func(ctx context.Context) error { return c.networks.Run(ctx, c.lives) })
+	}
 	return group.Wait()
 }
 

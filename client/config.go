@@ -10,6 +10,7 @@ import (
 	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
+	"github.com/steppe-run/steppe/client/network"
 	"github.com/steppe-run/steppe/client/service"
 	"github.com/steppe-run/steppe/client/task"
 	"github.com/steppe-run/steppe/drivers"
@@ -74,6 +75,9 @@ type Config struct {
 	DisableRemoteExec bool
 	// NoServiceDiscovery switches native service registration off.
 	NoServiceDiscovery bool
+	// Network says how allocations with a network of their own are connected.
+	// Its folder, owner and default address are the client's to fill in.
+	Network NetworkConfig
 	// GC says when directories of finished allocations are removed.
 	GC GCConfig
 	// Dev marks a node whose state lives only as long as the agent: the
@@ -90,6 +94,9 @@ type FingerprintConfig struct {
 	// ExitOnFailure ends the agent after the last one.
 	ExitOnFailure bool
 }
+
+// NetworkConfig is what is configured of networks.
+type NetworkConfig = network.Config
 
 // GCConfig are the limits of what finished allocations may occupy.
 type GCConfig struct {

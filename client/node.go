@@ -55,6 +55,7 @@ func (c *Client) fingerprint(ctx context.Context) {
 	}
 	facts.Fill(n)
 	n.NodeResources.MinDynamicPort, n.NodeResources.MaxDynamicPort = c.cfg.MinDynamicPort, c.cfg.MaxDynamicPort
+	c.describeNetworks(n)
 	c.ownAttributes(n)
 	c.describe(n)
 }

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if binary = os.Getenv(confinedEnv); binary != "" {
+		return m.Run() // for a test that wants a network of its own
+	}
 	dir, err := os.MkdirTemp("", "steppe-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -55,6 +55,8 @@ type Host struct {
 	Memory   Memory
 	Services Services
 	Dirs     allocdir.Base
+	// Networks makes the networks of groups; nil makes none.
+	Networks Networks
 	// Changed is called when Status has something new to tell.
 	Changed func(allocID string)
 	// Elsewhere brings the disks of allocations on other nodes; nil: nothing
@@ -96,6 +98,7 @@ type Runner struct {
 	prepared   bool // its predecessor has ended, what it left is taken over; written by Run alone
 	netDriver  string
 	network    *drivers.NetworkIsolation
+	netStatus  *structs.AllocNetworkStatus // where the allocation is reached
 }
 
 // running is what is known of a task that is up.
@@ -123,6 +126,7 @@ func New(host Host, a *structs.Allocation, restored *local.Alloc) *Runner {
 		// comes from after it.
 		r.prepared = r.prepared || restored.Prepared || len(restored.Tasks) > 0
 		r.network, r.netDriver, r.again = restored.Network, restored.NetworkDriver, restored.Again
+		r.netStatus = a.NetworkStatus
 	}
 	r.resetHealth()
 	if restored != nil && restored.Health.HasHealth() {

@@ -389,20 +389,6 @@ func TestMaxRunDurationFails(t *testing.T) {
 	})
 }
 
-func TestNetworkModeThatIsNotBuilt(t *testing.T) {
-	w := newWorld(t)
-	a := w.alloc("a1", "service", "web")
-	a.Job.TaskGroups[0].Networks = []*structs.NetworkResource{{Mode: "bridge"}}
-	u := w.status(w.start(a, nil), "failed")
-	events := u.TaskStates["web"].Events
-	if !slices.ContainsFunc(events, func(e *structs.TaskEvent) bool { return strings.Contains(e.DisplayMessage, "not built yet") }) {
-		t.Errorf("events %+v", events)
-	}
-	if len(w.driver.Starts()) != 0 {
-		t.Error("the task was started")
-	}
-}
-
 func TestUnhealthyCheckRestartsItsTask(t *testing.T) {
 	w := newWorld(t)
 	a := w.alloc("a1", "service", "web")

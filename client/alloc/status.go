@@ -71,7 +71,7 @@ func (r *Runner) Status() *structs.AllocUpdate {
 		ClientDescription: r.statusText,
 		TaskStates:        states,
 		DeploymentStatus:  r.health,
-		NetworkStatus:     r.networkStatusLocked(),
+		NetworkStatus:     r.alloc.NetworkStatus,
 		ModifyTime:        r.host.Task.Clock.Now().UnixNano(),
 	}
 }
@@ -81,6 +81,7 @@ func (r *Runner) Status() *structs.AllocUpdate {
 func (r *Runner) Update(a *structs.Allocation) error {
 	r.mu.Lock()
 	old := r.alloc
+	a = r.withNetworkLocked(a)
 	r.alloc = a
 	if a.ServerTerminal() {
 		r.stopping = true

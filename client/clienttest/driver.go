@@ -35,6 +35,7 @@ type Driver struct {
 	holdStart chan struct{}
 	deaf      bool
 	modes     []drivers.NetworkMode
+	joins     []drivers.NetworkMode
 	networks  map[string]bool
 	hanging   int
 	told      func(call string)
@@ -109,6 +110,14 @@ func (d *Driver) note(call string) {
 func (d *Driver) MakeNetworks(modes ...drivers.NetworkMode) {
 	d.mu.Lock()
 	d.modes = modes
+	d.mu.Unlock()
+}
+
+// Joins has the driver say that its tasks can be in networks of these modes,
+// which others make.
+func (d *Driver) Joins(modes ...drivers.NetworkMode) {
+	d.mu.Lock()
+	d.joins = modes
 	d.mu.Unlock()
 }
 
@@ -220,7 +229,7 @@ func (d *Driver) Capabilities(context.Context) (*drivers.Capabilities, error) {
 	defer d.mu.Unlock()
 	return &drivers.Capabilities{
 		SendSignals: true, Exec: true, FSIsolation: drivers.FSNone, DisableLogCollection: true,
-		NetworkModes: d.modes, MustCreateNetwork: len(d.modes) > 0,
+		NetworkModes: slices.Concat(d.modes, d.joins), MustCreateNetwork: len(d.modes) > 0,
 	}, nil
 }
 

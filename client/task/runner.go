@@ -301,10 +301,10 @@ func (r *Runner) State() *structs.TaskState {
 	return r.state.Clone()
 }
 
-// Isolate names the network that was made for the allocation. It comes before
-// Run.
-func (r *Runner) Isolate(network *drivers.NetworkIsolation) {
-	r.change(func() { r.isolation = network })
+// Isolate names the network that was made for the allocation, which says its
+// address from now on. It comes before Run.
+func (r *Runner) Isolate(network *drivers.NetworkIsolation, a *structs.Allocation) {
+	r.change(func() { r.isolation, r.alloc = network, a })
 }
 
 // Name of the task.

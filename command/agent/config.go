@@ -197,6 +197,11 @@ type ClientBlock struct {
 	ChrootEnvBlocks  []*attributes     `hcl:"chroot_env,block"`
 	HostVolumes      []*HostVolume     `hcl:"host_volume,block"`
 	HostNetworks     []*HostNetwork    `hcl:"host_network,block"`
+	BridgeName       string            `hcl:"bridge_network_name,optional"`
+	BridgeSubnet     string            `hcl:"bridge_network_subnet,optional"`
+	BridgeSubnetIPv6 string            `hcl:"bridge_network_subnet_ipv6,optional"`
+	BridgeHairpin    bool              `hcl:"bridge_network_hairpin_mode,optional"`
+	BindWildcard     bool              `hcl:"bind_wildcard_default_host_network,optional"`
 	Fingerprints     []*Fingerprint    `hcl:"fingerprint,block"`
 }
 

@@ -54,6 +54,7 @@ func defaultClient() *ClientBlock {
 		NodePool: "default", MaxKillTimeout: "30s",
 		MinDynamicPort: 20000, MaxDynamicPort: 32000,
 		ClientMinPort: 14000, ClientMaxPort: 14512,
+		BridgeName: "nomad", BridgeSubnet: "172.26.64.0/20", BindWildcard: true,
 		NoHostUUID: true, Reserved: &Reserved{}, ServerJoin: &Join{RetryInterval: "30s"},
 		GCInterval: "1m", GCParallel: 2, GCDiskUsage: 80, GCInodeUsage: 70, GCMaxAllocs: 50,
 	}

@@ -98,8 +98,30 @@ func (a *assembly) clientConfig() client.Config {
 			Interval: s.ClientGCInterval, ParallelDestroys: c.Client.GCParallel, DiskUsageThreshold: c.Client.GCDiskUsage,
 			InodeUsageThreshold: c.Client.GCInodeUsage, MaxAllocs: c.Client.GCMaxAllocs,
 		},
-		Dev: c.Dev,
+		Network: a.networkConfig(),
+		Dev:     c.Dev,
 	}
+}
+
+// networkConfig says how allocations with a network of their own are connected:
+// not to the agent.
+func (a *assembly) networkConfig() client.NetworkConfig {
+	c := a.config.Client
+	out := client.NetworkConfig{
+		Bridge: c.BridgeName, Subnet: c.BridgeSubnet, SubnetIPv6: c.BridgeSubnetIPv6, Hairpin: c.BridgeHairpin,
+		NoWildcard:     !c.BindWildcard,
+		AllowLinkLocal: c.Options["bridge.allow_link_local"] == "true",
+	}
+	for _, addr := range []string{a.settings.HTTPAddr, a.settings.RPCAddr, a.settings.SerfAddr} {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			continue
+		}
+		if n, err := strconv.Atoi(port); err == nil && n > 0 {
+			out.GuardedPorts = append(out.GuardedPorts, n)
+		}
+	}
+	return out
 }
 
 func (r *Reserved) resources() structs.NodeReservedResources {

@@ -7,6 +7,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,8 @@ func (s *Service) Run(ctx context.Context) error {
 	if port == "" {
 		port = "8080"
 	}
-	addr := net.JoinHostPort(s.getenv("NOMAD_IP_http"), port)
+	// In a network of the allocation's own, the node's address is another's.
+	addr := net.JoinHostPort(cmp.Or(s.getenv("NOMAD_ALLOC_IP_http"), s.getenv("NOMAD_IP_http")), port)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return fmt.Errorf("listen for the demo service: %w", err)

@@ -229,6 +229,37 @@ func TestRunsAsAnotherUser(t *testing.T) {
 	}
 }
 
+func TestACommandRunsInTheNetworkOfItsTask(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces take root")
+	}
+	// A process that holds a network namespace.
+	holder := exec.Command("sleep", "60")
+	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if err := holder.Start(); err != nil {
+		t.Skip("no network namespaces here:", err)
+	}
+	t.Cleanup(func() { _ = holder.Process.Kill(); _ = holder.Wait() })
+	path := fmt.Sprintf("/proc/%d/ns/net", holder.Process.Pid)
+	want, err := os.Readlink(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := enabled(t)
+	task := w.task(sh("readlink /proc/self/ns/net; exec sleep 60"))
+	task.Network = &drivers.NetworkIsolation{Mode: drivers.NetworkGroup, Path: path}
+	w.start(task)
+	for range 5 { // the supervisor has several threads
+		got, err := w.driver.Exec(t.Context(), task.ID, []string{"readlink", "/proc/self/ns/net"}, patience)
+		if err != nil || strings.TrimSpace(string(got.Stdout)) != want {
+			t.Errorf("the command is in %s %v, want %s", got.Stdout, err, want)
+		}
+	}
+	if got := strings.TrimSpace(stdout(t, task)); got != want {
+		t.Errorf("the task is in %s, want %s", got, want)
+	}
+}
+
 func TestLogsRotate(t *testing.T) {
 	w := enabled(t)
 	// 3.5 MB in lines of 100 bytes; two files of 1 MiB are kept.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/steppe-run/steppe/structs"
 )
@@ -28,11 +27,6 @@ func unbuilt(job *structs.Job) []string {
 
 func unbuiltOf(g *structs.TaskGroup, place string) []string {
 	var out []string
-	for _, n := range g.Networks {
-		if n.Mode == "bridge" || strings.HasPrefix(n.Mode, "cni/") {
-			out = append(out, fmt.Sprintf("networks of mode %q (%s)", n.Mode, place))
-		}
-	}
 	for _, name := range slices.Sorted(maps.Keys(g.Volumes)) {
 		if what := unbuiltVolume(g.Volumes[name]); what != "" {
 			out = append(out, fmt.Sprintf("%s (%s, volume %q)", what, place, name))

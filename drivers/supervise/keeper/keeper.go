@@ -91,13 +91,8 @@ func (k *keeper) begin() error {
 // startTask forks the task's process from this thread, which is in the task's
 // namespace and version 1 cgroups from here on.
 func (k *keeper) startTask() error {
-	if err := k.enterNetwork(); err != nil {
+	if err := k.enter(); err != nil {
 		return err
-	}
-	for _, dir := range k.spec.LegacyCgroups {
-		if err := os.WriteFile(dir+"/tasks", []byte(strconv.Itoa(unix.Gettid())), 0); err != nil {
-			return fmt.Errorf("enter cgroup: %w", err)
-		}
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
@@ -138,6 +133,19 @@ func (k *keeper) attributes() *syscall.SysProcAttr {
 		attr.UseCgroupFD, attr.CgroupFD = true, fd
 	}
 	return attr
+}
+
+// enter brings this thread into the task's network and version 1 cgroups.
+func (k *keeper) enter() error {
+	if err := k.enterNetwork(); err != nil {
+		return err
+	}
+	for _, dir := range k.spec.LegacyCgroups {
+		if err := os.WriteFile(dir+"/tasks", []byte(strconv.Itoa(unix.Gettid())), 0); err != nil {
+			return fmt.Errorf("enter cgroup: %w", err)
+		}
+	}
+	return nil
 }
 
 func (k *keeper) enterNetwork() error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -240,12 +241,34 @@ func (k *keeper) startCommand(req *Request, files []*os.File) (int, <-chan sysca
 	attr := k.attributes()
 	attr.Setsid = true
 	attr.Setctty = req.TTY
-	pid, done, err := k.children.fork(req.Path, req.Command, &syscall.ProcAttr{
-		Dir: k.spec.Dir, Env: k.spec.Env, Sys: attr,
-		Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
+	var pid int
+	var done <-chan syscall.WaitStatus
+	err := k.besideTask(func() (err error) {
+		pid, done, err = k.children.fork(req.Path, req.Command, &syscall.ProcAttr{
+			Dir: k.spec.Dir, Env: k.spec.Env, Sys: attr,
+			Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
+		})
+		return err
 	})
 	if err != nil {
 		return 0, nil, fmt.Errorf("run %s: %w", req.Command[0], err)
 	}
 	return pid, done, nil
+}
+
+// besideTask calls f in a thread that is where the task is: in its network and
+// its version 1 cgroups, which belong to threads.
+func (k *keeper) besideTask(f func() error) error {
+	if k.spec.Network == "" && len(k.spec.LegacyCgroups) == 0 {
+		return f()
+	}
+	apart := loop.New(context.Background())
+	apart.Go("command", func(context.Context) error {
+		runtime.LockOSThread() // never unlocked: the thread ends with this function
+		if err := k.enter(); err != nil {
+			return err
+		}
+		return f()
+	})
+	return apart.Wait()
 }
