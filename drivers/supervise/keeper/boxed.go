@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -47,6 +48,9 @@ func guard(spec *Spec) error {
 	if spec.Box.PID && os.Getpid() != 1 {
 		return errors.New("the supervisor isn't the first process of a PID namespace")
 	}
+	// Root in the box may signal us. All signals are caught and dropped: only
+	// those that can't be caught never reach the first process of a namespace.
+	signal.Notify(make(chan os.Signal, 1))
 	return nil
 }
 
