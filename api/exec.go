@@ -58,12 +58,22 @@ func (c *Client) dialExec(ctx context.Context, o ExecOptions, q *Query) (*websoc
 	if err != nil {
 		return nil, fmt.Errorf("encode command: %w", err)
 	}
+	conn, err := c.dial(ctx, "/v1/client/allocation/"+segment(o.AllocID)+"/exec", q,
+		map[string]string{"task": o.Task, "tty": fmt.Sprint(o.TTY), "command": string(command)})
+	if err != nil {
+		return nil, fmt.Errorf("open exec session: %w", err)
+	}
+	return conn, nil
+}
+
+// dial opens a websocket.
+func (c *Client) dial(ctx context.Context, path string, q *Query, values map[string]string) (*websocket.Conn, error) {
 	params := Query{}
 	if q != nil {
 		params = *q
 	}
-	params.Params = map[string]string{"task": o.Task, "tty": fmt.Sprint(o.TTY), "command": string(command)}
-	target := "ws" + strings.TrimPrefix(c.base.String(), "http") + "/v1/client/allocation/" + segment(o.AllocID) + "/exec?" + c.values(&params).Encode()
+	params.Params = values
+	target := "ws" + strings.TrimPrefix(c.base.String(), "http") + path + "?" + c.values(&params).Encode()
 	header := http.Header{}
 	if c.cfg.Token != "" {
 		header.Set("X-Nomad-Token", c.cfg.Token)
@@ -78,7 +88,7 @@ func (c *Client) dialExec(ctx context.Context, o ExecOptions, q *Query) (*websoc
 			return nil, &StatusError{Code: resp.StatusCode, Body: string(text)}
 		}
 	}
-	return nil, fmt.Errorf("open exec session: %w", c.connectError(err))
+	return nil, c.connectError(err)
 }
 
 func readInput(ctx context.Context, in io.Reader, out chan<- structs.ExecStreamingInput) error {

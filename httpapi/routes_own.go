@@ -12,6 +12,7 @@ func ownRoutes() []*door.Route {
 	return []*door.Route{
 		{Methods: "GET", Path: "/v1/steppe/job/:job_id+/why", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.JobWhy},
 		{Methods: "GET", Path: "/v1/steppe/allocation/:alloc_id/why", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.AllocWhy},
+		{Methods: "GET", Path: "/v1/steppe/allocation/:alloc_id/forward", Access: "ns:alloc-exec (+alloc-node-exec in the host's network)", Kind: door.KindWebsocket, Seat: door.SeatNode, Do: door.NodeAnswers},
 		{Methods: "GET", Path: "/v1/steppe/node/:node_id/why-not/:job_id+", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.NodeWhyNot},
 		{Methods: "GET", Path: "/v1/steppe/node/:node_id/drain-plan", Access: "ns:read-job and node:read", Seat: door.SeatRead, Do: work.DrainPlan},
 		{Methods: "PUT|POST", Path: "/v1/steppe/capacity", Access: "ns:submit-job or plan-job; node:read", Seat: door.SeatRead, Body: door.BodyJob, Do: work.Capacity},

@@ -55,12 +55,13 @@ type Config struct {
 // api serves the routes.
 type api struct {
 	Config
-	usage *usage
+	usage    *usage
+	forwards chan struct{} // one for each port that is being forwarded
 }
 
 // New makes the handler.
 func New(cfg Config) http.Handler {
-	a := &api{Config: cfg, usage: newUsage(cfg.Clock)}
+	a := &api{Config: cfg, usage: newUsage(cfg.Clock), forwards: make(chan struct{}, maxForwards)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/client/fs/ls/{alloc}", a.handle(a.list))
 	mux.HandleFunc("/v1/client/fs/stat/{alloc}", a.handle(a.stat))
@@ -71,6 +72,7 @@ func New(cfg Config) http.Handler {
 	mux.HandleFunc("/v1/client/allocation/{alloc}/stats", a.handle(a.allocStats))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/checks", a.handle(a.checks))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/exec", a.handle(a.exec))
+	mux.HandleFunc("/v1/steppe/allocation/{alloc}/forward", a.handle(a.forward))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/restart", a.handle(a.restart))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/signal", a.handle(a.signal))
 	mux.HandleFunc("/v1/client/allocation/{alloc}/gc", a.handle(a.collectOne))

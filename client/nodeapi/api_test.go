@@ -211,7 +211,7 @@ func TestFileRoutes(t *testing.T) {
 		{"/v1/client/fs/logs/ID", []string{"task", "web"}, 400, "must provide log type (stdout/stderr)"},
 		{"/v1/client/fs/logs/ID", []string{"task", "nope", "type", "stdout"}, 404, "unknown task"},
 		{"/v1/client/fs/logs/ID", []string{"task", "web", "type", "stdout"}, 404, "no stdout yet"},
-		{"/v1/client/allocation/ID/snapshot", nil, 501, "not built yet"},
+		{"/v1/client/allocation/ID/snapshot", nil, 400, "still running"},
 	} {
 		status, body := n.get(c.route, c.query...)
 		if status != c.status || !strings.Contains(body, c.body) {

@@ -49,7 +49,7 @@ func Aliases(s term.Streams) []*cli.Command {
 }
 
 func verbs() []connect.Verb {
-	return []connect.Verb{statusVerb(), logsVerb(), execVerb(), fsVerb(), stopVerb(), restartVerb(), signalVerb(), checksVerb(), whyVerb()}
+	return []connect.Verb{statusVerb(), logsVerb(), execVerb(), fsVerb(), stopVerb(), restartVerb(), signalVerb(), checksVerb(), whyVerb(), forwardVerb()}
 }
 
 // find resolves an allocation by prefix and reads it.
