@@ -18,6 +18,7 @@ import (
 
 func TestTasksOfAGroupShareItsNetwork(t *testing.T) {
 	w := newWorld(t, pluginBlock())
+	forgetHolder(t, w)
 	alloc := ids.New()
 	made, created, err := w.driver.CreateNetwork(t.Context(), alloc, "box")
 	if err != nil || !created || made.Path == "" {
@@ -85,6 +86,7 @@ func TestTasksOfAGroupShareItsNetwork(t *testing.T) {
 
 func TestANetworkIsMadeAnewAfterItsContainerHasEnded(t *testing.T) {
 	w := newWorld(t, pluginBlock())
+	forgetHolder(t, w)
 	alloc := ids.New()
 	made, _, err := w.driver.CreateNetwork(t.Context(), alloc, "")
 	if err != nil {
@@ -111,6 +113,13 @@ func TestTheNodesOwnImageHoldsNetworks(t *testing.T) {
 	if err == nil || r.count("/v2/team/web/manifests/1") == 0 {
 		t.Errorf("infra_image wasn't asked for: %v", err)
 	}
+}
+
+// forgetHolder takes the image away that the driver has made, unless it is in use.
+func forgetHolder(t *testing.T, w *world) {
+	t.Cleanup(func() {
+		_, _ = w.engine.ImageRemove(context.Background(), "steppe-pause:1", client.ImageRemoveOptions{})
+	})
 }
 
 func waitFor(t *testing.T, task *drivers.TaskConfig, text string) {

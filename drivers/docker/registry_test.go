@@ -86,7 +86,7 @@ func newRegistry(t *testing.T, engine *client.Client) *registry {
 	t.Cleanup(func() {
 		_ = server.Close()
 		_ = group.Wait()
-		for _, name := range []string{r.image(), r.pinned()} {
+		for _, name := range r.names() {
 			_, _ = engine.ImageRemove(context.Background(), name, client.ImageRemoveOptions{Force: true})
 		}
 	})
@@ -95,6 +95,11 @@ func newRegistry(t *testing.T, engine *client.Client) *registry {
 
 func (r *registry) image() string  { return r.addr + "/team/web:1" }
 func (r *registry) pinned() string { return r.addr + "/team/web@" + digest(r.manifest) }
+
+// names are all that its image goes by.
+func (r *registry) names() []string {
+	return []string{r.image(), r.pinned(), strings.TrimSuffix(r.image(), ":1")}
+}
 
 func (r *registry) count(path string) int {
 	r.mu.Lock()
@@ -150,7 +155,7 @@ func from(image string) map[string]any {
 // forget removes the registry's image from the engine.
 func (r *registry) forget(t *testing.T, w *world) {
 	t.Helper()
-	for _, name := range []string{r.image(), r.pinned()} {
+	for _, name := range r.names() {
 		_, _ = w.engine.ImageRemove(t.Context(), name, client.ImageRemoveOptions{Force: true})
 	}
 }
