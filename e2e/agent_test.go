@@ -18,8 +18,11 @@ import (
 	"github.com/steppe-run/steppe/internal/testx"
 )
 
-// binary is what the tests run; TestMain builds it.
+// binary is what the tests run; TestMain builds it, unless STEPPE_E2E_BINARY names one.
 var binary string
+
+// workshop holds what the tests build, until the last has ended.
+var workshop string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -35,6 +38,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+	workshop = dir
+	if binary = os.Getenv("STEPPE_E2E_BINARY"); binary != "" {
+		return m.Run() // one that was built already
+	}
 	binary = filepath.Join(dir, "steppe")
 	build := exec.Command("go", "build", "-trimpath", "-o", binary, "..") // as make does it: the cache is warm
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")                     // runs in an empty image too

@@ -20,7 +20,7 @@ import (
 
 // deadly is the program with failpoints in it, built once.
 var deadly = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(filepath.Dir(binary), "steppe-failpoints")
+	path := filepath.Join(workshop, "steppe-failpoints")
 	build := exec.Command("go", "build", "-trimpath", "-tags", "failpoints", "-o", path, "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -10,6 +10,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,9 @@ func main() {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	if err := run(ctx, os.Stdout); err != nil {
+	node := flag.Bool("node", false, "measure a node with many tasks instead")
+	flag.Parse()
+	if err := run(ctx, os.Stdout, *node); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -50,7 +53,7 @@ type bench struct {
 	agent  *exec.Cmd
 }
 
-func run(ctx context.Context, out io.Writer) (err error) {
+func run(ctx context.Context, out io.Writer, node bool) (err error) {
 	binary, err := filepath.Abs("bin/steppe")
 	if err != nil {
 		return err
@@ -66,6 +69,9 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	b := &bench{ctx: ctx, out: out, binary: binary, client: client}
 	b.row("figure", "measured", "limit")
+	if node {
+		return b.nodeFigures()
+	}
 	if err := b.start(dir); err != nil {
 		return err
 	}
@@ -223,6 +229,8 @@ func job(id, kind string, count int, args ...string) *structs.Job {
 		}},
 	}}}
 }
+
+func stopPurge() api.StopOptions { return api.StopOptions{Purge: true} }
 
 func ptr[T any](v T) *T { return &v }
 
