@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
 
 	"github.com/steppe-run/steppe/drivers/plugin/rpc"
 	"github.com/steppe-run/steppe/internal/clock"
@@ -20,6 +21,9 @@ import (
 
 // startTimeout bounds how long a plugin may take to print its address.
 const startTimeout = time.Minute
+
+// maxMessage is the largest message that is taken from a plugin.
+const maxMessage = 16 << 20
 
 // shutdownTimeout bounds the farewell to a plugin.
 const shutdownTimeout = 2 * time.Second
@@ -59,6 +63,8 @@ func launch(ctx context.Context, c command, clk clock.Clock, logger *slog.Logger
 		Stderr:           &logLines{logger: logger},
 		MinPort:          10000,
 		MaxPort:          25000,
+		// The library itself would take messages of any size.
+		GRPCDialOptions:  []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage))},
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: c.socketDir},
 		RunnerFunc: func(_ hclog.Logger, template *exec.Cmd, _ string) (runner.Runner, error) {
 			cmd := exec.Command(c.path, c.args...)

@@ -108,7 +108,7 @@ func (h *Host) external(ctx context.Context, name string, block Block, path stri
 	logger := h.cfg.Logger.With(logx.KeyDriver, name)
 	var f *found
 	var schema *drivers.Schema
-	err := withProcess(ctx, h, cmd, logger, func(d *rpc.Driver) error {
+	err := withProcess(ctx, h, cmd, logger, func(ctx context.Context, d *rpc.Driver) error {
 		info, err := d.Info(ctx)
 		var other *rpc.NotADriverError
 		if errors.As(err, &other) {
@@ -133,7 +133,7 @@ func (h *Host) external(ctx context.Context, name string, block Block, path stri
 	if f.config, err = config.Encode(schema.Plugin, block.Config, nil); err != nil {
 		return nil, nameError(name, err)
 	}
-	err = withProcess(ctx, h, cmd, logger, func(d *rpc.Driver) error { return d.Configure(ctx, f.config, nil) })
+	err = withProcess(ctx, h, cmd, logger, func(ctx context.Context, d *rpc.Driver) error { return d.Configure(ctx, f.config, nil) })
 	return f, nameError(name, err)
 }
 
@@ -145,13 +145,19 @@ func nameError(name string, err error) error {
 }
 
 // withProcess runs f against a process of its own.
-func withProcess(ctx context.Context, h *Host, cmd command, logger *slog.Logger, f func(*rpc.Driver) error) error {
+func withProcess(ctx context.Context, h *Host, cmd command, logger *slog.Logger, f func(context.Context, *rpc.Driver) error) error {
 	p, err := launch(ctx, cmd, h.cfg.Clock, logger)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	return f(p.driver)
+	answer, cancel := context.WithTimeout(ctx, h.cfg.Answer)
+	defer cancel()
+	err = f(answer, p.driver)
+	if err != nil && ctx.Err() == nil && errors.Is(answer.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("it doesn't answer: %w", err)
+	}
+	return err
 }
 
 // speaksOurs reports whether a plugin offers the protocol version there is.

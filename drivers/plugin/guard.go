@@ -14,6 +14,10 @@ import (
 // patience is how long a call waits for a plugin that is being launched.
 const patience = 20 * time.Second
 
+// answerTimeout bounds the questions that a driver answers by heart. What a
+// task needs may take longer: an image has to come from somewhere.
+const answerTimeout = 20 * time.Second
+
 // guard is the drivers.Driver that callers hold: it outlives the processes
 // behind it.
 type guard struct{ in *instance }
@@ -51,15 +55,26 @@ func (g guard) call(ctx context.Context, r repeat, f func(*rpc.Driver) error) er
 	}
 }
 
+// ask is call for what must be answered at once.
+func (g guard) ask(ctx context.Context, f func(context.Context, *rpc.Driver) error) error {
+	answer, cancel := context.WithTimeout(ctx, g.in.answer)
+	defer cancel()
+	err := g.call(answer, again, func(d *rpc.Driver) error { return f(answer, d) })
+	if err != nil && ctx.Err() == nil && errors.Is(answer.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("driver %s doesn't answer: %w", g.in.name, err)
+	}
+	return err
+}
+
 // Info implements drivers.Describer.
 func (g guard) Info(ctx context.Context) (out *drivers.Info, err error) {
-	err = g.call(ctx, again, func(d *rpc.Driver) error { out, err = d.Info(ctx); return err })
+	err = g.ask(ctx, func(ctx context.Context, d *rpc.Driver) error { out, err = d.Info(ctx); return err })
 	return out, err
 }
 
 // Schema implements drivers.Describer.
 func (g guard) Schema(ctx context.Context) (out *drivers.Schema, err error) {
-	err = g.call(ctx, again, func(d *rpc.Driver) error { out, err = d.Schema(ctx); return err })
+	err = g.ask(ctx, func(ctx context.Context, d *rpc.Driver) error { out, err = d.Schema(ctx); return err })
 	return out, err
 }
 
@@ -70,7 +85,7 @@ func (g guard) Configure(context.Context, []byte, *drivers.NodeConfig) error {
 
 // Capabilities implements drivers.Describer.
 func (g guard) Capabilities(ctx context.Context) (out *drivers.Capabilities, err error) {
-	err = g.call(ctx, again, func(d *rpc.Driver) error { out, err = d.Capabilities(ctx); return err })
+	err = g.ask(ctx, func(ctx context.Context, d *rpc.Driver) error { out, err = d.Capabilities(ctx); return err })
 	return out, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/steppe-run/steppe/drivers"
 	"github.com/steppe-run/steppe/drivers/plugin/config"
@@ -37,8 +38,10 @@ type Config struct {
 	// Executable is this program; empty finds it.
 	Executable string
 	Node       drivers.NodeConfig
-	Clock      clock.Clock
-	Logger     *slog.Logger
+	// Answer bounds the questions that a plugin answers by heart (20s).
+	Answer time.Duration
+	Clock  clock.Clock
+	Logger *slog.Logger
 }
 
 // Block is one `plugin` block of the agent's configuration.
@@ -73,6 +76,9 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if cfg.Executable == "" {
 		// By this name the program is found even when its file was replaced.
 		cfg.Executable = "/proc/self/exe"
+	}
+	if cfg.Answer <= 0 {
+		cfg.Answer = answerTimeout
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
@@ -112,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 
 func (h *Host) newInstance(name string, f *found) *instance {
 	return &instance{
-		name: name, command: f.command, config: f.config, node: h.cfg.Node, clock: h.cfg.Clock,
+		name: name, command: f.command, config: f.config, node: h.cfg.Node, answer: h.cfg.Answer, clock: h.cfg.Clock,
 		logger: h.cfg.Logger.With(logx.KeyDriver, name), board: h.board, reg: h.reg,
 		changed: make(chan struct{}), handles: map[string]*drivers.Handle{}, lost: map[string]error{},
 	}

@@ -31,6 +31,9 @@ const (
 	deathTimeout = 3 * time.Second
 )
 
+// errDying says of a driver that its process doesn't stay.
+var errDying = errors.New("its process keeps dying")
+
 // instance is one driver whose process is kept running. Callers wait for a
 // process that is ready; one is ready after it was configured and has its
 // tasks back.
@@ -40,6 +43,7 @@ type instance struct {
 	// config is the plugin's block, encoded.
 	config []byte
 	node   drivers.NodeConfig
+	answer time.Duration
 	clock  clock.Clock
 	logger *slog.Logger
 	board  *board
@@ -93,6 +97,7 @@ func (in *instance) run(ctx context.Context) error {
 			delay = relaunchMin
 		} else {
 			delay = min(2*delay, relaunchMax)
+			in.board.broken(in.name, errDying) // one death alone is no news about its health
 		}
 	}
 	return nil
@@ -144,7 +149,8 @@ func (in *instance) attend(ctx context.Context, p *child) {
 		in.keepOpen(ctx, func(alive func()) error {
 			err := p.driver.Fingerprint(ctx, func(fp *drivers.Fingerprint) error {
 				alive()
-				in.board.put(in.name, fp)
+				in.board.put(in.name, in.plausible(fp))
+				pause(ctx, in.clock, printPause) // one that talks without end waits
 				return nil
 			})
 			if ctx.Err() == nil && !p.dying(ctx, in.clock) {
@@ -158,7 +164,8 @@ func (in *instance) attend(ctx context.Context, p *child) {
 		in.keepOpen(ctx, func(alive func()) error {
 			return p.driver.Events(ctx, func(e *drivers.Event) error {
 				alive()
-				in.board.event(in.name, e)
+				in.board.event(in.name, shortened(e))
+				pause(ctx, in.clock, eventPause)
 				return nil
 			})
 		})

@@ -137,8 +137,8 @@ func (d *Driver) Start(ctx context.Context, task *drivers.TaskConfig) (*drivers.
 	if handle == nil {
 		return nil, errors.New("the driver started the task and returned no handle")
 	}
-	if handle.Config == nil {
-		handle.Config = task
+	if handle.Config == nil || handle.Config.ID != task.ID {
+		handle.Config = task // the task is found again by it
 	}
 	return &drivers.Started{Handle: handle, Network: overrideFromWire(r.GetNetworkOverride())}, nil
 }
