@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 
 	"github.com/steppe-run/steppe/structs"
@@ -166,14 +167,31 @@ func (c *Client) PauseDeployment(ctx context.Context, id string, pause bool, q *
 	return put[structs.DeploymentUpdateResponse](ctx, c, "/v1/deployment/pause/"+segment(id), q, req)
 }
 
+// ParamHealthy is the parameter of Services and Service: "false" asks for
+// instances that aren't healthy, too. The API's own default, which other
+// clients get, is all of them; this client asks for the healthy ones unless told
+// otherwise.
+const ParamHealthy = "healthy"
+
 // Services lists service names by namespace.
 func (c *Client) Services(ctx context.Context, q *Query) ([]*structs.ServiceRegistrationListStub, *Meta, error) {
-	return list[*structs.ServiceRegistrationListStub](ctx, c, "/v1/services", q)
+	return list[*structs.ServiceRegistrationListStub](ctx, c, "/v1/services", onlyHealthy(q))
 }
 
 // Service lists the instances of a service.
 func (c *Client) Service(ctx context.Context, name string, q *Query) ([]*structs.ServiceRegistration, *Meta, error) {
-	return list[*structs.ServiceRegistration](ctx, c, "/v1/service/"+segment(name), q)
+	return list[*structs.ServiceRegistration](ctx, c, "/v1/service/"+segment(name), onlyHealthy(q))
+}
+
+func onlyHealthy(q *Query) *Query {
+	own := Query{}
+	if q != nil {
+		own = *q
+	}
+	params := map[string]string{ParamHealthy: "true"}
+	maps.Copy(params, own.Params)
+	own.Params = params
+	return &own
 }
 
 // AgentSelf reads the agent's configuration and figures.

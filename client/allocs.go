@@ -34,6 +34,7 @@ func (c *Client) restore(ctx context.Context) error {
 		return err
 	}
 	if len(records) > 0 {
+		c.services.Reregister() // what was taken back while nobody told of it is known only by being missing
 		c.logger.Info("allocations were found again", logx.KeyCount, len(records))
 	}
 	return nil

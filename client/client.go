@@ -24,6 +24,7 @@ import (
 
 	"github.com/steppe-run/steppe/client/alloc"
 	"github.com/steppe-run/steppe/client/allocdir"
+	"github.com/steppe-run/steppe/client/dns"
 	"github.com/steppe-run/steppe/client/fingerprint"
 	"github.com/steppe-run/steppe/client/local"
 	"github.com/steppe-run/steppe/client/move"
@@ -36,6 +37,7 @@ import (
 	"github.com/steppe-run/steppe/internal/ids"
 	"github.com/steppe-run/steppe/internal/logx"
 	"github.com/steppe-run/steppe/internal/loop"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -259,6 +261,13 @@ func (l lateCatalog) UpsertServices(ctx context.Context, services []*structs.Ser
 	return l.c.session.UpsertServices(ctx, services)
 }
 
+func (l lateCatalog) SyncServices(ctx context.Context, services []*structs.ServiceRegistration) error {
+	if err := l.c.awaitKnown(ctx); err != nil {
+		return err
+	}
+	return l.c.session.SyncServices(ctx, services)
+}
+
 func (l lateCatalog) DeleteServices(ctx context.Context, namespace string, ids []string) error {
 	if err := l.c.awaitKnown(ctx); err != nil {
 		return err
@@ -324,11 +333,29 @@ func (c *Client) serve(ctx context.Context) error {
 	group.Go("watch allocations", c.onceKnown(c.watchAllocs)) // a server that doesn't know the node yet knows nothing of its allocations
 	group.Go("report allocations", c.onceKnown(c.report))
 	group.Go("services", c.services.Run)
+	if len(c.cfg.DNS.Addrs) > 0 && !c.cfg.NoServiceDiscovery && c.deps.Simulated == nil {
+		group.Go("answer names", c.names().Run)
+	}
 	group.Go("collect garbage", c.collect)
 	if c.networks != nil {
 		group.Go("networks", func(ctx context.Context) error { return c.networks.Run(ctx, c.lives) })
 	}
 	return group.Wait()
+}
+
+// names answers for services by name, from what the servers tell once they know
+// this node, and until then from what is known of earlier.
+func (c *Client) names() *dns.Server {
+	return dns.New(dns.Config{
+		Addrs: c.cfg.DNS.Addrs, Domain: c.cfg.DNS.Domain, TTL: c.cfg.DNS.TTL, Upstreams: c.cfg.DNS.Upstreams, Dir: c.cfg.StateDir,
+		Source: func(ctx context.Context, from uint64, each func(*link.ServiceSet) error) error {
+			if err := c.awaitKnown(ctx); err != nil {
+				return err
+			}
+			return c.session.WatchServices(ctx, from, each)
+		},
+		Random: rand.New(rand.NewPCG(seed(), seed())), Clock: c.clock, Logger: c.logger,
+	})
 }
 
 // stopAll ends every task and removes what it left, by force if need be.

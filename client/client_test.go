@@ -31,6 +31,7 @@ const patience = 10 * time.Second
 
 // servers is a control plane of one node.
 type servers struct {
+	named     *link.ServiceSet // what WatchServices tells
 	mu        sync.Mutex
 	sets      []*link.AllocSet
 	wake      chan struct{} // closed when sets grows
@@ -130,6 +131,32 @@ func (s *servers) UpsertServices(_ context.Context, regs []*structs.ServiceRegis
 		s.services[reg.ID] = reg
 	}
 	return nil
+}
+
+func (s *servers) SyncServices(_ context.Context, regs []*structs.ServiceRegistration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		return errAway
+	}
+	s.services = map[string]*structs.ServiceRegistration{}
+	for _, reg := range regs {
+		s.services[reg.ID] = reg
+	}
+	return nil
+}
+
+func (s *servers) WatchServices(ctx context.Context, _ uint64, each func(*link.ServiceSet) error) error {
+	s.mu.Lock()
+	named := s.named
+	s.mu.Unlock()
+	if named != nil {
+		if err := each(named); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (s *servers) DeleteServices(_ context.Context, _ string, ids []string) error {

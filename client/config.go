@@ -78,6 +78,8 @@ type Config struct {
 	// Network says how allocations with a network of their own are connected.
 	// Its folder, owner and default address are the client's to fill in.
 	Network NetworkConfig
+	// DNS says where services are answered for by name.
+	DNS DNSConfig
 	// GC says when directories of finished allocations are removed.
 	GC GCConfig
 	// Dev marks a node whose state lives only as long as the agent: the
@@ -97,6 +99,19 @@ type FingerprintConfig struct {
 
 // NetworkConfig is what is configured of networks.
 type NetworkConfig = network.Config
+
+// DNSConfig says how services are answered for by name.
+type DNSConfig struct {
+	// Addrs (host:port) to answer at; none: names aren't answered for.
+	Addrs []string
+	// Domain is what the names end with ("steppe").
+	Domain string
+	// TTL of answers.
+	TTL time.Duration
+	// Upstreams (host:port) are asked for other names; nil means those of
+	// resolv.conf, none that other names are refused.
+	Upstreams []string
+}
 
 // GCConfig are the limits of what finished allocations may occupy.
 type GCConfig struct {

@@ -222,6 +222,9 @@ func (c *Client) heartbeat(ctx context.Context) time.Duration {
 	cancel()
 	switch {
 	case err == nil:
+		if c.away() > ttl+ttl/2 {
+			c.services.Reregister() // the servers may have taken this node for lost, and its services back
+		}
 		c.contacted()
 		return max(ttl, time.Second)
 	case ctx.Err() != nil:
@@ -241,9 +244,7 @@ func (c *Client) heartbeat(ctx context.Context) time.Duration {
 // they are away by now. It returns when to look again, at the latest.
 func (c *Client) disconnected() time.Duration {
 	next := retryMax
-	c.mu.Lock()
-	away := c.clock.Now().Sub(c.contact)
-	c.mu.Unlock()
+	away := c.away()
 	for _, r := range c.runners() {
 		most := r.StopAfterDisconnect()
 		switch {
@@ -256,6 +257,13 @@ func (c *Client) disconnected() time.Duration {
 		}
 	}
 	return next
+}
+
+// away is for how long the servers have not answered.
+func (c *Client) away() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clock.Now().Sub(c.contact)
 }
 
 func (c *Client) contacted() {

@@ -33,6 +33,12 @@ type Servers interface {
 type Services interface {
 	// UpsertServices adds registrations or replaces those of equal ID.
 	UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error
+	// SyncServices makes registrations all there are of this node.
+	SyncServices(ctx context.Context, services []*structs.ServiceRegistration) error
 	// DeleteServices removes registrations; an unknown ID is no error.
 	DeleteServices(ctx context.Context, namespace string, ids []string) error
+	// WatchServices delivers the registrations of the region, then each change,
+	// from the index of the last set received (0: none yet). It returns when ctx
+	// ends or each fails.
+	WatchServices(ctx context.Context, from uint64, each func(*link.ServiceSet) error) error
 }

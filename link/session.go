@@ -167,12 +167,21 @@ func (s *Session) UpdateAllocs(ctx context.Context, updates []*structs.AllocUpda
 
 // UpsertServices stores service registrations of this node.
 func (s *Session) UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) error {
+	return s.upsertServices(ctx, regs, false)
+}
+
+// SyncServices makes service registrations all there are of this node.
+func (s *Session) SyncServices(ctx context.Context, regs []*structs.ServiceRegistration) error {
+	return s.upsertServices(ctx, regs, true)
+}
+
+func (s *Session) upsertServices(ctx context.Context, regs []*structs.ServiceRegistration, full bool) error {
 	packed, err := PackNoun(regs)
 	if err != nil {
 		return err
 	}
 	return s.call(ctx, "register services", func(ctx context.Context, c *connection) error {
-		_, err := c.node.UpsertServices(ctx, &linkpb.UpsertServicesRequest{Services: packed})
+		_, err := c.node.UpsertServices(ctx, &linkpb.UpsertServicesRequest{Services: packed, Full: full})
 		return err
 	})
 }

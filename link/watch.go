@@ -25,13 +25,21 @@ type AllocSet struct {
 // connections, and returns when ctx ends or each fails. Allocations of one job
 // version share its Job, which must not be changed.
 func (s *Session) WatchAllocs(ctx context.Context, from uint64, each func(*AllocSet) error) error {
+	return s.watch(ctx, from, func(ctx context.Context, c *connection, from *uint64) error {
+		return s.watchOnce(ctx, c, from, each)
+	})
+}
+
+// watch follows something over one connection after the other, from an index
+// on, until ctx ends or the watcher's own function fails.
+func (s *Session) watch(ctx context.Context, from uint64, once func(ctx context.Context, c *connection, from *uint64) error) error {
 	for wait := newBackoff(100*time.Millisecond, 5*time.Second); ; {
 		c, caller, err := s.connected(ctx)
 		if err != nil {
 			return ctx.Err()
 		}
 		before := from
-		err = s.watchOnce(caller.Outgoing(ctx), c, &from, each)
+		err = once(caller.Outgoing(ctx), c, &from)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -118,4 +126,52 @@ func fetchJob(ctx context.Context, c *connection, ref *linkpb.JobRef, allocID st
 	}
 	job := new(structs.Job)
 	return job, UnpackNoun(reply.GetJob(), job)
+}
+
+// ServiceSet is what changed among the service registrations of the region.
+type ServiceSet struct {
+	// Index to resume from.
+	Index uint64
+	// Full says that Upserts are all there is.
+	Full    bool
+	Upserts []*structs.ServiceRegistration
+	// Removed are named NAMESPACE/ID.
+	Removed []string
+}
+
+// WatchServices calls each with the registrations of the region, as WatchAllocs
+// does with a node's allocations.
+func (s *Session) WatchServices(ctx context.Context, from uint64, each func(*ServiceSet) error) error {
+	return s.watch(ctx, from, func(ctx context.Context, c *connection, from *uint64) error {
+		return s.watchServicesOnce(ctx, c, from, each)
+	})
+}
+
+func (s *Session) watchServicesOnce(ctx context.Context, c *connection, from *uint64, each func(*ServiceSet) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.node.WatchServices(ctx, &linkpb.WatchServicesRequest{From: *from})
+	if err != nil {
+		return err
+	}
+	for set := new(ServiceSet); ; {
+		changes, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		var upserts []*structs.ServiceRegistration
+		if err := UnpackNoun(changes.GetUpserts(), &upserts); err != nil {
+			return err
+		}
+		set.Index, set.Full = changes.GetIndex(), set.Full || changes.GetFull()
+		set.Upserts, set.Removed = append(set.Upserts, upserts...), append(set.Removed, changes.GetRemoved()...)
+		s.answered(c, nil)
+		if changes.GetMore() {
+			continue
+		}
+		if err := each(set); err != nil {
+			return &stopError{err}
+		}
+		*from, set = set.Index, new(ServiceSet)
+	}
 }

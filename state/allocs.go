@@ -25,9 +25,9 @@ func (tx *txn) changeRow(v alloc.View, kind feed.Kind, change func(*alloc.Row)) 
 func (tx *txn) setRow(v alloc.View, kind feed.Kind, change func(*alloc.Row)) alloc.View {
 	v = tx.Allocs.Get(v.Ref()) // as it is now: this entry may have changed it before
 	row := *v.Row()
-	ended := row.Client.Terminal()
+	ended := out(&row)
 	change(&row)
-	ended = !ended && row.Client.Terminal()
+	ended = !ended && out(&row)
 	row.Modify = tx.Index
 	if tx.now != 0 {
 		row.ModifyTime = tx.now
@@ -41,6 +41,10 @@ func (tx *txn) setRow(v alloc.View, kind feed.Kind, change func(*alloc.Row)) all
 	tx.emitAlloc(kind, next)
 	return next
 }
+
+// out reports whether nobody may be sent to an allocation: it has ended, or its
+// node is out of sight. A node that is back registers its services again.
+func out(row *alloc.Row) bool { return row.Client.Terminal() || row.Client == alloc.Unknown }
 
 // liveViews collects the allocations that are not terminal, so that they can be
 // changed while walking.
@@ -182,6 +186,9 @@ func (tx *txn) upsertServices(c *command.UpsertServices) (any, error) {
 		var old any
 		if existing := tx.Services.Find(r.Namespace, r.ID, 0); existing != nil {
 			next.CreateIndex = existing.CreateIndex
+			if next.Health == structs.CheckStatusPending {
+				next.Health = existing.Health // an agent that has begun anew knows nothing better
+			}
 			tx.unlistService(existing)
 			old = existing
 		}

@@ -96,8 +96,12 @@ func TestContractOfJSON(t *testing.T) {
 			}
 		}
 	})
-	contract[api.ServiceRegistration, ServiceRegistration](t)
-	contract[api.ServiceRegistrationListStub, ServiceRegistrationListStub](t)
+	contract[api.ServiceRegistration](t, func(r *ServiceRegistration) { r.Health = "" })
+	contract[api.ServiceRegistrationListStub](t, func(s *ServiceRegistrationListStub) {
+		for _, one := range s.Services {
+			one.Instances, one.Healthy = 0, 0
+		}
+	})
 	contract[api.SchedulerConfiguration, SchedulerConfiguration](t)
 	contract[api.Namespace, Namespace](t)
 	contract[api.NodePool, NodePool](t)

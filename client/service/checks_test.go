@@ -19,8 +19,10 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/steppe-run/steppe/internal/clock"
 	"github.com/steppe-run/steppe/internal/loop"
 	"github.com/steppe-run/steppe/internal/testx"
+	"github.com/steppe-run/steppe/link"
 	"github.com/steppe-run/steppe/structs"
 )
 
@@ -242,4 +244,123 @@ func TestWarningsCountForARestartUnlessTheyAreIgnored(t *testing.T) {
 			t.Errorf("ignoring warnings is %v: a restart is asked for: %v", lenient, got)
 		}
 	}
+}
+
+func (c *catalog) health(id string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.regs[id]; r != nil {
+		return r.Health
+	}
+	return "not registered"
+}
+
+func TestTheHealthOfAnInstanceIsThatOfItsWorstCheck(t *testing.T) {
+	var ill atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if ill.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	defer server.Close()
+	c := newCatalog()
+	m := run(t, Config{Catalog: c})
+	m.Add(workload("server", portOf(t, server.Listener.Addr().String()),
+		nomad(func(s *structs.Service) {
+			check("http", nil)(s)
+			check("tcp", func(c *structs.ServiceCheck) { c.Name = "second" })(s)
+		}),
+		nomad(func(s *structs.Service) { s.Name = "plain" }),
+	))
+	const web, plain = "_nomad-task-a1-server-web-http", "_nomad-task-a1-server-plain-http"
+	testx.Eventually(t, patience, "the instance is healthy", func() bool { return c.health(web) == StatusSuccess })
+	ill.Store(true)
+	testx.Eventually(t, patience, "one failing check makes it fail", func() bool { return c.health(web) == StatusFailure })
+	if got := c.health(plain); got != "" {
+		t.Errorf("a service without checks is told to be %q", got)
+	}
+	ill.Store(false)
+	testx.Eventually(t, patience, "the instance is healthy again", func() bool { return c.health(web) == StatusSuccess })
+}
+
+// One check of 1,000 that flips costs one message with one registration.
+func TestOnlyWhatChangedIsTold(t *testing.T) {
+	const count = 1000
+	var ill atomic.Bool
+	c := newCatalog()
+	m := run(t, Config{Catalog: c, Ask: func(_ context.Context, p Probe) Outcome { return Outcome{OK: p.Service != "s7" || !ill.Load()} }})
+	var services []*structs.Service
+	for i := range count {
+		services = append(services, nomad(func(s *structs.Service) {
+			s.Name = fmt.Sprint("s", i)
+			check("tcp", func(c *structs.ServiceCheck) { c.Interval = 300 * time.Millisecond })(s)
+		}))
+	}
+	m.Add(workload("server", 8000, services...))
+	healthy := func() int {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		n := 0
+		for _, r := range c.regs {
+			if r.Health == StatusSuccess {
+				n++
+			}
+		}
+		return n
+	}
+	testx.Eventually(t, 4*patience, "all are healthy", func() bool { return healthy() == count })
+	c.mu.Lock()
+	calls, told := c.calls, c.told
+	c.mu.Unlock()
+	if calls > 20 {
+		t.Errorf("%d messages until all are healthy: they are not gathered", calls)
+	}
+	ill.Store(true)
+	testx.Eventually(t, patience, "one is not", func() bool { return healthy() == count-1 })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	packed, err := link.PackNoun(c.regs["_nomad-task-a1-server-s7-http"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if calls, told = c.calls-calls, c.told-told; calls != 1 || told != 1 || len(packed) > 512 {
+		t.Errorf("one flip of %d cost %d messages with %d registrations of %d bytes", count, calls, told, len(packed))
+	}
+}
+
+func TestTheCatalogueIsRepaired(t *testing.T) {
+	c := newCatalog()
+	clk := clock.NewManual(time.Unix(0, 0))
+	m := run(t, Config{Catalog: c, Clock: clk})
+	m.Add(workload("server", 8000, nomad(nil)))
+	const web = "_nomad-task-a1-server-web-http"
+	testx.Eventually(t, patience, "it is registered", func() bool { return c.health(web) == "" })
+	spoil := func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		clear(c.regs)
+		c.regs["stale"] = &structs.ServiceRegistration{ID: "stale"}
+	}
+	repaired := func() bool { return slices.Equal(c.ids(), []string{web}) }
+	spoil()
+	m.Reregister()
+	testx.Eventually(t, patience, "it is repaired when the node is asked to", repaired)
+	spoil()
+	testx.Eventually(t, patience, "it is repaired after a while, unasked", func() bool {
+		clk.Advance(syncEvery)
+		return repaired()
+	})
+	c.setBroken(true)
+	spoil()
+	m.Reregister()
+	testx.Eventually(t, patience, "the servers were away", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.syncs >= 3
+	})
+	c.setBroken(false)
+	testx.Eventually(t, patience, "it is repaired once they are back", func() bool {
+		clk.Advance(retryMax)
+		return repaired()
+	})
 }

@@ -56,6 +56,7 @@ type probe struct {
 	rule     thresholds
 	name     string
 	alloc    string
+	reg      string // the id of the registration whose health it tells
 
 	result   structs.AllocCheckStatus
 	due      time.Time
@@ -85,6 +86,7 @@ func newProbe(w Workload, svc *structs.Service, c *structs.ServiceCheck, now tim
 		due:      now,
 		ramp:     firstProbe,
 	}
+	p.reg = registrationID(w, serviceName(w, svc), svc.PortLabel)
 	p.setRestart(c.CheckRestart, svc.CheckRestart, now)
 	p.target = newTarget(w, c, addr)
 	service := serviceName(w, svc)
@@ -286,6 +288,9 @@ func (m *Manager) finish(p *probe, o Outcome) {
 	p.result.StatusCode, p.result.Output, p.result.Timestamp = o.Code, o.Output, now.Unix()
 	restart := p.overLimit(now, early, o)
 	changed := before != p.result.Status
+	if changed {
+		m.refreshLocked(p)
+	}
 	failures := p.failures
 	if restart {
 		p.failures = 0

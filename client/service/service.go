@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,11 +32,18 @@ const (
 	retryMax = 30 * time.Second
 	// removePatience is how long Remove waits for the catalogue.
 	removePatience = 2 * time.Second
+	// healthQuiet is how long changes of health are gathered.
+	healthQuiet = 200 * time.Millisecond
+	// syncEvery is how often the catalogue is told of everything, in case it has
+	// lost something. It writes only what differs.
+	syncEvery = 5 * time.Minute
 )
 
 // Catalog is where services are registered.
 type Catalog interface {
 	UpsertServices(ctx context.Context, services []*structs.ServiceRegistration) error
+	// SyncServices makes registrations all there are of this node.
+	SyncServices(ctx context.Context, services []*structs.ServiceRegistration) error
 	DeleteServices(ctx context.Context, namespace string, ids []string) error
 }
 
@@ -78,6 +87,7 @@ type key struct{ alloc, task string }
 type Manager struct {
 	cfg  Config
 	wake chan struct{} // the catalogue has work
+	news chan struct{} // ... that may wait a moment
 	tick chan struct{} // the probes have work
 
 	mu      sync.Mutex
@@ -88,6 +98,8 @@ type Manager struct {
 	probes  map[key][]*probe
 	flushed chan struct{} // closed after the next flush
 	running bool
+	sync    bool      // the catalogue is to be told of everything
+	synced  time.Time // when it was last
 }
 
 // NewManager makes a manager; it works while Run runs.
@@ -95,6 +107,7 @@ func NewManager(cfg Config) *Manager {
 	return &Manager{
 		cfg:     cfg,
 		wake:    make(chan struct{}, 1),
+		news:    make(chan struct{}, 1),
 		tick:    make(chan struct{}, 1),
 		want:    map[string]*structs.ServiceRegistration{},
 		have:    map[string]*structs.ServiceRegistration{},
@@ -118,7 +131,7 @@ func (m *Manager) Run(ctx context.Context) error {
 
 func (m *Manager) setRunning(running bool) {
 	m.mu.Lock()
-	m.running = running
+	m.running, m.synced = running, m.cfg.Clock.Now()
 	m.mu.Unlock()
 }
 
@@ -131,11 +144,13 @@ func (m *Manager) Add(w Workload) []error {
 	m.mu.Lock()
 	m.dropLocked(k, regs)
 	for _, reg := range regs {
-		m.want[reg.ID] = reg
 		m.owned[k] = append(m.owned[k], reg.ID)
 	}
 	retire(m.probes[k])
 	m.probes[k] = keepResults(m.probes[k], probes)
+	for _, reg := range regs {
+		m.want[reg.ID] = withHealth(reg, probes)
+	}
 	m.mu.Unlock()
 	poke(m.wake)
 	poke(m.tick)
@@ -199,13 +214,34 @@ func (m *Manager) register(ctx context.Context) error {
 	for ctx.Err() == nil {
 		if m.flush(ctx) {
 			pause = retryMin
-			m.sleep(ctx, 0, m.wake)
+			m.awaitWork(ctx)
 			continue
 		}
 		m.sleep(ctx, pause, m.wake)
 		pause = min(pause*2, retryMax)
 	}
 	return ctx.Err()
+}
+
+// awaitWork waits until something is to be told, and for more if that is only
+// health: one message tells of many.
+func (m *Manager) awaitWork(ctx context.Context) {
+	m.mu.Lock()
+	var wait time.Duration
+	if m.cfg.Catalog != nil && len(m.want) > 0 {
+		wait = max(time.Millisecond, m.synced.Add(syncEvery).Sub(m.cfg.Clock.Now()))
+	}
+	m.mu.Unlock()
+	which, err := loop.Wait(ctx, m.cfg.Clock, wait, m.wake, m.news)
+	switch {
+	case err != nil: // the caller looks at ctx itself
+	case which == loop.Elapsed:
+		m.mu.Lock()
+		m.sync = true
+		m.mu.Unlock()
+	case which == 1:
+		m.sleep(ctx, healthQuiet, m.wake)
+	}
 }
 
 // sleep returns when d is over (zero: never), wake has something or ctx ends.
@@ -219,6 +255,10 @@ func (m *Manager) flush(ctx context.Context) bool {
 		return true
 	}
 	m.mu.Lock()
+	if m.sync && !m.syncLocked(ctx) {
+		m.mu.Unlock()
+		return false
+	}
 	upserts, deletes := m.differenceLocked()
 	done := m.flushed
 	m.flushed = make(chan struct{})
@@ -328,17 +368,78 @@ func (m *Manager) differenceLocked() (upserts []*structs.ServiceRegistration, de
 	return upserts, deletes
 }
 
-// Reregister has everything registered anew: the servers may have forgotten
-// it while the node was away.
+// Reregister has the catalogue told of everything: the servers may have
+// forgotten some of it while the node was away, or remember what is no more.
 func (m *Manager) Reregister() {
 	m.mu.Lock()
-	for id := range m.have {
-		if m.want[id] != nil {
-			delete(m.have, id)
-		}
-	}
+	m.sync = true
 	m.mu.Unlock()
 	poke(m.wake)
+}
+
+// syncLocked tells the catalogue of everything that is wanted and not refused.
+// It lets go of the lock while it does.
+func (m *Manager) syncLocked(ctx context.Context) bool {
+	all := make([]*structs.ServiceRegistration, 0, len(m.want))
+	for id, reg := range m.want {
+		if m.refused[id] == nil {
+			all = append(all, reg)
+		}
+	}
+	slices.SortFunc(all, func(a, b *structs.ServiceRegistration) int { return strings.Compare(a.ID, b.ID) })
+	m.sync = false
+	m.mu.Unlock()
+	err := m.cfg.Catalog.SyncServices(ctx, all)
+	m.mu.Lock()
+	m.synced = m.cfg.Clock.Now()
+	switch {
+	case errors.Is(err, link.ErrRefused):
+		clear(m.have) // one of them is at fault: told one by one, that one is found
+	case err != nil:
+		m.sync = true
+		m.cfg.Logger.Warn("services could not be registered and are tried again", logx.KeyError, err, logx.KeyCount, len(all))
+		return false
+	default:
+		m.have = make(map[string]*structs.ServiceRegistration, len(all))
+		for _, reg := range all {
+			m.have[reg.ID] = reg
+		}
+	}
+	return true
+}
+
+// withHealth is a registration with the worst status among its checks.
+func withHealth(reg *structs.ServiceRegistration, probes []*probe) *structs.ServiceRegistration {
+	worst := ""
+	for _, p := range probes {
+		if p.reg == reg.ID && badness(p.result.Status) > badness(worst) {
+			worst = p.result.Status
+		}
+	}
+	if worst == reg.Health {
+		return reg
+	}
+	next := *reg
+	next.Health = worst
+	return &next
+}
+
+// badness orders statuses.
+func badness(status string) int {
+	return slices.Index([]string{"", StatusSuccess, StatusWarning, StatusPending, StatusFailure}, status)
+}
+
+// refreshLocked has the health of a check's registration told if it has changed.
+func (m *Manager) refreshLocked(p *probe) {
+	reg := m.want[p.reg]
+	if reg == nil {
+		return
+	}
+	next := withHealth(reg, m.probes[key{p.alloc, p.result.Task}])
+	if next != reg {
+		m.want[p.reg] = next
+		poke(m.news)
+	}
 }
 
 func poke(c chan struct{}) {

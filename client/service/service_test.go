@@ -42,6 +42,18 @@ type catalog struct {
 	broken bool
 	refuse string // the name of a service that is refused
 	calls  int
+	told   int // registrations that came with the calls
+	syncs  int
+}
+
+func (c *catalog) SyncServices(ctx context.Context, regs []*structs.ServiceRegistration) error {
+	c.mu.Lock()
+	c.syncs++
+	if !c.broken && c.refuse == "" {
+		clear(c.regs)
+	}
+	c.mu.Unlock()
+	return c.UpsertServices(ctx, regs)
 }
 
 func newCatalog() *catalog { return &catalog{regs: map[string]*structs.ServiceRegistration{}} }
@@ -50,6 +62,7 @@ func (c *catalog) UpsertServices(_ context.Context, regs []*structs.ServiceRegis
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls++
+	c.told += len(regs)
 	if c.broken {
 		return errors.New("no servers")
 	}

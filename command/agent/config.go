@@ -203,6 +203,7 @@ type ClientBlock struct {
 	BridgeHairpin    bool              `hcl:"bridge_network_hairpin_mode,optional"`
 	BindWildcard     bool              `hcl:"bind_wildcard_default_host_network,optional"`
 	Fingerprints     []*Fingerprint    `hcl:"fingerprint,block"`
+	DNS              *DNSBlock         `hcl:"dns,block"`
 }
 
 // Fingerprint says how insistently a cloud is asked what this machine is.
@@ -211,6 +212,16 @@ type Fingerprint struct {
 	RetryInterval string `hcl:"retry_interval,optional"`
 	RetryAttempts int    `hcl:"retry_attempts,optional"`
 	ExitOnFailure bool   `hcl:"exit_on_failure,optional"`
+}
+
+// DNSBlock says how the node answers for services by name. It is our own.
+type DNSBlock struct {
+	Enabled   bool     `hcl:"enabled,optional"`
+	Domain    string   `hcl:"domain,optional"`
+	Port      int      `hcl:"port,optional"`
+	Addresses []string `hcl:"addresses,optional"` // IP, or IP:port
+	TTL       string   `hcl:"ttl,optional"`
+	Upstreams []string `hcl:"upstreams,optional"` // IP, or IP:port; left out: those of resolv.conf; empty: none
 }
 
 // Reserved is what a node keeps for itself.

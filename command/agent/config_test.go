@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -87,12 +90,13 @@ func TestSettingsTellsAllFaults(t *testing.T) {
 	c.Server.JobMaxCount = -1
 	c.Server.LossBrakePercent, c.Server.LossBrakeMinNodes, c.Server.LossBrakeHold = 0, -1, "a while"
 	c.Server.QuarantineAfter = -1
+	c.Client.DNS = &DNSBlock{Port: 0, Domain: "a b", TTL: "6s", Addresses: []string{"localhost"}, Upstreams: []string{"1.1.1.1:0"}}
 	c.ACL.Enabled = true
 	_, err := c.Settings()
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"data_dir", "server.heartbeat_grace", "server.job_max_count", "server.loss_brake_percent", "server.loss_brake_min_nodes", "server.loss_brake_hold", "server.quarantine_after", "ports.http", "acl.enabled"} {
+	for _, want := range []string{"data_dir", "server.heartbeat_grace", "server.job_max_count", "server.loss_brake_percent", "server.loss_brake_min_nodes", "server.loss_brake_hold", "server.quarantine_after", "ports.http", "acl.enabled", "client.dns.port", "client.dns.domain", "client.dns.ttl", "client.dns.addresses", "client.dns.upstreams"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q misses %q", err, want)
 		}
@@ -182,5 +186,33 @@ plugin "exec" {
 	paths, _ := blocks["exec"].Config["chroot_env"].(map[string]any)
 	if len(paths) != 2 || paths["/opt/tools"] != "/tools" || blocks["exec"].Config["pids_limit"] == nil {
 		t.Errorf("the driver is told %v", blocks["exec"].Config)
+	}
+}
+
+func TestWhereNamesAreAnsweredFor(t *testing.T) {
+	c := Default()
+	if got := c.Client.DNS.config(0); !slices.Equal(got.Addrs, []string{"127.0.0.1:8600"}) || got.Upstreams != nil || got.Domain != "steppe" {
+		t.Errorf("by default %+v", got)
+	}
+	path := filepath.Join(t.TempDir(), "c.hcl")
+	text := `client {
+  dns {
+    port      = 53
+    addresses = ["172.26.64.1", "[::1]:5300"]
+    upstreams = ["192.0.2.1"]
+  }
+}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.LoadPath(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Client.DNS.config(0); !slices.Equal(got.Addrs, []string{"172.26.64.1:53", "[::1]:5300"}) || !slices.Equal(got.Upstreams, []string{"192.0.2.1:53"}) {
+		t.Errorf("as configured %+v", got)
+	}
+	c.Client.DNS.Upstreams, c.Client.DNS.Enabled = []string{}, false
+	if got := c.Client.DNS.config(0); len(got.Addrs) != 0 || got.Upstreams == nil {
+		t.Errorf("switched off, without upstreams %+v", got)
 	}
 }

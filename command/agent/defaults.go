@@ -56,6 +56,7 @@ func defaultClient() *ClientBlock {
 		ClientMinPort: 14000, ClientMaxPort: 14512,
 		BridgeName: "nomad", BridgeSubnet: "172.26.64.0/20", BindWildcard: true,
 		NoHostUUID: true, Reserved: &Reserved{}, ServerJoin: &Join{RetryInterval: "30s"},
+		DNS:        &DNSBlock{Enabled: true, Domain: "steppe", Port: 8600, Addresses: []string{"127.0.0.1"}, TTL: "0s"},
 		GCInterval: "1m", GCParallel: 2, GCDiskUsage: 80, GCInodeUsage: 70, GCMaxAllocs: 50,
 	}
 }

@@ -94,6 +94,7 @@ func (a *assembly) clientConfig() client.Config {
 		HostVolumes: hostVolumes(c.Client.HostVolumes), HostNetworks: hostNetworks(c.Client.HostNetworks),
 		CgroupParent: c.Client.CgroupParent, Options: c.Client.Options, NoHostUUID: c.Client.NoHostUUID,
 		MaxKillTimeout: s.MaxKillTimeout, DisableRemoteExec: c.Client.DisableExec,
+		DNS: c.Client.DNS.config(s.DNSTTL),
 		GC: client.GCConfig{
 			Interval: s.ClientGCInterval, ParallelDestroys: c.Client.GCParallel, DiskUsageThreshold: c.Client.GCDiskUsage,
 			InodeUsageThreshold: c.Client.GCInodeUsage, MaxAllocs: c.Client.GCMaxAllocs,
@@ -119,6 +120,23 @@ func (a *assembly) networkConfig() client.NetworkConfig {
 		}
 		if n, err := strconv.Atoi(port); err == nil && n > 0 {
 			out.GuardedPorts = append(out.GuardedPorts, n)
+		}
+	}
+	return out
+}
+
+// config is where and how names are answered for.
+func (d *DNSBlock) config(ttl time.Duration) client.DNSConfig {
+	out := client.DNSConfig{Domain: d.Domain, TTL: ttl, Upstreams: d.Upstreams}
+	for i, addr := range d.Upstreams {
+		if i == 0 {
+			out.Upstreams = make([]string, len(d.Upstreams))
+		}
+		out.Upstreams[i] = withPort(addr, 53)
+	}
+	if d.Enabled {
+		for _, addr := range d.Addresses {
+			out.Addrs = append(out.Addrs, withPort(addr, d.Port))
 		}
 	}
 	return out

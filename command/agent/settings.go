@@ -27,7 +27,7 @@ type Settings struct {
 	FailoverTTL, LossBrakeHold                             time.Duration
 	JobGCInterval, JobGC, EvalGC, BatchEvalGC              time.Duration
 	DeploymentGC, NodeGC, HistoryMaxAge                    time.Duration
-	MaxKillTimeout, ClientGCInterval                       time.Duration
+	MaxKillTimeout, ClientGCInterval, DNSTTL               time.Duration
 	RetryInterval, CollectionInterval, HTTPSHandshakeLimit time.Duration
 	SnapshotInterval                                       time.Duration
 	MetricsInterval, MetricsRetention                      time.Duration
@@ -44,6 +44,7 @@ func (c *Config) Settings() (*Settings, error) {
 	c.checkBasics(&faults)
 	c.checkScheduler(&faults)
 	c.checkBrake(&faults)
+	c.checkDNS(&faults)
 	c.resolveName(s, &faults)
 	c.resolveFolders(s, &faults)
 	c.resolveAddresses(s, &faults)
@@ -97,6 +98,33 @@ func (c *Config) checkBrake(faults *diag.List) {
 	}
 	if n := c.Server.QuarantineAfter; n < 0 {
 		faults.Add("server.quarantine_after", "%d is too little: give the number of losses in a row, or 0 for no quarantine", n)
+	}
+}
+
+// maxDNSTTL is the longest that answers for names may be kept by who asked.
+const maxDNSTTL = 5 * time.Second
+
+func (c *Config) checkDNS(faults *diag.List) {
+	d := c.Client.DNS
+	if d.Port < 1 || d.Port > 65535 {
+		faults.Add("client.dns.port", "%d is not a port: use 1 to 65535", d.Port)
+	}
+	if d.Domain == "" || strings.ContainsAny(d.Domain, " /\\:@") || strings.Contains(d.Domain, "..") {
+		faults.Add("client.dns.domain", "%q is not a domain: give one such as steppe", d.Domain)
+	}
+	if ttl, err := time.ParseDuration(d.TTL); err == nil && (ttl < 0 || ttl > maxDNSTTL) {
+		faults.Add("client.dns.ttl", "%s is not within 0s to %s: instances come and go", ttl, maxDNSTTL)
+	}
+	for key, list := range map[string][]string{"addresses": d.Addresses, "upstreams": d.Upstreams} {
+		for _, addr := range list {
+			host, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				host, port = addr, "53"
+			}
+			if n, err := strconv.Atoi(port); net.ParseIP(host) == nil || err != nil || n < 1 || n > 65535 {
+				faults.Add("client.dns."+key, "%q is not an IP address, or one with a port", addr)
+			}
+		}
 	}
 }
 
@@ -196,6 +224,7 @@ func (c *Config) resolveDurations(s *Settings, faults *diag.List) {
 		{"server.history_max_age", c.Server.HistoryMaxAge, &s.HistoryMaxAge},
 		{"server.raft_snapshot_interval", c.Server.RaftSnapshotInterval, &s.SnapshotInterval},
 		{"client.max_kill_timeout", c.Client.MaxKillTimeout, &s.MaxKillTimeout},
+		{"client.dns.ttl", c.Client.DNS.TTL, &s.DNSTTL},
 		{"client.gc_interval", c.Client.GCInterval, &s.ClientGCInterval},
 		{"telemetry.in_memory_collection_interval", c.Telemetry.InMemoryInterval, &s.MetricsInterval},
 		{"telemetry.in_memory_retention_period", c.Telemetry.InMemoryRetention, &s.MetricsRetention},

@@ -5,6 +5,7 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"sort"
 	"strconv"
 	"strings"
@@ -30,7 +31,7 @@ func listVerb() connect.Verb {
 		Name: "list", Usage: "list services",
 		Flags: append(view.FormatFlags(), &cli.StringFlag{Name: "name", Usage: "only services of this `name`"}),
 		Do: func(ctx context.Context, c *connect.Call) error {
-			all, _, err := c.Client.Services(ctx, nil)
+			all, _, err := c.Client.Services(ctx, everything())
 			if err != nil {
 				return term.Fail("Error listing service registrations: %v", err)
 			}
@@ -43,7 +44,7 @@ func listVerb() connect.Verb {
 			var rows [][]string
 			for _, ns := range all {
 				for _, s := range ns.Services {
-					rows = append(rows, []string{s.ServiceName, "[" + strings.Join(s.Tags, ",") + "]"})
+					rows = append(rows, []string{s.ServiceName, "[" + strings.Join(s.Tags, ",") + "]", fmt.Sprintf("%d of %d", s.Healthy, s.Instances)})
 				}
 			}
 			if len(rows) == 0 {
@@ -51,7 +52,7 @@ func listVerb() connect.Verb {
 				return nil
 			}
 			sort.Slice(rows, func(i, j int) bool { return rows[i][0] < rows[j][0] })
-			c.Printf("%s", view.Table([]string{"Service Name", "Tags"}, rows))
+			c.Printf("%s", view.Table([]string{"Service Name", "Tags", "Healthy"}, rows))
 			return nil
 		},
 	}
@@ -89,7 +90,8 @@ func infoVerb() connect.Verb {
 }
 
 func info(ctx context.Context, c *connect.Call) error {
-	q := &api.Query{Filter: c.String("filter"), PerPage: c.Int("per-page"), NextToken: c.String("page-token")}
+	q := everything()
+	q.Filter, q.PerPage, q.NextToken = c.String("filter"), c.Int("per-page"), c.String("page-token")
 	all, meta, err := c.Client.Service(ctx, c.Arg(0), q)
 	if err != nil {
 		return term.Fail("Error listing service registrations: %v", err)
@@ -111,13 +113,27 @@ func info(ctx context.Context, c *connect.Call) error {
 	}
 	var rows [][]string
 	for _, s := range all {
-		rows = append(rows, []string{s.JobID, address(s), "[" + strings.Join(s.Tags, ",") + "]", view.ID(s.NodeID, false), view.ID(s.AllocID, false)})
+		rows = append(rows, []string{s.JobID, address(s), "[" + strings.Join(s.Tags, ",") + "]", view.ID(s.NodeID, false), view.ID(s.AllocID, false), healthOf(s)})
 	}
-	c.Printf("%s", view.Table([]string{"Job ID", "Address", "Tags", "Node ID", "Alloc ID"}, rows))
+	c.Printf("%s", view.Table([]string{"Job ID", "Address", "Tags", "Node ID", "Alloc ID", "Health"}, rows))
 	if meta.NextToken != "" {
 		c.Printf("\nResults have been paginated. To get the next page run:\n\nsteppe service info -per-page %d -page-token %s %s\n", q.PerPage, meta.NextToken, c.Arg(0))
 	}
 	return nil
+}
+
+// everything asks for the instances that aren't healthy, too: people want to see
+// what is wrong.
+func everything() *api.Query {
+	return &api.Query{Params: map[string]string{api.ParamHealthy: "false"}}
+}
+
+// healthOf is an instance's health in a word.
+func healthOf(s *structs.ServiceRegistration) string {
+	if s.Health == "" {
+		return "no checks"
+	}
+	return s.Health
 }
 
 func address(s *structs.ServiceRegistration) string {
@@ -132,5 +148,6 @@ func registration(s *structs.ServiceRegistration) string {
 		{Key: "ID", Value: s.ID}, {Key: "Service Name", Value: s.ServiceName}, {Key: "Namespace", Value: s.Namespace},
 		{Key: "Job ID", Value: s.JobID}, {Key: "Alloc ID", Value: s.AllocID}, {Key: "Node ID", Value: s.NodeID},
 		{Key: "Datacenter", Value: s.Datacenter}, {Key: "Address", Value: address(s)}, {Key: "Tags", Value: "[" + strings.Join(s.Tags, ",") + "]"},
+		{Key: "Health", Value: healthOf(s)},
 	})
 }

@@ -13,38 +13,73 @@ import (
 	"github.com/steppe-run/steppe/structs"
 )
 
-// ServicesList lists the names of services, by namespace.
+// ServicesList lists the names of services, by namespace; with healthy=true
+// those that have an instance to which callers may be sent.
 func ServicesList(c *door.Call, v backend.View) (door.Reply, error) {
-	byName := map[string]map[string]map[string]bool{}
+	healthy, err := c.Flag("healthy")
+	if err != nil {
+		return door.Reply{}, err
+	}
+	byName := map[string]map[string]*namedService{}
 	for s := range v.Services(c.Namespace) {
 		names := byName[s.Namespace]
 		if names == nil {
-			names = map[string]map[string]bool{}
+			names = map[string]*namedService{}
 			byName[s.Namespace] = names
 		}
-		tags := names[s.ServiceName]
-		if tags == nil {
-			tags = map[string]bool{}
-			names[s.ServiceName] = tags
+		if names[s.ServiceName] == nil {
+			names[s.ServiceName] = &namedService{tags: map[string]bool{}}
 		}
-		for _, tag := range s.Tags {
-			tags[tag] = true
-		}
+		names[s.ServiceName].add(s, healthy)
 	}
 	stubs := []*structs.ServiceRegistrationListStub{}
 	for _, ns := range door.Sorted(byName) {
 		stub := &structs.ServiceRegistrationListStub{Namespace: ns}
 		for _, name := range door.Sorted(byName[ns]) {
-			stub.Services = append(stub.Services, &structs.ServiceRegistrationStub{ServiceName: name, Tags: door.Sorted(byName[ns][name])})
+			if s := byName[ns][name]; s.healthy > 0 || !healthy {
+				stub.Services = append(stub.Services, &structs.ServiceRegistrationStub{
+					ServiceName: name, Tags: door.Sorted(s.tags), Instances: s.instances, Healthy: s.healthy,
+				})
+			}
 		}
-		stubs = append(stubs, stub)
+		if len(stub.Services) > 0 {
+			stubs = append(stubs, stub)
+		}
 	}
 	return door.Reply{Value: stubs, Index: c.IndexOf(v)}, nil
 }
 
-// ServiceRead lists the instances of one service, or a choice of them.
+// namedService is what the instances of one name come to.
+type namedService struct {
+	tags               map[string]bool
+	instances, healthy int
+}
+
+// add counts an instance; its tags are those of the service unless only healthy
+// ones are asked for.
+func (n *namedService) add(s *structs.ServiceRegistration, healthy bool) {
+	n.instances++
+	if s.Healthy() {
+		n.healthy++
+	} else if healthy {
+		return
+	}
+	for _, tag := range s.Tags {
+		n.tags[tag] = true
+	}
+}
+
+// ServiceRead lists the instances of one service, or a choice of them; with
+// healthy=true only those to which callers may be sent.
 func ServiceRead(c *door.Call, v backend.View) (door.Reply, error) {
+	healthy, err := c.Flag("healthy")
+	if err != nil {
+		return door.Reply{}, err
+	}
 	instances := v.ServicesByName(c.Namespace, c.Param("name"))
+	if healthy {
+		instances = door.Where(instances, (*structs.ServiceRegistration).Healthy)
+	}
 	if text := c.Query.Get("choose"); text != "" {
 		n, key, err := parseChoice(text)
 		if err != nil {

@@ -643,6 +643,7 @@ func (*WriteReply) Descriptor() ([]byte, []int) {
 type UpsertServicesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Services      []byte                 `protobuf:"bytes,1,opt,name=services,proto3" json:"services,omitempty"`
+	Full          bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"` // these are all that the node has: others of it are gone
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -682,6 +683,13 @@ func (x *UpsertServicesRequest) GetServices() []byte {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *UpsertServicesRequest) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
 }
 
 type DeleteServicesRequest struct {
@@ -832,6 +840,126 @@ func (x *LookupServicesReply) GetServices() []byte {
 	return nil
 }
 
+type WatchServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchServicesRequest) Reset() {
+	*x = WatchServicesRequest{}
+	mi := &file_link_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchServicesRequest) ProtoMessage() {}
+
+func (x *WatchServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_link_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchServicesRequest.ProtoReflect.Descriptor instead.
+func (*WatchServicesRequest) Descriptor() ([]byte, []int) {
+	return file_link_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *WatchServicesRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+type ServiceChanges struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Full          bool                   `protobuf:"varint,2,opt,name=full,proto3" json:"full,omitempty"` // upserts are all there is
+	More          bool                   `protobuf:"varint,3,opt,name=more,proto3" json:"more,omitempty"` // the set goes on in the next message
+	Upserts       []byte                 `protobuf:"bytes,4,opt,name=upserts,proto3" json:"upserts,omitempty"`
+	Removed       []string               `protobuf:"bytes,5,rep,name=removed,proto3" json:"removed,omitempty"` // NAMESPACE/ID
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceChanges) Reset() {
+	*x = ServiceChanges{}
+	mi := &file_link_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceChanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceChanges) ProtoMessage() {}
+
+func (x *ServiceChanges) ProtoReflect() protoreflect.Message {
+	mi := &file_link_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceChanges.ProtoReflect.Descriptor instead.
+func (*ServiceChanges) Descriptor() ([]byte, []int) {
+	return file_link_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ServiceChanges) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ServiceChanges) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *ServiceChanges) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ServiceChanges) GetUpserts() []byte {
+	if x != nil {
+		return x.Upserts
+	}
+	return nil
+}
+
+func (x *ServiceChanges) GetRemoved() []string {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
 type HoldsNodeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	NodeId        string                 `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -841,7 +969,7 @@ type HoldsNodeRequest struct {
 
 func (x *HoldsNodeRequest) Reset() {
 	*x = HoldsNodeRequest{}
-	mi := &file_link_proto_msgTypes[16]
+	mi := &file_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +981,7 @@ func (x *HoldsNodeRequest) String() string {
 func (*HoldsNodeRequest) ProtoMessage() {}
 
 func (x *HoldsNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[16]
+	mi := &file_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +994,7 @@ func (x *HoldsNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldsNodeRequest.ProtoReflect.Descriptor instead.
 func (*HoldsNodeRequest) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{16}
+	return file_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HoldsNodeRequest) GetNodeId() string {
@@ -885,7 +1013,7 @@ type HoldsNodeReply struct {
 
 func (x *HoldsNodeReply) Reset() {
 	*x = HoldsNodeReply{}
-	mi := &file_link_proto_msgTypes[17]
+	mi := &file_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1025,7 @@ func (x *HoldsNodeReply) String() string {
 func (*HoldsNodeReply) ProtoMessage() {}
 
 func (x *HoldsNodeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[17]
+	mi := &file_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1038,7 @@ func (x *HoldsNodeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HoldsNodeReply.ProtoReflect.Descriptor instead.
 func (*HoldsNodeReply) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{17}
+	return file_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *HoldsNodeReply) GetHolds() bool {
@@ -930,7 +1058,7 @@ type TunnelChunk struct {
 
 func (x *TunnelChunk) Reset() {
 	*x = TunnelChunk{}
-	mi := &file_link_proto_msgTypes[18]
+	mi := &file_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1070,7 @@ func (x *TunnelChunk) String() string {
 func (*TunnelChunk) ProtoMessage() {}
 
 func (x *TunnelChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_link_proto_msgTypes[18]
+	mi := &file_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1083,7 @@ func (x *TunnelChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TunnelChunk.ProtoReflect.Descriptor instead.
 func (*TunnelChunk) Descriptor() ([]byte, []int) {
-	return file_link_proto_rawDescGZIP(), []int{18}
+	return file_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TunnelChunk) GetNodeId() string {
@@ -1015,9 +1143,10 @@ const file_link_proto_rawDesc = "" +
 	"\x13UpdateAllocsRequest\x12\x18\n" +
 	"\aupdates\x18\x01 \x01(\fR\aupdates\"\f\n" +
 	"\n" +
-	"WriteReply\"3\n" +
+	"WriteReply\"G\n" +
 	"\x15UpsertServicesRequest\x12\x1a\n" +
-	"\bservices\x18\x01 \x01(\fR\bservices\"G\n" +
+	"\bservices\x18\x01 \x01(\fR\bservices\x12\x12\n" +
+	"\x04full\x18\x02 \x01(\bR\x04full\"G\n" +
 	"\x15DeleteServicesRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\tR\x03ids\"I\n" +
@@ -1025,14 +1154,22 @@ const file_link_proto_rawDesc = "" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\"1\n" +
 	"\x13LookupServicesReply\x12\x1a\n" +
-	"\bservices\x18\x01 \x01(\fR\bservices\"+\n" +
+	"\bservices\x18\x01 \x01(\fR\bservices\"*\n" +
+	"\x14WatchServicesRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x04R\x04from\"\x82\x01\n" +
+	"\x0eServiceChanges\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04full\x18\x02 \x01(\bR\x04full\x12\x12\n" +
+	"\x04more\x18\x03 \x01(\bR\x04more\x12\x18\n" +
+	"\aupserts\x18\x04 \x01(\fR\aupserts\x12\x18\n" +
+	"\aremoved\x18\x05 \x03(\tR\aremoved\"+\n" +
 	"\x10HoldsNodeRequest\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\"&\n" +
 	"\x0eHoldsNodeReply\x12\x14\n" +
 	"\x05holds\x18\x01 \x01(\bR\x05holds\":\n" +
 	"\vTunnelChunk\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data2\x97\x05\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data2\xf0\x05\n" +
 	"\bNodeLink\x12J\n" +
 	"\bRegister\x12\x1f.steppe.link.v1.RegisterRequest\x1a\x1d.steppe.link.v1.RegisterReply\x12M\n" +
 	"\tHeartbeat\x12 .steppe.link.v1.HeartbeatRequest\x1a\x1e.steppe.link.v1.HeartbeatReply\x12Q\n" +
@@ -1041,7 +1178,8 @@ const file_link_proto_rawDesc = "" +
 	"\fUpdateAllocs\x12#.steppe.link.v1.UpdateAllocsRequest\x1a\x1a.steppe.link.v1.WriteReply\x12S\n" +
 	"\x0eUpsertServices\x12%.steppe.link.v1.UpsertServicesRequest\x1a\x1a.steppe.link.v1.WriteReply\x12S\n" +
 	"\x0eDeleteServices\x12%.steppe.link.v1.DeleteServicesRequest\x1a\x1a.steppe.link.v1.WriteReply\x12\\\n" +
-	"\x0eLookupServices\x12%.steppe.link.v1.LookupServicesRequest\x1a#.steppe.link.v1.LookupServicesReply2\xa1\x01\n" +
+	"\x0eLookupServices\x12%.steppe.link.v1.LookupServicesRequest\x1a#.steppe.link.v1.LookupServicesReply\x12W\n" +
+	"\rWatchServices\x12$.steppe.link.v1.WatchServicesRequest\x1a\x1e.steppe.link.v1.ServiceChanges0\x012\xa1\x01\n" +
 	"\bPeerLink\x12M\n" +
 	"\tHoldsNode\x12 .steppe.link.v1.HoldsNodeRequest\x1a\x1e.steppe.link.v1.HoldsNodeReply\x12F\n" +
 	"\x06Tunnel\x12\x1b.steppe.link.v1.TunnelChunk\x1a\x1b.steppe.link.v1.TunnelChunk(\x010\x01B*Z(github.com/steppe-run/steppe/link/linkpbb\x06proto3"
@@ -1058,7 +1196,7 @@ func file_link_proto_rawDescGZIP() []byte {
 	return file_link_proto_rawDescData
 }
 
-var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_link_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_link_proto_goTypes = []any{
 	(*RegisterRequest)(nil),       // 0: steppe.link.v1.RegisterRequest
 	(*RegisterReply)(nil),         // 1: steppe.link.v1.RegisterReply
@@ -1076,9 +1214,11 @@ var file_link_proto_goTypes = []any{
 	(*DeleteServicesRequest)(nil), // 13: steppe.link.v1.DeleteServicesRequest
 	(*LookupServicesRequest)(nil), // 14: steppe.link.v1.LookupServicesRequest
 	(*LookupServicesReply)(nil),   // 15: steppe.link.v1.LookupServicesReply
-	(*HoldsNodeRequest)(nil),      // 16: steppe.link.v1.HoldsNodeRequest
-	(*HoldsNodeReply)(nil),        // 17: steppe.link.v1.HoldsNodeReply
-	(*TunnelChunk)(nil),           // 18: steppe.link.v1.TunnelChunk
+	(*WatchServicesRequest)(nil),  // 16: steppe.link.v1.WatchServicesRequest
+	(*ServiceChanges)(nil),        // 17: steppe.link.v1.ServiceChanges
+	(*HoldsNodeRequest)(nil),      // 18: steppe.link.v1.HoldsNodeRequest
+	(*HoldsNodeReply)(nil),        // 19: steppe.link.v1.HoldsNodeReply
+	(*TunnelChunk)(nil),           // 20: steppe.link.v1.TunnelChunk
 }
 var file_link_proto_depIdxs = []int32{
 	6,  // 0: steppe.link.v1.AllocChanges.upserts:type_name -> steppe.link.v1.AllocUpsert
@@ -1092,20 +1232,22 @@ var file_link_proto_depIdxs = []int32{
 	12, // 8: steppe.link.v1.NodeLink.UpsertServices:input_type -> steppe.link.v1.UpsertServicesRequest
 	13, // 9: steppe.link.v1.NodeLink.DeleteServices:input_type -> steppe.link.v1.DeleteServicesRequest
 	14, // 10: steppe.link.v1.NodeLink.LookupServices:input_type -> steppe.link.v1.LookupServicesRequest
-	16, // 11: steppe.link.v1.PeerLink.HoldsNode:input_type -> steppe.link.v1.HoldsNodeRequest
-	18, // 12: steppe.link.v1.PeerLink.Tunnel:input_type -> steppe.link.v1.TunnelChunk
-	1,  // 13: steppe.link.v1.NodeLink.Register:output_type -> steppe.link.v1.RegisterReply
-	3,  // 14: steppe.link.v1.NodeLink.Heartbeat:output_type -> steppe.link.v1.HeartbeatReply
-	5,  // 15: steppe.link.v1.NodeLink.WatchAllocs:output_type -> steppe.link.v1.AllocChanges
-	9,  // 16: steppe.link.v1.NodeLink.GetJob:output_type -> steppe.link.v1.GetJobReply
-	11, // 17: steppe.link.v1.NodeLink.UpdateAllocs:output_type -> steppe.link.v1.WriteReply
-	11, // 18: steppe.link.v1.NodeLink.UpsertServices:output_type -> steppe.link.v1.WriteReply
-	11, // 19: steppe.link.v1.NodeLink.DeleteServices:output_type -> steppe.link.v1.WriteReply
-	15, // 20: steppe.link.v1.NodeLink.LookupServices:output_type -> steppe.link.v1.LookupServicesReply
-	17, // 21: steppe.link.v1.PeerLink.HoldsNode:output_type -> steppe.link.v1.HoldsNodeReply
-	18, // 22: steppe.link.v1.PeerLink.Tunnel:output_type -> steppe.link.v1.TunnelChunk
-	13, // [13:23] is the sub-list for method output_type
-	3,  // [3:13] is the sub-list for method input_type
+	16, // 11: steppe.link.v1.NodeLink.WatchServices:input_type -> steppe.link.v1.WatchServicesRequest
+	18, // 12: steppe.link.v1.PeerLink.HoldsNode:input_type -> steppe.link.v1.HoldsNodeRequest
+	20, // 13: steppe.link.v1.PeerLink.Tunnel:input_type -> steppe.link.v1.TunnelChunk
+	1,  // 14: steppe.link.v1.NodeLink.Register:output_type -> steppe.link.v1.RegisterReply
+	3,  // 15: steppe.link.v1.NodeLink.Heartbeat:output_type -> steppe.link.v1.HeartbeatReply
+	5,  // 16: steppe.link.v1.NodeLink.WatchAllocs:output_type -> steppe.link.v1.AllocChanges
+	9,  // 17: steppe.link.v1.NodeLink.GetJob:output_type -> steppe.link.v1.GetJobReply
+	11, // 18: steppe.link.v1.NodeLink.UpdateAllocs:output_type -> steppe.link.v1.WriteReply
+	11, // 19: steppe.link.v1.NodeLink.UpsertServices:output_type -> steppe.link.v1.WriteReply
+	11, // 20: steppe.link.v1.NodeLink.DeleteServices:output_type -> steppe.link.v1.WriteReply
+	15, // 21: steppe.link.v1.NodeLink.LookupServices:output_type -> steppe.link.v1.LookupServicesReply
+	17, // 22: steppe.link.v1.NodeLink.WatchServices:output_type -> steppe.link.v1.ServiceChanges
+	19, // 23: steppe.link.v1.PeerLink.HoldsNode:output_type -> steppe.link.v1.HoldsNodeReply
+	20, // 24: steppe.link.v1.PeerLink.Tunnel:output_type -> steppe.link.v1.TunnelChunk
+	14, // [14:25] is the sub-list for method output_type
+	3,  // [3:14] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -1122,7 +1264,7 @@ func file_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_link_proto_rawDesc), len(file_link_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -30,6 +30,7 @@ const (
 	NodeLink_UpsertServices_FullMethodName = "/steppe.link.v1.NodeLink/UpsertServices"
 	NodeLink_DeleteServices_FullMethodName = "/steppe.link.v1.NodeLink/DeleteServices"
 	NodeLink_LookupServices_FullMethodName = "/steppe.link.v1.NodeLink/LookupServices"
+	NodeLink_WatchServices_FullMethodName  = "/steppe.link.v1.NodeLink/WatchServices"
 )
 
 // NodeLinkClient is the client API for NodeLink service.
@@ -57,6 +58,9 @@ type NodeLinkClient interface {
 	DeleteServices(ctx context.Context, in *DeleteServicesRequest, opts ...grpc.CallOption) (*WriteReply, error)
 	// LookupServices lists the registrations of one service.
 	LookupServices(ctx context.Context, in *LookupServicesRequest, opts ...grpc.CallOption) (*LookupServicesReply, error)
+	// WatchServices sends the registrations of the region: all of them first
+	// (unless the server can resume at the index asked for), then what changes.
+	WatchServices(ctx context.Context, in *WatchServicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ServiceChanges], error)
 }
 
 type nodeLinkClient struct {
@@ -156,6 +160,25 @@ func (c *nodeLinkClient) LookupServices(ctx context.Context, in *LookupServicesR
 	return out, nil
 }
 
+func (c *nodeLinkClient) WatchServices(ctx context.Context, in *WatchServicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ServiceChanges], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &NodeLink_ServiceDesc.Streams[1], NodeLink_WatchServices_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchServicesRequest, ServiceChanges]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeLink_WatchServicesClient = grpc.ServerStreamingClient[ServiceChanges]
+
 // NodeLinkServer is the server API for NodeLink service.
 // All implementations must embed UnimplementedNodeLinkServer
 // for forward compatibility.
@@ -181,6 +204,9 @@ type NodeLinkServer interface {
 	DeleteServices(context.Context, *DeleteServicesRequest) (*WriteReply, error)
 	// LookupServices lists the registrations of one service.
 	LookupServices(context.Context, *LookupServicesRequest) (*LookupServicesReply, error)
+	// WatchServices sends the registrations of the region: all of them first
+	// (unless the server can resume at the index asked for), then what changes.
+	WatchServices(*WatchServicesRequest, grpc.ServerStreamingServer[ServiceChanges]) error
 	mustEmbedUnimplementedNodeLinkServer()
 }
 
@@ -214,6 +240,9 @@ func (UnimplementedNodeLinkServer) DeleteServices(context.Context, *DeleteServic
 }
 func (UnimplementedNodeLinkServer) LookupServices(context.Context, *LookupServicesRequest) (*LookupServicesReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method LookupServices not implemented")
+}
+func (UnimplementedNodeLinkServer) WatchServices(*WatchServicesRequest, grpc.ServerStreamingServer[ServiceChanges]) error {
+	return status.Error(codes.Unimplemented, "method WatchServices not implemented")
 }
 func (UnimplementedNodeLinkServer) mustEmbedUnimplementedNodeLinkServer() {}
 func (UnimplementedNodeLinkServer) testEmbeddedByValue()                  {}
@@ -373,6 +402,17 @@ func _NodeLink_LookupServices_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _NodeLink_WatchServices_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchServicesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(NodeLinkServer).WatchServices(m, &grpc.GenericServerStream[WatchServicesRequest, ServiceChanges]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type NodeLink_WatchServicesServer = grpc.ServerStreamingServer[ServiceChanges]
+
 // NodeLink_ServiceDesc is the grpc.ServiceDesc for NodeLink service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -413,6 +453,11 @@ var NodeLink_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchAllocs",
 			Handler:       _NodeLink_WatchAllocs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchServices",
+			Handler:       _NodeLink_WatchServices_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/steppe-run/steppe/internal/logx"
@@ -161,6 +163,38 @@ func (s *Control) UpsertServices(ctx context.Context, services []*structs.Servic
 		return 0, err
 	}
 	return indexOf(result), nil
+}
+
+// SyncServices makes registrations all there are of a node: what differs is
+// written, what else there is of it is removed. It writes nothing if the two
+// agree.
+func (s *Control) SyncServices(ctx context.Context, nodeID string, services []*structs.ServiceRegistration) (uint64, error) {
+	snap := s.store.Snapshot()
+	wanted := make(map[string]bool, len(services))
+	var upserts []*structs.ServiceRegistration
+	for _, r := range services {
+		wanted[r.Namespace+"/"+r.ID] = true
+		if !r.Same(snap.Service(r.Namespace, r.ID)) {
+			upserts = append(upserts, r)
+		}
+	}
+	gone := map[string][]string{}
+	for r := range snap.ServicesByNode(nodeID) {
+		if !wanted[r.Namespace+"/"+r.ID] {
+			gone[r.Namespace] = append(gone[r.Namespace], r.ID)
+		}
+	}
+	index := snap.Index()
+	for _, namespace := range slices.Sorted(maps.Keys(gone)) {
+		var err error
+		if index, err = s.DeleteServices(ctx, namespace, gone[namespace]); err != nil {
+			return 0, err
+		}
+	}
+	if len(upserts) == 0 {
+		return index, nil
+	}
+	return s.UpsertServices(ctx, upserts)
 }
 
 // DeleteServices removes service registrations.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 
@@ -26,6 +27,7 @@ type Changes struct {
 	watchers map[string]map[*watcher]struct{}
 	removals []removal // in the order of their index
 	since    uint64    // removals after this index are all there
+	services serviceLog
 }
 
 type removal struct {
@@ -45,7 +47,10 @@ type watcher struct {
 
 // NewChanges returns what follows a store once Run runs.
 func NewChanges(store Store, c clock.Clock) *Changes {
-	return &Changes{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
+	f := &Changes{store: store, clock: c, watchers: map[string]map[*watcher]struct{}{}}
+	f.services.restart(0)
+	f.services.since = math.MaxUint64 // nothing is known until Run follows the store
+	return f
 }
 
 // Run follows the store until ctx ends.
@@ -77,6 +82,7 @@ func (f *Changes) restart(from uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removals, f.since = nil, from
+	f.services.restart(from)
 	for _, ws := range f.watchers {
 		for w := range ws {
 			w.resync = true
@@ -88,8 +94,18 @@ func (f *Changes) restart(from uint64) {
 func (f *Changes) note(c *feed.Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	served := false
+	defer func() {
+		if f.services.covered = c.Index; served {
+			f.services.wake()
+		}
+	}()
 	for i := range c.Events {
 		e := &c.Events[i]
+		if e.Table() == feed.TableServices {
+			f.services.add(serviceChange{c.Index, e.Namespace(), e.Key()})
+			served = true
+		}
 		if e.Table() != feed.TableAllocs {
 			continue
 		}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -116,8 +117,13 @@ func (n *nodeService) UpsertServices(ctx context.Context, req *linkpb.UpsertServ
 			if err := link.UnpackNoun(req.GetServices(), &regs); err != nil {
 				return nil, status.Error(codes.InvalidArgument, err.Error())
 			}
-			if err := n.ownServices(link.IncomingCaller(ctx).NodeID, regs); err != nil {
+			nodeID := link.IncomingCaller(ctx).NodeID
+			if err := n.ownServices(nodeID, regs); err != nil {
 				return nil, err
+			}
+			if req.GetFull() {
+				_, err := n.s.cfg.Backend.SyncServices(ctx, nodeID, regs)
+				return new(linkpb.WriteReply), err
 			}
 			_, err := n.s.cfg.Backend.UpsertServices(ctx, regs)
 			return new(linkpb.WriteReply), err
@@ -134,6 +140,9 @@ func (n *nodeService) ownServices(nodeID string, regs []*structs.ServiceRegistra
 	for _, r := range regs {
 		if r == nil || r.NodeID != nodeID {
 			return status.Errorf(codes.PermissionDenied, "the registration is not of node %s", nodeID)
+		}
+		if !slices.Contains(healths, r.Health) {
+			return status.Errorf(codes.InvalidArgument, "the registration %s has an unknown health", r.ID)
 		}
 		if a := snap.Alloc(r.AllocID); a != nil && (a.NodeID != nodeID || a.Namespace != r.Namespace) {
 			return status.Errorf(codes.PermissionDenied, "allocation %s is not of node %s and namespace %s", r.AllocID, nodeID, r.Namespace)

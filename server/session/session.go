@@ -40,6 +40,8 @@ type Backend interface {
 	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (index uint64, err error)
 	// UpsertServices stores service registrations.
 	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) (index uint64, err error)
+	// SyncServices makes registrations all there are of a node.
+	SyncServices(ctx context.Context, nodeID string, regs []*structs.ServiceRegistration) (index uint64, err error)
 	// DeleteServices removes service registrations.
 	DeleteServices(ctx context.Context, namespace string, ids []string) (index uint64, err error)
 }

@@ -199,6 +199,11 @@ func (r *region) UpsertServices(_ context.Context, regs []*structs.ServiceRegist
 	return r.apply(&command.UpsertServices{Services: regs})
 }
 
+// SyncServices implements Backend.
+func (r *region) SyncServices(ctx context.Context, _ string, regs []*structs.ServiceRegistration) (uint64, error) {
+	return r.UpsertServices(ctx, regs)
+}
+
 // DeleteServices implements Backend.
 func (r *region) DeleteServices(_ context.Context, namespace string, list []string) (uint64, error) {
 	return r.apply(&command.DeleteServices{Namespace: namespace, IDs: list})

@@ -196,6 +196,21 @@ func (s *nodeSession) UpsertServices(ctx context.Context, services []*structs.Se
 	})
 }
 
+// SyncServices implements client.Services.
+func (s *nodeSession) SyncServices(ctx context.Context, services []*structs.ServiceRegistration) error {
+	return s.do(ctx, func(ctx context.Context, on *control.Control) error {
+		_, err := on.SyncServices(ctx, s.n.ID(), services)
+		return err
+	})
+}
+
+// WatchServices implements client.Services; nobody asks a simulated node for
+// names.
+func (s *nodeSession) WatchServices(ctx context.Context, _ uint64, _ func(*link.ServiceSet) error) error {
+	_, err := loop.Await(ctx)
+	return err
+}
+
 // DeleteServices implements client.Services.
 func (s *nodeSession) DeleteServices(ctx context.Context, namespace string, ids []string) error {
 	return s.do(ctx, func(ctx context.Context, on *control.Control) error {

@@ -110,7 +110,7 @@ func blank(kind byte) Command {
 
 // Level is the feature level of this version: the highest that a kind of command
 // has. A server makes the same of every entry whose level isn't above its own.
-const Level = 3
+const Level = 4
 
 // LevelOf returns the feature level that all members of a region must have
 // before a command may be proposed: the one with which its kind came, or has last
@@ -141,7 +141,7 @@ var kinds = [...]struct {
 	kindUpdateDeployment:   {1, func() Command { return new(UpdateDeployment) }},
 	kindPromoteDeployment:  {1, func() Command { return new(PromoteDeployment) }},
 	kindSetAllocHealth:     {1, func() Command { return new(SetAllocHealth) }},
-	kindUpsertServices:     {1, func() Command { return new(UpsertServices) }},
+	kindUpsertServices:     {4, func() Command { return new(UpsertServices) }},
 	kindDeleteServices:     {1, func() Command { return new(DeleteServices) }},
 	kindSweep:              {3, func() Command { return new(Sweep) }},
 	kindSetSchedulerConfig: {1, func() Command { return new(SetSchedulerConfig) }},
