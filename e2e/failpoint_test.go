@@ -116,15 +116,15 @@ func (l *life) play(by by) {
 		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 			l.t.Fatal(err)
 		}
-		l.until("somebody has died and another task runs", func() bool { return l.died() && l.one() && l.sleeping()[0] != before })
+		l.until("somebody has died and another task runs", func() bool { return l.died() && l.one() && !slices.Contains(l.sleeping(), before) })
 	}
 	l.until("the job is gone", func() bool {
 		_, _, err := l.client().Jobs().Deregister("sleep", true, nil)
 		return err == nil
 	})
 	l.until("nothing of its tasks is left", func() bool {
-		_ = l.client().System().GarbageCollect() // the agent may be dead
-		return (by != byStop || l.died()) && len(l.sleeping()) == 0 && l.left().tasksGone()
+		// Until the agent answers it may be dead, and what is left isn't settled.
+		return l.client().System().GarbageCollect() == nil && (by != byStop || l.died()) && len(l.sleeping()) == 0 && l.left().tasksGone()
 	})
 	if err := l.stop(); err != nil {
 		l.t.Errorf("the agent ended with %v", err)
