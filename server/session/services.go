@@ -87,7 +87,7 @@ func (n *nodeService) WatchServices(req *linkpb.WatchServicesRequest, out grpc.S
 	switch {
 	case errors.Is(err, errBehind):
 		return status.Error(codes.Unavailable, err.Error())
-	case err != nil && ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return status.FromContextError(ctx.Err()).Err()
 	}
 	return err

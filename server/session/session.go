@@ -38,6 +38,11 @@ type Backend interface {
 	Heartbeat(ctx context.Context, nodeID string) (ttl time.Duration, err error)
 	// UpdateAllocs stores what a node reports. Batching is the backend's.
 	UpdateAllocs(ctx context.Context, nodeID string, updates []*structs.AllocUpdate) (index uint64, err error)
+	ServiceBackend
+}
+
+// ServiceBackend is the part of Backend that concerns services.
+type ServiceBackend interface {
 	// UpsertServices stores service registrations.
 	UpsertServices(ctx context.Context, regs []*structs.ServiceRegistration) (index uint64, err error)
 	// SyncServices makes registrations all there are of a node.
