@@ -102,9 +102,6 @@ func (r *Runner) connect(ctx context.Context, block *structs.NetworkResource, ma
 	if made != nil {
 		w.Path = made.Path
 	}
-	if block.CNI != nil {
-		w.Args = block.CNI.Args
-	}
 	if resources := r.Alloc().AllocatedResources; resources != nil {
 		w.Ports = resources.Shared.Ports
 	}

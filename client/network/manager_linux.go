@@ -81,18 +81,13 @@ func (m *Manager) Make(ctx context.Context, w Wanted) (*Made, error) {
 		}
 	}
 	made := &Made{Isolation: &drivers.NetworkIsolation{Mode: drivers.NetworkGroup, Path: r.Path}}
-	switch {
-	case r.bridged():
+	if r.bridged() {
 		if err := m.connect(r); err != nil {
 			return nil, err
 		}
 		made.Status = &structs.AllocNetworkStatus{InterfaceName: InterfaceName, Address: r.Address.String()}
 		if r.AddressIPv6.IsValid() {
 			made.Status.AddressIPv6 = r.AddressIPv6.String()
-		}
-	case strings.HasPrefix(r.Mode, structs.NetworkModeCNI):
-		if made.Status, err = m.addCNI(ctx, r); err != nil {
-			return nil, err
 		}
 	}
 	made.Isolation.Hosts = &drivers.HostsConfig{Hostname: w.Hostname}
@@ -104,6 +99,9 @@ func (m *Manager) Make(ctx context.Context, w Wanted) (*Made, error) {
 
 // intend writes down what is going to be made, or finds it written.
 func (m *Manager) intend(w Wanted) (*record, error) {
+	if strings.HasPrefix(w.Mode, structs.NetworkModeCNI) {
+		return nil, fmt.Errorf("network mode %q is not built yet in this release", w.Mode)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := &record{AllocID: w.AllocID, Mode: w.Mode, Path: w.Path, Ports: w.Ports}
@@ -111,18 +109,12 @@ func (m *Manager) intend(w Wanted) (*record, error) {
 		r.Path, r.Own = filepath.Join(m.Namespaces, w.AllocID), true
 	}
 	if old := m.known[w.AllocID]; old != nil && old.Mode == r.Mode {
-		r.Link, r.Address, r.AddressIPv6, r.CNI = old.Link, old.Address, old.AddressIPv6, old.CNI
+		r.Link, r.Address, r.AddressIPv6 = old.Link, old.Address, old.AddressIPv6
 		if !m.subnet.Contains(r.Address) {
 			r.Address = netip.Addr{} // the node was given another subnet
 		}
 		if !m.subnet6.IsValid() || !m.subnet6.Contains(r.AddressIPv6) {
 			r.AddressIPv6 = netip.Addr{}
-		}
-	}
-	if strings.HasPrefix(r.Mode, structs.NetworkModeCNI) && r.CNI == nil {
-		var err error
-		if r.CNI, err = m.intendCNI(w); err != nil {
-			return nil, err
 		}
 	}
 	if r.bridged() {
@@ -251,11 +243,6 @@ func (m *Manager) Drop(ctx context.Context, allocID string) error {
 	m.mu.Unlock()
 	if r == nil {
 		return nil
-	}
-	if r.CNI != nil {
-		if err := m.delCNI(ctx, r); err != nil {
-			return err
-		}
 	}
 	if r.bridged() {
 		if err := errors.Join(m.dropOrigin(r.Link), unplug(r.Link)); err != nil {

@@ -1,6 +1,6 @@
 // Package network gives groups of tasks a network of their own: a namespace
 // with an address on this node's bridge, the group's ports mapped to it, and a
-// way out; one with nothing but a loopback; or one that CNI plugins set up.
+// way out, or one with nothing but a loopback.
 //
 // What is there follows from records, one file an allocation, written before
 // anything is made: names and addresses are found again after the agent or the
@@ -60,25 +60,20 @@ type Config struct {
 	// AllowLinkLocal lets tasks reach 169.254.0.0/16, where clouds tell
 	// machines who they are.
 	AllowLinkLocal bool
-	// CNIPath lists folders of CNI plugins, CNIConfigDir holds the networks of
-	// mode cni/NAME.
-	CNIPath, CNIConfigDir string
-	Clock                 clock.Clock
-	Logger                *slog.Logger
+	Clock          clock.Clock
+	Logger         *slog.Logger
 }
 
 // Wanted is the network that an allocation asks for. Asking again for what is
 // there already changes nothing.
 type Wanted struct {
 	AllocID string
-	// Mode is none, bridge or cni/NAME.
+	// Mode is none or bridge.
 	Mode string
 	// Path is a namespace that a driver has made; empty has one made.
 	Path     string
 	Hostname string
 	Ports    []structs.PortMapping
-	// Args are given to CNI plugins.
-	Args map[string]string
 }
 
 // Made is a network that is there.

@@ -29,15 +29,6 @@ type record struct {
 	Address     netip.Addr            `json:",omitzero"`
 	AddressIPv6 netip.Addr            `json:",omitzero"`
 	Ports       []structs.PortMapping `json:",omitempty"`
-	CNI         *cniRecord            `json:",omitempty"`
-}
-
-// cniRecord is what has to be told to CNI plugins again to take a network away.
-type cniRecord struct {
-	// Config is the network as it was configured when it was made.
-	Config []byte
-	Args   map[string]string `json:",omitempty"`
-	Status *structs.AllocNetworkStatus
 }
 
 func (r *record) bridged() bool { return r.Mode == structs.NetworkModeBridge }
