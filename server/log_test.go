@@ -19,7 +19,7 @@ func TestWhatAMemberCannotReadIsRefused(t *testing.T) {
 	old := members.Member{Name: "s3.global", Version: "0.9.0", FeatureLevel: command.Level - 1}
 	inner := &countingJournal{}
 	j := guarded{inner, func() members.Member { return old }}
-	c := &command.LaunchJobs{} // of the newest level
+	c := &command.UpsertServices{} // of the newest level
 	_, commitErr := j.Commit(t.Context(), c)
 	_, proposeErr := j.Propose(c)
 	for _, err := range []error{commitErr, proposeErr} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/steppe-run/steppe/structs"
 )
@@ -30,6 +31,11 @@ func unbuiltOf(g *structs.TaskGroup, place string) []string {
 	for _, name := range slices.Sorted(maps.Keys(g.Volumes)) {
 		if what := unbuiltVolume(g.Volumes[name]); what != "" {
 			out = append(out, fmt.Sprintf("%s (%s, volume %q)", what, place, name))
+		}
+	}
+	for _, n := range g.Networks {
+		if strings.HasPrefix(n.Mode, structs.NetworkModeCNI) {
+			out = append(out, fmt.Sprintf("networks of mode %q (%s)", n.Mode, place))
 		}
 	}
 	for _, s := range g.Services {

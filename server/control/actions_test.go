@@ -90,7 +90,7 @@ func TestBlocksThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			})),
 			"(per_alloc) (group \"web\", volume \"data\")":    block("v", volume(&structs.VolumeRequest{Name: "data", Type: "host", Source: "x", PerAlloc: true})),
 			"sticky volumes (group \"web\", volume \"data\")": block("k", volume(&structs.VolumeRequest{Name: "data", Type: "host", Source: "x", Sticky: true})),
-			"networks of mode \"bridge\" (group \"web\")":     block("n", func(g *structs.TaskGroup) { g.Networks = []*structs.NetworkResource{{Mode: "bridge"}} }),
+			"networks of mode \"cni/blue\" (group \"web\")":   block("n", func(g *structs.TaskGroup) { g.Networks = []*structs.NetworkResource{{Mode: "cni/blue"}} }),
 		}
 		for want, job := range blocks {
 			_, err := w.s.RegisterJob(t.Context(), &structs.JobRegisterRequest{Job: job})
@@ -100,20 +100,6 @@ func TestBlocksThatAreNotBuiltAreSaidToBe(t *testing.T) {
 			}
 			if w.s.store.Snapshot().Job("default", job.GetID()) != nil {
 				t.Errorf("job %s was stored all the same", job.GetID())
-			}
-		}
-	})
-}
-
-func TestWishesThatAreNotHeededYetAreTold(t *testing.T) {
-	play(t, func(t *testing.T, w *world) {
-		w.addNode("a")
-		job := servertest.Job("web", "service", 1)
-		job.TaskGroups[0].EphemeralDisk.Migrate = ptr(true)
-		resp := w.register(job)
-		for _, want := range []string{"1 warning", "ephemeral_disk > migrate: moves of ephemeral disks are not built yet"} {
-			if !strings.Contains(resp.Warnings, want) {
-				t.Errorf("the warnings don't say %q: %s", want, resp.Warnings)
 			}
 		}
 	})
