@@ -1,6 +1,10 @@
 package drivers
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // maxCapture bounds what Exec keeps of each output.
 const maxCapture = 8 << 20
@@ -27,4 +31,20 @@ func (c *Capture) Bytes() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]byte(nil), c.data...)
+}
+
+// Collect is Exec for drivers that have ExecStreaming, which is run. A timeout of
+// zero is none.
+func Collect(ctx context.Context, command []string, timeout time.Duration, run func(context.Context, *ExecRequest) (*ExitResult, error)) (*ExecResult, error) {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	var stdout, stderr Capture
+	exit, err := run(ctx, &ExecRequest{Command: command, Stdout: &stdout, Stderr: &stderr})
+	if err != nil {
+		return nil, err
+	}
+	return &ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: *exit}, nil
 }

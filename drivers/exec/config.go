@@ -107,11 +107,8 @@ func (d *Driver) Configure(_ context.Context, config []byte, _ *drivers.NodeConf
 // check fills in what is derived from the block.
 func (c *pluginConfig) check() error {
 	var err error
-	if c.denied.UIDs, err = process.ParseRanges(c.DeniedHostUIDs); err != nil {
-		return fmt.Errorf("denied_host_uids: %w", err)
-	}
-	if c.denied.GIDs, err = process.ParseRanges(c.DeniedHostGIDs); err != nil {
-		return fmt.Errorf("denied_host_gids: %w", err)
+	if c.denied, err = process.ParseDenied(c.DeniedHostUIDs, c.DeniedHostGIDs); err != nil {
+		return err
 	}
 	if c.AllowCaps == nil {
 		c.AllowCaps = defaultCaps

@@ -16,17 +16,9 @@ import (
 
 // Exec implements drivers.Commander.
 func (d *Driver) Exec(ctx context.Context, taskID string, command []string, timeout time.Duration) (*drivers.ExecResult, error) {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	var stdout, stderr drivers.Capture
-	exit, err := d.ExecStreaming(ctx, taskID, &drivers.ExecRequest{Command: command, Stdout: &stdout, Stderr: &stderr})
-	if err != nil {
-		return nil, err
-	}
-	return &drivers.ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: *exit}, nil
+	return drivers.Collect(ctx, command, timeout, func(ctx context.Context, req *drivers.ExecRequest) (*drivers.ExitResult, error) {
+		return d.ExecStreaming(ctx, taskID, req)
+	})
 }
 
 // ExecStreaming implements drivers.Commander. A task without exec_command

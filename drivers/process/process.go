@@ -253,17 +253,9 @@ func (c *Core) Signal(ctx context.Context, taskID, signal string) error {
 
 // Exec implements drivers.Commander.
 func (c *Core) Exec(ctx context.Context, taskID string, command []string, timeout time.Duration) (*drivers.ExecResult, error) {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
-	var stdout, stderr drivers.Capture
-	exit, err := c.ExecStreaming(ctx, taskID, &drivers.ExecRequest{Command: command, Stdout: &stdout, Stderr: &stderr})
-	if err != nil {
-		return nil, err
-	}
-	return &drivers.ExecResult{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: *exit}, nil
+	return drivers.Collect(ctx, command, timeout, func(ctx context.Context, req *drivers.ExecRequest) (*drivers.ExitResult, error) {
+		return c.ExecStreaming(ctx, taskID, req)
+	})
 }
 
 // ExecStreaming implements drivers.Commander.

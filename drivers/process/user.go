@@ -18,6 +18,17 @@ type Denied struct {
 	GIDs Ranges
 }
 
+// ParseDenied reads a plugin's denied_host_uids and denied_host_gids.
+func ParseDenied(uids, gids string) (d Denied, err error) {
+	if d.UIDs, err = ParseRanges(uids); err != nil {
+		return d, fmt.Errorf("denied_host_uids: %w", err)
+	}
+	if d.GIDs, err = ParseRanges(gids); err != nil {
+		return d, fmt.Errorf("denied_host_gids: %w", err)
+	}
+	return d, nil
+}
+
 // Check refuses a user by its numbers.
 func (d *Denied) Check(u *keeper.User) error {
 	if d.UIDs.Contain(u.UID) {

@@ -61,11 +61,8 @@ func (d *Driver) Configure(_ context.Context, config []byte, _ *drivers.NodeConf
 		return err
 	}
 	var err error
-	if c.denied.UIDs, err = process.ParseRanges(c.DeniedHostUIDs); err != nil {
-		return fmt.Errorf("denied_host_uids: %w", err)
-	}
-	if c.denied.GIDs, err = process.ParseRanges(c.DeniedHostGIDs); err != nil {
-		return fmt.Errorf("denied_host_gids: %w", err)
+	if c.denied, err = process.ParseDenied(c.DeniedHostUIDs, c.DeniedHostGIDs); err != nil {
+		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

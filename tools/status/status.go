@@ -223,7 +223,7 @@ What of Nomad's public surface works in Steppe, row by row. This page is written
 keys are judged by the code, the rest by the notes in ` + "`tools/status/notes.tsv`" + `. A test fails when it is out of date. What isn't built answers with an error that says so.
 
 Works end to end: service, batch, system and sysbatch jobs, periodic and parameterized ones too, with exact placement, constraints, affinities, spreads, ports and services; rolling updates with health, canaries, auto-revert;
-restart, reschedule, node loss, drain; raw_exec, docker and mock drivers as plugins, tasks that outlive agent and plugin; logs, files, exec; clusters of several servers.
+restart, reschedule, node loss, drain; exec, raw_exec, docker and mock drivers as plugins, tasks that outlive agent and plugin; logs, files, exec; clusters of several servers.
 
 Not built yet, in short: access control, variables and encryption keys, templates and artifacts, CNI networks, volumes
 beyond host volumes, device plugins, the java and qemu drivers, the web console, federation, snapshots over HTTP.
